@@ -1,0 +1,112 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Ttl};
+
+/// One field of a configuration, as profiles, environment variables and the reference page see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Field {
+    /// The key in a profile.
+    pub name: &'static str,
+    /// Other names that are accepted for it.
+    pub aliases: &'static [&'static str],
+    /// Whether its value is never shown.
+    pub secret: bool,
+}
+
+impl Field {
+    /// A field that may be shown.
+    pub const fn new(name: &'static str) -> Field {
+        Field { name, aliases: &[], secret: false }
+    }
+
+    /// Other names for it.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Field {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Marks it as never to be shown.
+    #[must_use]
+    pub const fn secret(mut self) -> Field {
+        self.secret = true;
+        self
+    }
+}
+
+/// What every backend's configuration may set for the functions that use it. `None` leaves a choice to the levels
+/// below.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long results are fresh.
+    pub ttl: Option<Ttl>,
+    /// The largest fraction by which a ttl is shortened.
+    pub jitter: Option<f64>,
+}
+
+/// What the engine hands to a backend that is being built.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Context {
+    /// The name it was registered under.
+    pub name: Arc<str>,
+    /// The instance's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where removals and notices go.
+    pub listener: Arc<dyn Listener>,
+}
+
+impl Context {
+    /// The context of a backend called `name`.
+    pub fn new(name: impl Into<Arc<str>>, clock: Arc<dyn Clock>, listener: Arc<dyn Listener>) -> Context {
+        Context { name: name.into(), clock, listener }
+    }
+}
+
+/// A backend as built from its configuration.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Built {
+    /// It keeps values as they are.
+    Object(Arc<dyn ObjectBackend>),
+    /// It keeps bytes behind a network.
+    Bytes(Arc<dyn Backend>),
+    /// It keeps bytes and blocks: sync callers use it on their own thread, async ones through a pool.
+    Local(Arc<dyn LocalBackend>),
+}
+
+impl fmt::Debug for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Built::Object(b) => b.fmt(f),
+            Built::Bytes(b) => b.fmt(f),
+            Built::Local(b) => b.fmt(f),
+        }
+    }
+}
+
+/// The typed configuration of a backend.
+///
+/// Building does no I/O: the first call, or `health()`, connects.
+pub trait BackendConfig: fmt::Debug + Send + Sync + 'static {
+    /// The plugin's name, as in `type = "memory"`.
+    fn type_name(&self) -> &'static str;
+
+    /// The fields a profile may set.
+    fn fields() -> &'static [Field]
+    where
+        Self: Sized;
+
+    /// What functions on this backend inherit.
+    fn settings(&self) -> Settings;
+
+    /// Builds the backend.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of this configuration at once, as one [`ErrorKind::Config`](crate::ErrorKind::Config).
+    fn build(&self, context: Context) -> Result<Built>;
+}

@@ -1,0 +1,49 @@
+//! The contracts between retainit's engine and its plugins.
+//!
+//! | you write | implement | example |
+//! |---|---|---|
+//! | a store of bytes behind a network | [`Backend`] | Redis, S3 |
+//! | a store of bytes that blocks | [`LocalBackend`] | a disk |
+//! | a store of values as they are | [`ObjectBackend`] | memory |
+//! | its configuration | [`BackendConfig`] | `MemoryConfig` |
+//!
+//! The engine does the rest: keys, serialization, freshness, single-flight, tags and statistics. What a backend can
+//! do beyond the few required methods it declares in [`Capabilities`]; the engine asks for nothing it does not
+//! declare.
+//!
+//! A linked plugin makes itself known with [`register_backend!`]; nothing else names it.
+
+mod backend;
+mod capabilities;
+mod clock;
+mod config;
+mod error;
+mod fence;
+mod group;
+mod kept;
+mod listener;
+mod object;
+mod registration;
+mod ttl;
+mod weigh;
+
+pub use async_trait::async_trait;
+pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, Stored, Terms, Versions, When};
+pub use bytes::Bytes;
+pub use capabilities::Capabilities;
+pub use clock::{Clock, Moment, SystemClock};
+pub use config::{BackendConfig, Built, Context, Field, Settings};
+pub use error::{Error, ErrorKind, Result};
+pub use fence::Fence;
+pub use group::{Group, Mark, Strength, Version};
+pub use kept::{Extra, Kept, Life, StoredValue};
+pub use listener::{Listener, Removal, RemovalCause};
+pub use object::{Entry, Inserted, NewEntry, ObjectBackend, Place, Put, Visit};
+pub use registration::{Registration, linked_backends};
+pub use ttl::{IntoTtl, Ttl};
+pub use weigh::Weigh;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

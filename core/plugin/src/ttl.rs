@@ -1,0 +1,198 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, Result};
+
+/// How long a result is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ttl {
+    /// Fresh for this long.
+    For(Duration),
+    /// Fresh until removed, invalidated or evicted.
+    Never,
+    /// Not stored at all.
+    Off,
+}
+
+const REMEDY: &str = "expected a whole number of seconds, \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\", \"never\" or \"off\"";
+
+impl Ttl {
+    /// Reads `"5m"`, `"1h30m"`, `"500ms"`, `"300"` (seconds), `"never"` and `"off"`. Zero means never.
+    ///
+    /// It is a `const fn`, so that the attribute's `ttl = "…"` is checked when the program is compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the text is none of these; a negative value is one.
+    pub fn parse(text: &str) -> Result<Ttl> {
+        Ttl::try_parse(text)
+            .ok_or_else(|| Error::new(ErrorKind::Config, format!("unreadable ttl `{text}`: {REMEDY}")))
+    }
+
+    /// As [`Ttl::parse`], `None` for unreadable text.
+    pub const fn try_parse(text: &str) -> Option<Ttl> {
+        let text = text.as_bytes();
+        if matches(text, b"never") {
+            return Some(Ttl::Never);
+        }
+        if matches(text, b"off") {
+            return Some(Ttl::Off);
+        }
+        let (mut at, mut millis) = (0, 0u64);
+        while at < text.len() {
+            let (digits, mut number) = (at, 0u64);
+            while at < text.len() && text[at].is_ascii_digit() {
+                number = match number.checked_mul(10) {
+                    Some(tens) => tens + (text[at] - b'0') as u64,
+                    None => return None,
+                };
+                at += 1;
+            }
+            if at == digits {
+                return None;
+            }
+            let unit = at;
+            while at < text.len() && text[at].is_ascii_alphabetic() {
+                at += 1;
+            }
+            let scale = match (text.len() - unit, at - unit) {
+                (_, 2) if text[unit] == b'm' && text[unit + 1] == b's' => 1,
+                (_, 1) => match text[unit] {
+                    b's' => 1_000,
+                    b'm' => 60_000,
+                    b'h' => 3_600_000,
+                    b'd' => 86_400_000,
+                    _ => return None,
+                },
+                (0, 0) if digits == 0 => 1_000,
+                _ => return None,
+            };
+            millis = match number.checked_mul(scale) {
+                Some(part) => match millis.checked_add(part) {
+                    Some(sum) => sum,
+                    None => return None,
+                },
+                None => return None,
+            };
+        }
+        if text.is_empty() { None } else { Some(Ttl::from_millis(millis)) }
+    }
+
+    /// A ttl in seconds; zero means never.
+    pub const fn from_secs(seconds: u64) -> Ttl {
+        Ttl::from_millis(seconds.saturating_mul(1_000))
+    }
+
+    const fn from_millis(millis: u64) -> Ttl {
+        if millis == 0 { Ttl::Never } else { Ttl::For(Duration::from_millis(millis)) }
+    }
+}
+
+const fn matches(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ttl::For(duration) => write!(f, "{duration:?}"),
+            Ttl::Never => f.write_str("never"),
+            Ttl::Off => f.write_str("off"),
+        }
+    }
+}
+
+/// What a `ttl` setter takes: `"5m"`, a whole number of seconds (zero means never), a [`Duration`] or a [`Ttl`].
+pub trait IntoTtl {
+    /// The ttl it stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for unreadable text and negative numbers.
+    fn into_ttl(self) -> Result<Ttl>;
+}
+
+impl IntoTtl for Ttl {
+    fn into_ttl(self) -> Result<Ttl> {
+        Ok(self)
+    }
+}
+
+impl IntoTtl for &str {
+    fn into_ttl(self) -> Result<Ttl> {
+        Ttl::parse(self)
+    }
+}
+
+impl IntoTtl for String {
+    fn into_ttl(self) -> Result<Ttl> {
+        Ttl::parse(&self)
+    }
+}
+
+/// Parts of a millisecond count as a whole one; zero means never.
+impl IntoTtl for Duration {
+    fn into_ttl(self) -> Result<Ttl> {
+        Ok(if self.is_zero() { Ttl::Never } else { Ttl::For(self) })
+    }
+}
+
+macro_rules! seconds {
+    ($($number:ty)*) => {$(
+        impl IntoTtl for $number {
+            fn into_ttl(self) -> Result<Ttl> {
+                u64::try_from(self)
+                    .map(Ttl::from_secs)
+                    .map_err(|_| Error::new(ErrorKind::Config, format!("a ttl of {self} s lies in the past: {REMEDY}")))
+            }
+        }
+    )*};
+}
+seconds!(i32 i64 u32 u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        for (text, expected) in [
+            ("5m", Some(Ttl::For(Duration::from_secs(300)))),
+            ("300", Some(Ttl::For(Duration::from_secs(300)))),
+            ("1h30m", Some(Ttl::For(Duration::from_secs(5_400)))),
+            ("500ms", Some(Ttl::For(Duration::from_millis(500)))),
+            ("1d", Some(Ttl::For(Duration::from_secs(86_400)))),
+            ("0", Some(Ttl::Never)),
+            ("0s", Some(Ttl::Never)),
+            ("never", Some(Ttl::Never)),
+            ("off", Some(Ttl::Off)),
+            ("", None),
+            ("-1", None),
+            ("5 m", None),
+            ("5q", None),
+            ("m", None),
+            ("1m30", None),
+            ("1.5h", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(Ttl::try_parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_seconds_and_zero_is_never() {
+        assert_eq!(300.into_ttl().unwrap(), Ttl::For(Duration::from_secs(300)));
+        assert_eq!(0.into_ttl().unwrap(), Ttl::Never);
+        assert_eq!((-1).into_ttl().unwrap_err().kind(), ErrorKind::Config);
+    }
+}
