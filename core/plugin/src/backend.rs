@@ -25,7 +25,10 @@ impl<'a> Read<'a> {
 
     /// A read by someone who is going to load on a miss and store within `lease`.
     pub fn fenced(lease: Duration) -> Read<'a> {
-        Read { fence: Some(lease), groups: &[] }
+        Read {
+            fence: Some(lease),
+            groups: &[],
+        }
     }
 
     /// Also asks for versions.
@@ -51,7 +54,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// What a read found.
     pub fn new(entry: Option<Bytes>, fence: Option<Fence>, versions: Vec<Version>) -> Snapshot {
-        Snapshot { entry, fence, versions }
+        Snapshot {
+            entry,
+            fence,
+            versions,
+        }
     }
 }
 
@@ -82,7 +89,11 @@ pub struct Terms<'a> {
 impl<'a> Terms<'a> {
     /// A store under `when` that never expires.
     pub fn new(when: When) -> Terms<'a> {
-        Terms { when, ttl: None, groups: &[] }
+        Terms {
+            when,
+            ttl: None,
+            groups: &[],
+        }
     }
 
     /// Sets the physical ttl.
@@ -124,7 +135,11 @@ pub struct Scan {
 impl Scan {
     /// The first page of the keys below `prefix`.
     pub fn prefix(prefix: impl Into<String>) -> Scan {
-        Scan { prefix: prefix.into(), cursor: None, page: 512 }
+        Scan {
+            prefix: prefix.into(),
+            cursor: None,
+            page: 512,
+        }
     }
 
     /// The page behind `cursor`.
@@ -270,5 +285,8 @@ pub trait LocalBackend: Send + Sync + fmt::Debug + 'static {
 }
 
 fn unsupported(what: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("this backend does not offer `{what}`"))
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("this backend does not offer `{what}`"),
+    )
 }

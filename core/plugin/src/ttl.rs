@@ -25,8 +25,12 @@ impl Ttl {
     ///
     /// [`ErrorKind::Config`] when the text is none of these; a negative value is one.
     pub fn parse(text: &str) -> Result<Ttl> {
-        Ttl::try_parse(text)
-            .ok_or_else(|| Error::new(ErrorKind::Config, format!("unreadable ttl `{text}`: {REMEDY}")))
+        Ttl::try_parse(text).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!("unreadable ttl `{text}`: {REMEDY}"),
+            )
+        })
     }
 
     /// As [`Ttl::parse`], `None` for unreadable text.
@@ -75,7 +79,11 @@ impl Ttl {
                 None => return None,
             };
         }
-        if text.is_empty() { None } else { Some(Ttl::from_millis(millis)) }
+        if text.is_empty() {
+            None
+        } else {
+            Some(Ttl::from_millis(millis))
+        }
     }
 
     /// A ttl in seconds; zero means never.
@@ -84,7 +92,11 @@ impl Ttl {
     }
 
     const fn from_millis(millis: u64) -> Ttl {
-        if millis == 0 { Ttl::Never } else { Ttl::For(Duration::from_millis(millis)) }
+        if millis == 0 {
+            Ttl::Never
+        } else {
+            Ttl::For(Duration::from_millis(millis))
+        }
     }
 }
 
@@ -143,7 +155,11 @@ impl IntoTtl for String {
 /// Parts of a millisecond count as a whole one; zero means never.
 impl IntoTtl for Duration {
     fn into_ttl(self) -> Result<Ttl> {
-        Ok(if self.is_zero() { Ttl::Never } else { Ttl::For(self) })
+        Ok(if self.is_zero() {
+            Ttl::Never
+        } else {
+            Ttl::For(self)
+        })
     }
 }
 
