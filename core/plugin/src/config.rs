@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Ttl};
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub ttl: Option<Ttl>,
     /// The largest fraction by which a ttl is shortened.
     pub jitter: Option<f64>,
+    /// After how long without a read a result expires.
+    pub idle: Option<Duration>,
 }
 
 /// What the engine hands to a backend that is being built.

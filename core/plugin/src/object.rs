@@ -41,6 +41,8 @@ pub struct NewEntry<'a> {
 pub enum Put<'a> {
     /// Only while the fence stands: what a load brings. Does not break it for others.
     Fenced(Fence),
+    /// Only while the fence stands, and every other load under way for this key is refused: a refresh.
+    Replace(Fence),
     /// In any case, and every load under way for this key is refused: `set`, `retain_put`, a refresh.
     Always,
     /// Only where `live` knows no entry of this key; like [`Put::Always`] where it goes in.
@@ -54,6 +56,7 @@ impl fmt::Debug for Put<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Put::Fenced(_) => "Fenced",
+            Put::Replace(_) => "Replace",
             Put::Always => "Always",
             Put::Absent { .. } => "Absent",
         })

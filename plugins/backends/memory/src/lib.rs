@@ -1,1 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
+mod backend;
+mod clock_pro;
+mod config;
+mod gone;
+mod lru;
+mod slot;
+mod store;
+mod stripes;
+mod totals;
+
+pub use config::{MemoryConfig, Policy};

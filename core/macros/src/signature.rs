@@ -1,0 +1,215 @@
+//! What the signature of a retained function gives, and what is wrong with it.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{
+    FnArg, GenericParam, Ident, Receiver, ReceiverKind, Signature, Type, WhereClause, WherePredicate, parse_quote,
+};
+
+use crate::attr::{Handle, Options};
+use crate::errors::Errors;
+use crate::function::{Function, bound_name};
+use crate::types::{is_nothing, parts};
+
+/// An argument other than `self`.
+pub(crate) struct Input {
+    pub(crate) name: Ident,
+    pub(crate) ty: Type,
+}
+
+pub(crate) struct Inputs {
+    pub(crate) receiver: Option<Receiver>,
+    pub(crate) inputs: Vec<Input>,
+}
+
+impl Inputs {
+    pub(crate) fn read(sig: &Signature, errors: &mut Errors) -> Inputs {
+        let mut read = Inputs { receiver: None, inputs: Vec::new() };
+        for input in &sig.inputs {
+            match input {
+                FnArg::Receiver(receiver) => read.receiver = Some(receiver.clone()),
+                FnArg::Typed(typed) => {
+                    if let Some(found) = parts(&typed.ty).impl_trait {
+                        errors.at(found, "the type behind `impl Trait` cannot be named: write a type parameter, `<T: …>`");
+                    }
+                    for attr in typed.attrs.iter().filter(|attr| attr.path().is_ident("cfg")) {
+                        errors.at(attr, "an argument cannot come and go with `cfg`: put `cfg` on two functions");
+                    }
+                    match bound_name(input) {
+                        Some(name) => read.inputs.push(Input { name, ty: Type::clone(&typed.ty) }),
+                        None => errors.at(
+                            &typed.pat,
+                            "this argument has no name: name it here, and take it apart in the function's body",
+                        ),
+                    }
+                }
+            }
+        }
+        read
+    }
+
+    pub(crate) fn names(&self) -> Vec<Ident> {
+        self.inputs.iter().map(|input| input.name.clone()).collect()
+    }
+
+    /// Each skipped name has to be an argument's.
+    pub(crate) fn check_skipped(&self, skipped: &[Ident], errors: &mut Errors) {
+        for name in skipped {
+            let known = if name == "self" { self.receiver.is_some() } else { self.inputs.iter().any(|i| i.name == *name) };
+            if !known {
+                errors.at(name, self.unknown(name));
+            }
+        }
+    }
+
+    fn unknown(&self, name: &Ident) -> String {
+        let names = self.inputs.iter().map(|input| input.name.to_string()).collect::<Vec<_>>();
+        let names = names.iter().map(String::as_str).collect::<Vec<_>>();
+        match crate::arguments::nearest(&name.to_string(), &names) {
+            Some(near) => format!("there is no argument `{name}` to skip: did you mean `{near}`?"),
+            None => format!("there is no argument `{name}` to skip"),
+        }
+    }
+
+    /// What may not be part of a key.
+    pub(crate) fn check_key(&self, indices: &[usize], errors: &mut Errors) {
+        const MOST: usize = 12;
+        for input in indices.iter().map(|index| &self.inputs[*index]) {
+            let name = &input.name;
+            if let Type::Reference(reference) = &input.ty
+                && reference.mutability.is_some()
+            {
+                errors.at(&input.ty, format!(
+                    "a kept result cannot repeat what the function does to `{name}`: leave it out with `skip({name})`, or \
+                     take it by value"
+                ));
+            }
+            if let Some(set) = parts(&input.ty).hash_set {
+                errors.at(set, format!(
+                    "a `HashSet` has no stable order and cannot be in a key: take a `BTreeSet`, or leave it out with \
+                     `skip({name})`"
+                ));
+            }
+        }
+        if indices.len() > MOST {
+            let input = &self.inputs[indices[MOST]];
+            errors.at(&input.name, format!(
+                "a key has at most {MOST} arguments: put them into a struct, leave some out with `skip(…)`, or name the \
+                 key with `key = …`"
+            ));
+        }
+    }
+}
+
+/// What is returned has to be a value that can be kept.
+pub(crate) fn check_output(function: &Function, errors: &mut Errors) {
+    let output = function.output();
+    if is_nothing(&output) {
+        let at = match &function.sig.output {
+            syn::ReturnType::Default => function.sig.ident.to_token_stream(),
+            syn::ReturnType::Type(_, ty) => ty.to_token_stream(),
+        };
+        errors.at(at, "this function returns nothing that could be kept: return a value, or take the attribute away");
+        return;
+    }
+    let found = parts(&output);
+    if found.future {
+        errors.at(&output, "this function returns a future, not a value: write it as `async fn`");
+    } else if let Some(found) = found.impl_trait {
+        errors.at(found, "the type behind `impl Trait` cannot be named: return a type that has a name");
+    } else if let Some(first) = found.borrowed.first() {
+        errors.at(
+            first,
+            "a kept result outlives the call and cannot borrow from its arguments: return an owned value, such as \
+             `String` or `Arc<T>`",
+        );
+    }
+}
+
+/// Methods, functions of an `impl`, and where the handle would get into the way.
+pub(crate) fn check_place(function: &Function, inputs: &Inputs, options: &Options, errors: &mut Errors) {
+    let name = &function.sig.ident;
+    match &inputs.receiver {
+        Some(receiver) => {
+            if let Some(span) = options.assoc {
+                errors.at_span(span, "`assoc` is for a function of an `impl` without `self`: take it away");
+            }
+            if options.key.is_none() && !options.skip.iter().any(|name| name == "self") {
+                errors.at(receiver, format!(
+                    "`#[retain]` does not know what of `self` belongs to the key of `{name}`: say `skip(self)` if its \
+                     result depends on nothing in it, or name what it depends on, such as `key = (self.tenant, id)`"
+                ));
+            }
+            if matches!(&receiver.kind, ReceiverKind::Typed(_, ty) if parts(ty).impl_trait.is_some()) {
+                errors.at(receiver, "`self` cannot be an `impl Trait`");
+            }
+        }
+        None if options.assoc.is_none() => {
+            let types = inputs.inputs.iter().map(|input| &input.ty);
+            let output = function.output();
+            if let Some(path) = types.chain([&output]).find_map(|ty| parts(ty).self_type) {
+                errors.at(path, "this function of an `impl` has no `self`: say `assoc`, as in `#[retain(assoc)]`");
+            }
+            check_handle_name(function, options, errors);
+        }
+        None => {}
+    }
+}
+
+/// The handle's type would hide a primitive type in the whole module.
+fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors) {
+    const PRIMITIVES: [&str; 17] = [
+        "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+        "f32", "f64",
+    ];
+    let name = match &options.handle {
+        Handle::Own => &function.sig.ident,
+        Handle::Named(name) => name,
+        Handle::Off => return,
+    };
+    if PRIMITIVES.iter().any(|primitive| name == primitive) {
+        errors.at(name, format!(
+            "the handle of this function would hide the type `{name}`: say `handle = Name`, or `handle = off`"
+        ));
+    }
+}
+
+/// Adds `TypeTag` to each type parameter: what it is becomes part of the key.
+///
+/// The bound goes where the parameter has its others, or clippy would find it in two places.
+pub(crate) fn bound_type_parameters(sig: &mut Signature, rt: &TokenStream) {
+    let in_clause = |clause: &Option<WhereClause>, name: &Ident| {
+        clause.iter().flat_map(|clause| &clause.predicates).any(|predicate| {
+            matches!(predicate, WherePredicate::Type(bound)
+                if matches!(&bound.bounded_ty, Type::Path(path) if path.path.is_ident(name)))
+        })
+    };
+    let mut predicates = Vec::<WherePredicate>::new();
+    for parameter in sig.generics.params.iter_mut() {
+        let GenericParam::Type(parameter) = parameter else { continue };
+        let name = &parameter.ident;
+        let bound = quote_spanned!(name.span().resolved_at(Span::mixed_site())=> #rt::TypeTag);
+        if parameter.bounds.is_empty() && in_clause(&sig.generics.where_clause, name) {
+            predicates.push(parse_quote!(#name: #bound));
+        } else {
+            parameter.bounds.push(parse_quote!(#bound));
+        }
+    }
+    if !predicates.is_empty() {
+        sig.generics.make_where_clause().predicates.extend(predicates);
+    }
+}
+
+/// Whether it has type or const parameters; lifetimes alone make no difference.
+pub(crate) fn is_generic(sig: &Signature) -> bool {
+    sig.generics.params.iter().any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
+}
+
+/// The place of a return type, for messages about it.
+pub(crate) fn output_span(sig: &Signature) -> Span {
+    match &sig.output {
+        syn::ReturnType::Default => sig.ident.span(),
+        syn::ReturnType::Type(_, ty) => ty.span(),
+    }
+}

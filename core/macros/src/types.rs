@@ -1,0 +1,271 @@
+//! Questions about types as they are spelled, and types made from them.
+
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypePath,
+    TypeReference, parse_quote,
+};
+
+/// What a spelled type has in it. What stands in `fn(…)` and `Fn(…)` does not count: it has lifetimes of its own.
+#[derive(Default)]
+pub(crate) struct Parts<'a> {
+    /// References whose lifetime is not spelled `'static`, and lifetimes that are not `'static`.
+    pub(crate) borrowed: Vec<&'a dyn quote::ToTokens>,
+    /// Any reference.
+    pub(crate) reference: bool,
+    pub(crate) impl_trait: Option<&'a TypeImplTrait>,
+    pub(crate) trait_object: bool,
+    /// Sets without a stable order.
+    pub(crate) hash_set: Option<&'a TypePath>,
+    pub(crate) self_type: Option<&'a TypePath>,
+    pub(crate) future: bool,
+}
+
+pub(crate) fn parts(ty: &Type) -> Parts<'_> {
+    let mut parts = Parts::default();
+    parts.visit_type(ty);
+    parts
+}
+
+impl<'a> Visit<'a> for Parts<'a> {
+    fn visit_lifetime(&mut self, lifetime: &'a Lifetime) {
+        if lifetime.ident != "static" {
+            self.borrowed.push(lifetime);
+        }
+    }
+
+    fn visit_type_reference(&mut self, reference: &'a TypeReference) {
+        self.reference = true;
+        match &reference.lifetime {
+            None => self.borrowed.push(reference),
+            Some(lifetime) => self.visit_lifetime(lifetime),
+        }
+        self.visit_type(&reference.elem);
+    }
+
+    fn visit_type_impl_trait(&mut self, found: &'a TypeImplTrait) {
+        self.impl_trait = Some(found);
+    }
+
+    fn visit_type_trait_object(&mut self, object: &'a syn::TypeTraitObject) {
+        self.trait_object = true;
+        for bound in &object.bounds {
+            if let syn::TypeParamBound::Trait(bound) = bound {
+                self.future |= bound.path.segments.last().is_some_and(|last| last.ident == "Future");
+            }
+        }
+        visit::visit_type_trait_object(self, object);
+    }
+
+    fn visit_type_path(&mut self, path: &'a TypePath) {
+        if let Some(last) = path.path.segments.last() {
+            if last.ident.to_string().ends_with("HashSet") {
+                self.hash_set = Some(path);
+            }
+            self.future |= ["BoxFuture", "LocalBoxFuture"].iter().any(|name| last.ident == name);
+        }
+        if path.path.segments.first().is_some_and(|first| first.ident == "Self") {
+            self.self_type = Some(path);
+        }
+        visit::visit_type_path(self, path);
+    }
+
+    fn visit_type_fn_ptr(&mut self, _: &'a TypeFnPtr) {}
+
+    fn visit_parenthesized_generic_arguments(&mut self, _: &'a ParenthesizedGenericArguments) {}
+}
+
+/// `()` and `!`.
+pub(crate) fn is_nothing(ty: &Type) -> bool {
+    match bare(ty) {
+        Type::Tuple(tuple) => tuple.elems.is_empty(),
+        Type::Never(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether it is spelled as a `Result`.
+pub(crate) fn is_spelled_result(ty: &Type) -> bool {
+    matches!(bare(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+}
+
+fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Paren(inner) => bare(&inner.elem),
+        Type::Group(inner) => bare(&inner.elem),
+        other => other,
+    }
+}
+
+/// The one plain name a type consists of, also behind a path: `str`, `String`, `Path`.
+fn simple_name(ty: &Type) -> Option<String> {
+    match bare(ty) {
+        Type::Path(path) if path.qself.is_none() => {
+            let last = path.path.segments.last()?;
+            matches!(last.arguments, PathArguments::None).then(|| last.ident.to_string())
+        }
+        _ => None,
+    }
+}
+
+fn is(ty: &Type, name: &str) -> bool {
+    simple_name(ty).is_some_and(|found| found == name)
+}
+
+/// The type behind `&`, not `&mut`.
+fn behind(ty: &Type) -> Option<&Type> {
+    match bare(ty) {
+        Type::Reference(reference) if reference.mutability.is_none() => Some(&reference.elem),
+        _ => None,
+    }
+}
+
+/// The type of a key of one argument: `str` for `&str` and `String`, `T` for `&T`, else the type.
+pub(crate) fn single_key(ty: &Type) -> Type {
+    match behind(ty) {
+        Some(inner) => within_a(inner),
+        None if is(ty, "String") => parse_quote!(::core::primitive::str),
+        None => within_a(ty),
+    }
+}
+
+/// The type of one argument in a key of several: `&'a str` for `&str` and `String`, `&'a T` for `&T`, else the type.
+pub(crate) fn tuple_key(ty: &Type) -> Type {
+    if is(ty, "String") { parse_quote!(&'a ::core::primitive::str) } else { within_a(ty) }
+}
+
+/// The type with `'a` for each of its lifetimes.
+fn within_a(ty: &Type) -> Type {
+    struct Rename;
+    impl VisitMut for Rename {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            *lifetime = Lifetime::new("'a", lifetime.span());
+        }
+        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+            reference.lifetime = Some(Lifetime::new("'a", reference.and_token.span));
+            self.visit_type_mut(&mut reference.elem);
+        }
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+        fn visit_generic_argument_mut(&mut self, argument: &mut GenericArgument) {
+            visit_mut::visit_generic_argument_mut(self, argument);
+        }
+    }
+    let mut ty = ty.clone();
+    Rename.visit_type_mut(&mut ty);
+    ty
+}
+
+/// How an argument is kept by someone who calls the function later.
+pub(crate) enum Owned {
+    /// As it is.
+    Same(Type),
+    /// The function takes `&*owned`.
+    Deref(Type),
+    /// The function takes `&owned`.
+    Borrow(Type),
+}
+
+impl Owned {
+    /// The owned type.
+    pub(crate) fn ty(&self) -> &Type {
+        match self {
+            Owned::Same(ty) | Owned::Deref(ty) | Owned::Borrow(ty) => ty,
+        }
+    }
+}
+
+/// The owned form of an argument, if it has one.
+pub(crate) fn owned(ty: &Type) -> Option<Owned> {
+    let all = parts(ty);
+    if all.trait_object || all.impl_trait.is_some() {
+        return None;
+    }
+    if all.borrowed.is_empty() {
+        return Some(Owned::Same(ty.clone()));
+    }
+    let inner = bare(behind(ty)?);
+    if !parts(inner).borrowed.is_empty() {
+        return None;
+    }
+    Some(match inner {
+        Type::Slice(slice) => {
+            let elem = &slice.elem;
+            Owned::Deref(parse_quote!(::std::vec::Vec<#elem>))
+        }
+        _ if is(inner, "str") => Owned::Deref(parse_quote!(::std::string::String)),
+        _ if is(inner, "Path") => Owned::Deref(parse_quote!(::std::path::PathBuf)),
+        _ if is(inner, "OsStr") => Owned::Deref(parse_quote!(::std::ffi::OsString)),
+        _ if is(inner, "CStr") => Owned::Deref(parse_quote!(::std::ffi::CString)),
+        _ => Owned::Borrow(inner.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::ToTokens as _;
+
+    use super::*;
+
+    fn text(ty: Type) -> String {
+        ty.to_token_stream().to_string().replace(' ', "")
+    }
+
+    fn read(spelled: &str) -> Type {
+        syn::parse_str(spelled).unwrap()
+    }
+
+    #[test]
+    fn key_types() {
+        for (spelled, single, tuple) in [
+            ("u64", "u64", "u64"),
+            ("&str", "str", "&'astr"),
+            ("&'static str", "str", "&'astr"),
+            ("String", "::core::primitive::str", "&'a::core::primitive::str"),
+            ("std::string::String", "::core::primitive::str", "&'a::core::primitive::str"),
+            ("&User", "User", "&'aUser"),
+            ("&[u8]", "[u8]", "&'a[u8]"),
+            ("&&str", "&'astr", "&'a&'astr"),
+            ("Option<&'b str>", "Option<&'astr>", "Option<&'astr>"),
+            ("Cow<'_, str>", "Cow<'a,str>", "Cow<'a,str>"),
+        ] {
+            assert_eq!(text(single_key(&read(spelled))), single, "{spelled}");
+            assert_eq!(text(tuple_key(&read(spelled))), tuple, "{spelled}");
+        }
+    }
+
+    #[test]
+    fn owned_types() {
+        for (spelled, expected) in [
+            ("u64", Some("=u64")),
+            ("&'static str", Some("=&'staticstr")),
+            ("&str", Some("*::std::string::String")),
+            ("&[u8]", Some("*::std::vec::Vec<u8>")),
+            ("&std::path::Path", Some("*::std::path::PathBuf")),
+            ("&'a User", Some("&User")),
+            ("&[&str]", None),
+            ("Option<&str>", None),
+            ("Cow<'_, str>", None),
+            ("&mut u64", None),
+            ("&dyn Db", None),
+            ("impl Db", None),
+            ("fn(&str) -> u64", Some("=fn(&str)->u64")),
+        ] {
+            let found = owned(&read(spelled)).map(|owned| match owned {
+                Owned::Same(ty) => format!("={}", text(ty)),
+                Owned::Deref(ty) => format!("*{}", text(ty)),
+                Owned::Borrow(ty) => format!("&{}", text(ty)),
+            });
+            assert_eq!(found.as_deref(), expected, "{spelled}");
+        }
+    }
+
+    #[test]
+    fn parts_of_types() {
+        assert_eq!(parts(&read("Result<&'static str, &'a E>")).borrowed.len(), 1);
+        assert!(parts(&read("Option<std::collections::HashSet<u8>>")).hash_set.is_some());
+        assert!(parts(&read("Pin<Box<dyn Future<Output = u8> + Send>>")).future);
+        assert!(is_nothing(&read("()")) && is_nothing(&read("!")) && !is_nothing(&read("((),)")));
+    }
+}

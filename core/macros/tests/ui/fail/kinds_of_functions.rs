@@ -1,0 +1,18 @@
+use retainit::retain;
+
+#[retain]
+const fn a(id: u64) -> u64 {
+    id
+}
+
+#[retain]
+unsafe fn b(id: u64) -> u64 {
+    id
+}
+
+#[retain]
+extern "C" fn c(id: u64) -> u64 {
+    id
+}
+
+fn main() {}

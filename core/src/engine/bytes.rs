@@ -1,0 +1,194 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use retainit_plugin::{
+    Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored, Strength, Terms, Version,
+};
+
+use super::Face;
+use crate::runtime::Io;
+use crate::{Error, ErrorKind, Result};
+
+/// A byte backend as the engine uses it: with a limit on every wait, from sync and async callers.
+#[derive(Clone, Debug)]
+pub(crate) struct ByteStore {
+    side: Side,
+    io: Arc<Io>,
+    op_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Side {
+    Remote(Arc<dyn Backend>),
+    Local(Arc<dyn LocalBackend>),
+}
+
+/// Groups and other borrowed parts of a request, owned: a blocking backend runs on another thread.
+#[derive(Clone, Debug)]
+struct OwnedTerms {
+    when: retainit_plugin::When,
+    ttl: Option<Duration>,
+    groups: Arc<[Group]>,
+}
+
+impl OwnedTerms {
+    fn terms(&self) -> Terms<'_> {
+        Terms::new(self.when).ttl(self.ttl).groups(&self.groups)
+    }
+}
+
+impl ByteStore {
+    pub(crate) fn remote(backend: Arc<dyn Backend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
+        ByteStore { side: Side::Remote(backend), io: Arc::clone(io), op_timeout }
+    }
+
+    pub(crate) fn local(backend: Arc<dyn LocalBackend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
+        ByteStore { side: Side::Local(backend), io: Arc::clone(io), op_timeout }
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        match &self.side {
+            Side::Remote(backend) => backend.capabilities(),
+            Side::Local(backend) => backend.capabilities(),
+        }
+    }
+
+    /// A blocking backend: at once for a sync caller, on the pool and within the limit for an async one.
+    async fn local_call<T: Send + 'static>(
+        &self,
+        backend: &Arc<dyn LocalBackend>,
+        face: Face,
+        call: impl FnOnce(&dyn LocalBackend) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match face {
+            Face::Sync => call(backend.as_ref()),
+            Face::Async => {
+                let backend = Arc::clone(backend);
+                self.io.within(self.op_timeout, self.io.off_thread(move || call(backend.as_ref()))).await
+            }
+        }
+    }
+
+    pub(crate) async fn read(
+        &self,
+        face: Face,
+        key: &str,
+        lease: Option<Duration>,
+        groups: &Arc<[Group]>,
+    ) -> Result<Snapshot> {
+        fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
+            lease.map_or_else(Read::peek, Read::fenced).groups(groups)
+        }
+        match &self.side {
+            Side::Remote(backend) => {
+                self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await
+            }
+            Side::Local(backend) => {
+                let (key, groups) = (key.to_owned(), Arc::clone(groups));
+                self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
+            }
+        }
+    }
+
+    /// Stores within the caller's limit. When the limit passes, the store itself goes on in the background.
+    pub(crate) async fn store(
+        &self,
+        face: Face,
+        key: &str,
+        entry: Bytes,
+        when: retainit_plugin::When,
+        ttl: Option<Duration>,
+        groups: &Arc<[Group]>,
+    ) -> Result<Stored> {
+        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: Arc::clone(groups) });
+        match &self.side {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                let store = async move { backend.store(&key, entry, terms.terms()).await };
+                self.io.detached(self.op_timeout, store).await
+            }
+            Side::Local(backend) => {
+                self.local_call(backend, face, move |backend| backend.store(&key, entry, terms.terms())).await
+            }
+        }
+    }
+
+    pub(crate) async fn remove(&self, face: Face, key: &str) -> Result<bool> {
+        let key = key.to_owned();
+        match &self.side {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                self.io.detached(self.op_timeout, async move { backend.remove(&key).await }).await
+            }
+            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.remove(&key)).await,
+        }
+    }
+
+    pub(crate) async fn scan(&self, face: Face, scan: Scan) -> Result<Page> {
+        match &self.side {
+            Side::Remote(backend) => self.io.within(self.op_timeout, backend.scan(scan)).await,
+            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.scan(scan)).await,
+        }
+    }
+
+    pub(crate) async fn raise(&self, face: Face, group: Group, strength: Strength) -> Result<Version> {
+        match &self.side {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                let raise = async move {
+                    match backend.versions() {
+                        Some(versions) => versions.raise(&group, strength).await,
+                        None => Err(Error::new(ErrorKind::Unsupported, "this backend keeps no versions of groups")),
+                    }
+                };
+                self.io.detached(self.op_timeout, raise).await
+            }
+            Side::Local(backend) => {
+                self.local_call(backend, face, move |backend| backend.raise(&group, strength)).await
+            }
+        }
+    }
+
+    pub(crate) async fn health(&self, face: Face) -> Result<()> {
+        match &self.side {
+            Side::Remote(backend) => self.io.within(self.op_timeout, backend.health()).await,
+            Side::Local(backend) => self.local_call(backend, face, |backend| backend.health()).await,
+        }
+    }
+
+    pub(crate) async fn close(&self, face: Face) -> Result<()> {
+        match &self.side {
+            Side::Remote(backend) => self.io.within(self.op_timeout, backend.close()).await,
+            Side::Local(backend) => self.local_call(backend, face, |backend| backend.close()).await,
+        }
+    }
+}
+
+impl ByteStore {
+    /// A store for plans that never reach it.
+    pub(crate) fn nowhere() -> ByteStore {
+        #[derive(Debug)]
+        struct Nowhere;
+        fn none<T>() -> Result<T> {
+            Err(Error::new(ErrorKind::UnknownBackend, "there is no backend"))
+        }
+        impl LocalBackend for Nowhere {
+            fn capabilities(&self) -> Capabilities {
+                Capabilities::none()
+            }
+            fn read(&self, _: &str, _: Read<'_>) -> Result<Snapshot> {
+                none()
+            }
+            fn store(&self, _: &str, _: Bytes, _: Terms<'_>) -> Result<Stored> {
+                none()
+            }
+            fn remove(&self, _: &str) -> Result<bool> {
+                none()
+            }
+            fn health(&self) -> Result<()> {
+                none()
+            }
+        }
+        ByteStore::local(Arc::new(Nowhere), &Arc::default(), Duration::from_millis(1))
+    }
+}

@@ -1,0 +1,236 @@
+//! Removing and invalidating: groups by one increment, keys at their slot, patterns by a scan.
+
+use std::sync::Arc;
+
+use retainit_plugin::{Kept, Mark, RemovalCause, Strength, Visit};
+
+use super::{Face, Kind, Plan, Store, Walk, Wanted, groups};
+use crate::key::{KeyBuf, Pattern, arguments_text};
+use crate::meta::Evicted;
+use crate::{Error, ErrorKind, Result, Retainit};
+
+/// Knows a key, and whether what lies there may be served.
+struct Present<'a> {
+    plan: &'a Plan,
+    key: &'a [u8],
+    live: bool,
+}
+
+impl Visit for Present<'_> {
+    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
+        let found = key == self.key;
+        self.live |= found && self.plan.is_live(kept);
+        found
+    }
+}
+
+/// Removes one key. True if something that could be served was there.
+///
+/// When this returns `Ok`, no load that was under way will be stored.
+pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool> {
+    open(&plan.instance)?;
+    let removed = remove_from(plan, &plan.store, key, face).await;
+    match &plan.hidden {
+        Some(hidden) => Ok(remove_from(plan, hidden, key, face).await? | removed?),
+        None => removed,
+    }
+}
+
+async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Result<bool> {
+    match &store.kind {
+        Kind::Object(object) => {
+            let mut present = Present { plan, key: key.bytes(), live: false };
+            object.remove(plan.place(key.hash()), &mut present);
+            Ok(present.live)
+        }
+        Kind::Bytes(bytes) => bytes.remove(face, &plan.logical_key(key)).await.map_err(|error| pending(store, error)),
+    }
+}
+
+/// A removal that a tier has not acknowledged.
+fn pending(store: &Store, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Backend | ErrorKind::Timeout => {
+            Error::new(ErrorKind::Pending, "the removal was not acknowledged; call again when the backend answers")
+                .context("backend", &*store.name)
+                .source(error)
+        }
+        _ => error,
+    }
+}
+
+fn open(instance: &Retainit) -> Result<()> {
+    if instance.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
+}
+
+/// Clears one function or cache.
+pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
+    open(&plan.instance)?;
+    plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
+    let evicted = clear_in(plan, &plan.store, face).await;
+    match &plan.hidden {
+        Some(hidden) => Ok(clear_in(plan, hidden, face).await?.and(evicted?)),
+        None => evicted,
+    }
+}
+
+async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted> {
+    let bytes = match &store.kind {
+        Kind::Object(object) => {
+            let now = plan.now();
+            let mut live = 0;
+            object.retain(&mut |entry| {
+                let gone = entry.site == plan.site;
+                live += u64::from(gone && entry.kept.ends() > now);
+                gone.then_some(RemovalCause::Removed)
+            });
+            return Ok(Evicted::Exact(live));
+        }
+        Kind::Bytes(bytes) => bytes,
+    };
+    let versioned = bytes.capabilities().has_versions();
+    if versioned {
+        let group = groups::function_group(plan.instance.namespace(), &plan.function.full_id());
+        bytes.raise(face, group, Strength::Hard).await.map_err(|error| pending(store, error))?;
+    }
+    let mut wanted = Wanted::prefix("");
+    wanted.below = Some(plan.function_prefix());
+    remove_wanted(&plan.instance, store, wanted, face, versioned).await
+}
+
+/// Removes the keys a walk finds. What cannot be walked is invalidated all the same if it has versions.
+async fn remove_wanted(
+    instance: &Retainit,
+    store: &Arc<Store>,
+    wanted: Wanted,
+    face: Face,
+    versioned: bool,
+) -> Result<Evicted> {
+    let Some(bytes) = store.bytes() else { return Ok(Evicted::Exact(0)) };
+    if !bytes.capabilities().has_scan() {
+        let unsupported = || Error::new(ErrorKind::Unsupported, "this backend can neither list its keys nor keep versions");
+        return if versioned { Ok(Evicted::Unknown) } else { Err(unsupported().context("backend", &*store.name)) };
+    }
+    let mut walk = Walk::new(instance, store, wanted, face);
+    let mut removed = 0;
+    loop {
+        let page = walk.page().await.map_err(|error| pending(store, error))?;
+        if page.is_empty() {
+            return Ok(Evicted::Exact(removed));
+        }
+        for full in page.iter().filter_map(|found| found.full.as_deref()) {
+            removed += u64::from(bytes.remove(face, full).await.map_err(|error| pending(store, error))?);
+        }
+    }
+}
+
+/// Clears the namespace: everything this instance's name stands for, and nothing else.
+pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<Evicted> {
+    open(instance)?;
+    instance.generation().raise(instance.namespace_mark(), Strength::Hard);
+    let mut evicted = Ok(Evicted::Exact(0));
+    for store in instance.stores() {
+        let cleared = match &store.kind {
+            Kind::Object(object) => {
+                let now = instance.clock().now();
+                let mut live = 0;
+                object.retain(&mut |entry| {
+                    live += u64::from(entry.kept.ends() > now);
+                    Some(RemovalCause::Removed)
+                });
+                Ok(Evicted::Exact(live))
+            }
+            Kind::Bytes(bytes) => {
+                let versioned = bytes.capabilities().has_versions();
+                let group = groups::namespace_group(instance.namespace());
+                let raised = match versioned {
+                    true => bytes.raise(face, group, Strength::Hard).await.map(drop).map_err(|e| pending(&store, e)),
+                    false => Ok(()),
+                };
+                match raised {
+                    Ok(()) => remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        evicted = both(evicted, cleared);
+    }
+    evicted
+}
+
+fn both(a: Result<Evicted>, b: Result<Evicted>) -> Result<Evicted> {
+    Ok(a?.and(b?))
+}
+
+/// Invalidates everything with a tag: one increment, however many entries.
+pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face: Face) -> Result<()> {
+    open(instance)?;
+    // A tag nobody holds is on no entry in memory and on no load under way.
+    if let Some(mark) = instance.tags().held(tag) {
+        instance.generation().raise(&mark, strength);
+    }
+    let group = groups::tag_group(instance.namespace(), tag);
+    let mut result = Ok(());
+    for store in instance.stores() {
+        let Some(bytes) = store.bytes() else { continue };
+        let raised = match bytes.capabilities().has_versions() {
+            true => bytes.raise(face, group.clone(), strength).await.map(drop).map_err(|e| pending(&store, e)),
+            false => {
+                let error = Error::new(ErrorKind::Unsupported, "this backend keeps no versions of tags: its bound is the ttl");
+                Err(error.context("backend", &*store.name))
+            }
+        };
+        result = result.and(raised);
+    }
+    result
+}
+
+/// Removes the keys that match, and refuses every load in memory that is under way.
+///
+/// Entries of loads that began after the call did may survive it.
+pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -> Result<Evicted> {
+    open(instance)?;
+    let wanted = Wanted::pattern(pattern);
+    let mut evicted = Ok(Evicted::Exact(0));
+    for store in instance.stores() {
+        let removed = match &store.kind {
+            Kind::Object(object) => {
+                object.break_fences();
+                Ok(Evicted::Exact(remove_matching(instance, object.as_ref(), &wanted)))
+            }
+            Kind::Bytes(_) => remove_wanted(instance, &store, wanted.clone(), face, false).await,
+        };
+        evicted = both(evicted, removed);
+    }
+    evicted
+}
+
+fn remove_matching(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> u64 {
+    let (functions, now) = (instance.functions_by_site(), instance.clock().now());
+    let mut live = 0;
+    object.retain(&mut |entry| {
+        let function = functions.get(&entry.site)?;
+        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
+        let gone = wanted.wants(&shown);
+        live += u64::from(gone && entry.kept.ends() > now && !super::is_dead(instance, &function.mark, entry.kept));
+        gone.then_some(RemovalCause::Removed)
+    });
+    live
+}
+
+/// Removes what nobody may read any more and counts what had expired.
+pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
+    let Kind::Object(object) = &store.kind else { return 0 };
+    let (functions, now) = (instance.functions_by_site(), instance.clock().now());
+    let mut expired = 0;
+    let none = Mark::new();
+    object.retain(&mut |entry| {
+        if entry.kept.ends() <= now {
+            expired += 1;
+            return Some(RemovalCause::Expired);
+        }
+        let mark = functions.get(&entry.site).map_or(&none, |function| &*function.mark);
+        super::is_dead(instance, mark, entry.kept).then_some(RemovalCause::Invalidated)
+    });
+    expired
+}

@@ -1,0 +1,415 @@
+//! A call that was not answered at once: look, load, store, share.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use retainit_plugin::{Group, Mark, ObjectBackend, Ttl};
+
+use super::flight::{self, Flights, FlightKey, Follow, Fruit, Got, Lead, Role, Ticket};
+use super::lookup::{BytesLook, Failure, Look};
+use super::write::Mode;
+use super::{ByteStore, Hit, Kind, Looked, Plan, PlanRef, Value, lookup_bytes, lookup_object};
+use crate::key::KeyBuf;
+use crate::rt::{Facts, Rules, Shape, Storage};
+use crate::runtime::Stopwatch;
+use crate::stats::{Count, count};
+use retainit_plugin::StoredValue;
+
+/// Whether the caller is a future or a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    Sync,
+    Async,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// An answer, from wherever it comes.
+    Call,
+    /// A new value, whatever there is.
+    Refresh,
+    /// Something in the cache; the value itself is not wanted.
+    Warm,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was in the cache, or another caller's load brought it.
+    Present,
+    /// The function ran.
+    Loaded,
+    /// The function ran, and nothing could be stored of what it returned.
+    Failed,
+}
+
+/// One call, with everything it knows before it begins.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) plan: PlanRef,
+    pub(crate) key: KeyBuf,
+    pub(crate) tags: Box<[Arc<Mark>]>,
+    /// For byte stores: namespace, function and tags by name; empty if the store keeps no versions.
+    pub(crate) groups: Arc<[Group]>,
+    pub(crate) how: How,
+    pub(crate) face: Face,
+    /// Of this one call.
+    pub(crate) ttl: Option<Ttl>,
+    /// The store was looked into already, a moment ago.
+    pub(crate) looked: bool,
+}
+
+/// Answers a call. The cache never fails it and never keeps it longer than its limits.
+pub(crate) async fn load<R, P, S, L>(facts: &Facts<R, P, S>, job: Job, rules: Rules<R>, loader: L) -> (R, Outcome)
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+    L: Future<Output = R>,
+{
+    if job.plan.bypass.is_some() || job.plan.instance.is_closed() {
+        return (loader.await, Outcome::Failed);
+    }
+    let run = Run { facts, job: &job, rules };
+    if job.how != How::Refresh && !job.looked
+        && let Kind::Object(object) = &job.plan.store.kind
+        && let Some(result) = run.serve(lookup_object(&job.plan, object.as_ref(), &job.key, Look::Use)) {
+            count(job.plan.site, Count::Hit);
+            return (result, Outcome::Present);
+        }
+    if job.how == How::Refresh || !job.plan.options.single_flight {
+        return run.alone(loader).await;
+    }
+    run.together(loader).await
+}
+
+struct Run<'a, R, P: Shape<R>, S> {
+    facts: &'a Facts<R, P, S>,
+    job: &'a Job,
+    rules: Rules<R>,
+}
+
+/// What a caller holds before it loads.
+struct Before<R> {
+    /// The store answered after all.
+    served: Option<R>,
+    ticket: Ticket,
+    /// The store could not be reached: what is loaded is not stored.
+    unreachable: bool,
+}
+
+impl<R, P, S> Run<'_, R, P, S>
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    /// The result that something in the store stands for.
+    fn serve(&self, looked: Looked<S::Kept>) -> Option<R> {
+        match looked {
+            Looked::Miss => None,
+            Looked::Hit(Hit::Value(kept, _)) => Some(P::wrap(S::give(kept))),
+            Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
+        }
+    }
+
+    fn serve_failure(&self, failure: Failure) -> Option<R> {
+        match failure {
+            Failure::Any(any) => (self.facts.share?.take)(any.as_ref()),
+            Failure::Bytes(bytes) => (self.facts.whole?.decode)(&bytes)
+                .inspect_err(|error| self.job.plan.function.failed("read", &self.job.plan.store.name, error))
+                .ok(),
+        }
+    }
+
+    /// Takes the ticket of a load that begins now, and looks whether it is needed at all.
+    async fn before(&self) -> Before<R> {
+        match &self.job.plan.store.kind {
+            Kind::Object(object) => self.before_object(object.as_ref()),
+            Kind::Bytes(store) => self.before_bytes(store).await,
+        }
+    }
+
+    fn before_object(&self, object: &dyn ObjectBackend) -> Before<R> {
+        let ticket = self.ticket(object);
+        let served = match self.job.how {
+            How::Refresh => None,
+            How::Call | How::Warm => self.serve(lookup_object(&self.job.plan, object, &self.job.key, Look::Use)),
+        };
+        Before { served, ticket, unreachable: false }
+    }
+
+    fn ticket(&self, object: &dyn ObjectBackend) -> Ticket {
+        let fence = object.capabilities().has_fences().then(|| object.fence(self.job.plan.place(self.job.key.hash())));
+        Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default() }
+    }
+
+    async fn before_bytes(&self, store: &ByteStore) -> Before<R> {
+        let plan = &*self.job.plan;
+        let generation = plan.instance.generation().now();
+        let key = plan.logical_key(&self.job.key);
+        let look = BytesLook {
+            store,
+            face: self.job.face,
+            key: &key,
+            lease: Some(plan.options.max_load_time),
+            groups: &self.job.groups,
+            even_dead: false,
+        };
+        match lookup_bytes(plan, look, &self.facts.value).await {
+            Ok(found) => {
+                let served = match found.looked {
+                    _ if self.job.how == How::Refresh => None,
+                    Looked::Miss => None,
+                    Looked::Hit(Hit::Value(value, _)) => Some(P::wrap(value)),
+                    Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
+                };
+                let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into() };
+                Before { served, ticket, unreachable: false }
+            }
+            Err(error) => {
+                plan.function.failed("read", &plan.store.name, &error);
+                let ticket = Ticket { generation, fence: None, versions: Box::default() };
+                Before { served: None, ticket, unreachable: true }
+            }
+        }
+    }
+
+    /// Loads without regard to others.
+    async fn alone<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
+        let before = self.before().await;
+        if let Some(result) = before.served {
+            count(self.job.plan.site, Count::Hit);
+            return (result, Outcome::Present);
+        }
+        if self.job.how != How::Refresh {
+            count(self.job.plan.site, Count::Miss);
+        }
+        let watch = Stopwatch::start();
+        let result = loader.await;
+        let stored = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
+        (result, stored)
+    }
+
+    /// Loads once for all who ask.
+    async fn together<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
+        let plan = &*self.job.plan;
+        let flights = plan.instance.flights();
+        let mut missed = false;
+        loop {
+            let ended = flights.ended(self.job.key.hash());
+            let before = match &plan.store.kind {
+                // In memory the lead looks again, which is enough.
+                Kind::Object(object) => {
+                    Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }
+                }
+                Kind::Bytes(store) => self.before_bytes(store).await,
+            };
+            if let Some(result) = before.served {
+                count(plan.site, Count::Hit);
+                return (result, Outcome::Present);
+            }
+            let role = self.join(flights, &before.ticket);
+            if !std::mem::replace(&mut missed, true) {
+                count(plan.site, Count::Miss);
+            }
+            let got = match role {
+                Role::Inline => return (self.timed(loader).await, Outcome::Failed),
+                Role::Lead(lead) => {
+                    let again = matches!(plan.store.kind, Kind::Object(_)) || flights.ended(self.job.key.hash()) != ended;
+                    return self.lead(lead, loader, (!again).then_some(before)).await;
+                }
+                Role::Follow(follow) => follow,
+            };
+            match self.follow(got).await {
+                Followed::Result(result) => return (result, Outcome::Present),
+                Followed::Lead(lead) => return self.lead(lead, loader, None).await,
+                Followed::Alone => return self.in_the_crowd(loader).await,
+                Followed::Again => {}
+            }
+        }
+    }
+
+    fn join(&self, flights: &Arc<Flights>, ticket: &Ticket) -> Role {
+        let plan = &*self.job.plan;
+        let key = FlightKey { hash: self.job.key.hash(), plan: plan.fingerprint, key: self.job.key.bytes() };
+        let terms = flight::Terms {
+            eager: self.job.face == Face::Async,
+            max_load_time: plan.options.max_load_time,
+            abandoned: &plan.function.abandoned,
+            timers: plan.instance.timers(),
+        };
+        flights.join(key, ticket, &terms, |theirs| {
+            theirs.fence == ticket.fence
+                && theirs.versions == ticket.versions
+                && plan.valid_since(theirs.generation, &self.job.tags)
+        })
+    }
+
+    /// Loads for all who wait. Without `before`, the store is asked once more first.
+    async fn lead<L: Future<Output = R>>(&self, lead: Lead, loader: L, before: Option<Before<R>>) -> (R, Outcome) {
+        let before = match before {
+            Some(before) => before,
+            None => {
+                let before = self.before().await;
+                lead.renew(&before.ticket);
+                before
+            }
+        };
+        if let Some(result) = before.served {
+            lead.complete(|| self.fruit(&result));
+            return (result, Outcome::Present);
+        }
+        let watch = Stopwatch::start();
+        let result = lead.run(loader).await;
+        let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
+        lead.complete(|| self.fruit(&result));
+        (result, outcome)
+    }
+
+    async fn timed<L: Future<Output = R>>(&self, loader: L) -> R {
+        let watch = Stopwatch::start();
+        let result = loader.await;
+        self.job.plan.function.loaded(watch.elapsed());
+        result
+    }
+
+    /// What followers get: the value, or the whole result if it can be cloned.
+    fn fruit(&self, result: &R) -> Fruit {
+        match P::split(result) {
+            Ok(value) => Fruit::Value(Arc::new(S::keep(value.clone()))),
+            Err(_) => match self.facts.share {
+                Some(share) => Fruit::Whole((share.share)(result)),
+                None => Fruit::Unshared,
+            },
+        }
+    }
+
+    async fn follow(&self, follow: Follow) -> Followed<R> {
+        match follow.await {
+            Got::Lead(lead) => Followed::Lead(lead),
+            Got::Fruit(Fruit::Value(any)) => {
+                any.downcast_ref::<S::Kept>().map_or(Followed::Again, |kept| Followed::Result(P::wrap(S::give(kept.clone()))))
+            }
+            Got::Fruit(Fruit::Whole(any)) => {
+                self.facts.share.and_then(|share| (share.take)(any.as_ref())).map_or(Followed::Again, Followed::Result)
+            }
+            Got::Fruit(Fruit::Unshared) => Followed::Alone,
+        }
+    }
+
+    /// The load this caller waited for ended with a result that cannot be shared. A few such callers run side by
+    /// side; one of them may bring a value for the rest.
+    async fn in_the_crowd<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
+        let _permit = self.job.plan.function.crowd.acquire().await;
+        let before = self.before().await;
+        if let Some(result) = before.served {
+            return (result, Outcome::Present);
+        }
+        let watch = Stopwatch::start();
+        let result = loader.await;
+        let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
+        (result, outcome)
+    }
+
+    /// Counts a load and stores what is to be stored of it.
+    async fn finish(&self, result: &R, ticket: &Ticket, unreachable: bool, watch: &Stopwatch) -> Outcome {
+        let (plan, time) = (&*self.job.plan, watch.elapsed());
+        plan.function.loaded(time);
+        let Some((value, ttl)) = self.to_store(result) else { return Outcome::Failed };
+        if unreachable {
+            return Outcome::Failed;
+        }
+        let write = super::write::Write {
+            plan,
+            key: &self.job.key,
+            tags: &self.job.tags,
+            groups: &self.job.groups,
+            ticket,
+            mode: if self.job.how == How::Refresh { Mode::Replace } else { Mode::Fill },
+            ttl,
+            load_time: time,
+            age: Duration::ZERO,
+            face: self.job.face,
+        };
+        match super::write(write, value, &self.facts.value).await {
+            Ok(_) => Outcome::Loaded,
+            Err(error) => {
+                if error.kind() != crate::ErrorKind::Closed {
+                    plan.function.failed("store", &plan.store.name, &error);
+                }
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// The rules of section 4: values, `None` under `none_ttl`, errors under `err_ttl`.
+    fn to_store(&self, result: &R) -> Option<(Value<P::Value>, Ttl)> {
+        let (options, rules) = (&self.job.plan.options, &self.rules);
+        if rules.when.is_some_and(|when| !when(result)) {
+            return None;
+        }
+        match P::split(result) {
+            Ok(value) if (self.facts.value.is_none)(value) => {
+                Some((Value::Value(value.clone()), self.job.ttl.or(options.none_ttl).filter(|_| options.none_ttl.is_some())?))
+            }
+            Ok(value) => Some((Value::Value(value.clone()), self.job.ttl.unwrap_or(options.ttl))),
+            Err(_) => {
+                let ttl = options.err_ttl?;
+                if rules.err_if.is_some_and(|err_if| !err_if(result)) {
+                    return None;
+                }
+                let any: Arc<dyn Any + Send + Sync> = (self.facts.share?.share)(result);
+                let bytes = self.job.plan.store.bytes().and(self.facts.whole).and_then(|whole| (whole.encode)(result).ok());
+                Some((Value::Failure(any, bytes), ttl))
+            }
+        }
+    }
+}
+
+enum Followed<R> {
+    Result(R),
+    Lead(Lead),
+    Alone,
+    Again,
+}
+
+impl Job {
+    pub(crate) fn new(plan: PlanRef, key: KeyBuf, tags: &[String], how: How, face: Face) -> Job {
+        let marks = tags.iter().map(|tag| plan.instance.tags().mark(tag)).collect();
+        let groups = plan.groups(tags);
+        Job { plan, key, tags: marks, groups, how, face, ttl: None, looked: false }
+    }
+}
+
+impl Plan {
+    /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
+    pub(crate) fn groups(&self, tags: &[String]) -> Arc<[Group]> {
+        if !self.store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
+            return Arc::default();
+        }
+        let namespace = self.instance.namespace();
+        let own = [super::groups::namespace_group(namespace), super::groups::function_group(namespace, &self.function.full_id())];
+        own.into_iter().chain(tags.iter().map(|tag| super::groups::tag_group(namespace, tag))).collect()
+    }
+
+    /// The full key in a byte store.
+    pub(crate) fn logical_key(&self, key: &KeyBuf) -> String {
+        let mut text = self.function_prefix();
+        text.push_str(&key.text());
+        text
+    }
+
+    /// What every key of this function begins with in a byte store.
+    pub(crate) fn function_prefix(&self) -> String {
+        let mut text = super::groups::prefix('d', self.instance.namespace());
+        crate::key::text::escape(&self.function.id, &mut text);
+        text.push('@');
+        text.push_str(&self.function.version.to_string());
+        text.push(':');
+        text
+    }
+}

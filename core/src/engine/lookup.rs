@@ -1,0 +1,169 @@
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use retainit_plugin::{Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
+
+use super::envelope::Envelope;
+use super::{ByteStore, Face, Plan};
+use crate::key::KeyBuf;
+use crate::meta::Meta;
+use crate::rt::{Codec, ValueFacts};
+use crate::{Error, Result};
+
+/// What a lookup found.
+#[derive(Debug)]
+pub(crate) enum Looked<K> {
+    Hit(Hit<K>),
+    Miss,
+}
+
+/// Something that may be served.
+#[derive(Debug)]
+pub(crate) enum Hit<K> {
+    Value(K, Meta),
+    /// An error kept under `err_ttl`.
+    Failure(Failure),
+}
+
+/// A whole result that failed, as it is kept.
+#[derive(Clone)]
+pub(crate) enum Failure {
+    Any(Arc<dyn Any + Send + Sync>),
+    Bytes(Vec<u8>),
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Failure")
+    }
+}
+
+/// Finds an entry by the key taken by value.
+struct Finder<'a, K> {
+    plan: &'a Plan,
+    key: &'a [u8],
+    even_dead: bool,
+    found: Looked<K>,
+}
+
+impl<K: StoredValue> Visit for Finder<'_, K> {
+    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
+        if key != self.key {
+            return false;
+        }
+        if self.even_dead || self.plan.is_live(kept) {
+            let meta = Meta::of(kept, self.plan);
+            if let Some(value) = kept.value::<K>() {
+                self.found = Looked::Hit(Hit::Value(value.clone(), meta));
+            } else if let Some(failure) = kept.value::<Failure>() {
+                self.found = Looked::Hit(Hit::Failure(failure.clone()));
+            }
+        }
+        true
+    }
+}
+
+/// How an object store is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As a use of the entry.
+    Use,
+    /// Leaving its standing as it was.
+    Peek,
+    /// The same, and whether or not it may still be served.
+    Raw,
+}
+
+pub(crate) fn lookup_object<K: StoredValue>(
+    plan: &Plan,
+    object: &dyn ObjectBackend,
+    key: &KeyBuf,
+    look: Look,
+) -> Looked<K> {
+    let mut finder = Finder { plan, key: key.bytes(), even_dead: look == Look::Raw, found: Looked::Miss };
+    let place = plan.place(key.hash());
+    match look {
+        Look::Use => object.get(place, &mut finder),
+        Look::Peek | Look::Raw => object.peek(place, &mut finder),
+    };
+    finder.found
+}
+
+/// What a byte store gave, with what a loader needs.
+#[derive(Debug)]
+pub(crate) struct BytesLooked<V> {
+    pub(crate) looked: Looked<V>,
+    pub(crate) fence: Option<Fence>,
+    pub(crate) versions: Vec<Version>,
+}
+
+/// Where to look in a byte store, and how.
+#[derive(Debug)]
+pub(crate) struct BytesLook<'a> {
+    pub(crate) store: &'a ByteStore,
+    pub(crate) face: Face,
+    pub(crate) key: &'a str,
+    /// Take the fence for a load of at most this long.
+    pub(crate) lease: Option<Duration>,
+    pub(crate) groups: &'a Arc<[Group]>,
+    pub(crate) even_dead: bool,
+}
+
+pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &ValueFacts<V>) -> Result<BytesLooked<V>> {
+    let snapshot = look.store.read(look.face, look.key, look.lease, look.groups).await?;
+    let missed = |looked| BytesLooked { looked, fence: snapshot.fence, versions: snapshot.versions.clone() };
+    let Some(bytes) = &snapshot.entry else { return Ok(missed(Looked::Miss)) };
+    match read_entry(plan, &look, bytes, &snapshot.versions, facts).await {
+        Ok(looked) => Ok(missed(looked)),
+        Err(error) => {
+            // What cannot be read is a miss; the load that follows replaces it.
+            plan.function.failed("read", &plan.store.name, &error);
+            Ok(missed(Looked::Miss))
+        }
+    }
+}
+
+async fn read_entry<V>(
+    plan: &Plan,
+    look: &BytesLook<'_>,
+    bytes: &[u8],
+    versions: &[Version],
+    facts: &ValueFacts<V>,
+) -> Result<Looked<V>> {
+    let envelope = Envelope::decode(bytes)?;
+    let now = plan.instance.clock().wall();
+    let Some(age) = envelope.age(now) else { return Ok(Looked::Miss) };
+    let is_fresh = envelope.fresh_for().is_none_or(|fresh_for| age < fresh_for);
+    if !look.even_dead && !(is_fresh && versions_hold(look, &envelope, versions).await?) {
+        return Ok(Looked::Miss);
+    }
+    if envelope.is_error() {
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload().to_vec()))));
+    }
+    let Some(Codec { decode, .. }) = facts.codec else {
+        return Err(Error::new(crate::ErrorKind::Codec, "values of this type are kept in memory only"));
+    };
+    let value = decode(envelope.payload())?;
+    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for(), envelope.load_time()))))
+}
+
+/// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as
+/// the tags of one `set_with`, cost a read of their own.
+async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Version]) -> Result<bool> {
+    let mut unknown = Vec::new();
+    for name in envelope.group_names() {
+        match look.groups.iter().position(|group| group.as_str() == name) {
+            Some(at) if versions.get(at).copied() == envelope.version(name) => {}
+            Some(_) => return Ok(false),
+            None => unknown.push(Group::new(name)),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(true);
+    }
+    let unknown: Arc<[Group]> = unknown.into();
+    let current = look.store.read(look.face, look.key, None, &unknown).await?.versions;
+    let holds = |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
+    Ok(current.len() == unknown.len() && unknown.iter().zip(&current).all(holds))
+}

@@ -1,0 +1,26 @@
+//! What happens between a call and its answer.
+
+mod bytes;
+mod envelope;
+pub(crate) mod flight;
+mod function;
+pub(crate) mod groups;
+pub(crate) mod invalidate;
+mod keys;
+mod load;
+mod lookup;
+pub(crate) mod plan;
+mod store;
+mod write;
+
+pub(crate) use bytes::ByteStore;
+pub(crate) use function::Function;
+pub use keys::Keys;
+pub(crate) use keys::{Walk, Wanted, is_dead};
+pub(crate) use load::{Face, Job, load};
+pub use load::{How, Outcome};
+pub(crate) use lookup::{BytesLook, Failure, Hit, Look, Looked, lookup_bytes, lookup_object};
+pub use plan::Plan;
+pub(crate) use plan::PlanRef;
+pub(crate) use store::{Kind, Store};
+pub(crate) use write::{Mode, Value, Write, write};

@@ -1,0 +1,460 @@
+//! One cache: backends, functions, groups, threads. A program may have several side by side.
+
+mod builder;
+mod functions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use retainit_plugin::{BackendConfig, Clock, Mark, Moment, Strength};
+
+pub use builder::Builder;
+
+use crate::cache::CacheBuilder;
+use crate::engine::flight::Flights;
+use crate::engine::groups::{Generation, Tags};
+use crate::engine::invalidate;
+use crate::engine::{Face, Keys, Kind, Store, Walk, Wanted};
+use crate::key::Pattern;
+use crate::meta::Evicted;
+use crate::runtime::{Io, Task, Timers, block_on};
+use crate::stats::Stats;
+use crate::{Error, ErrorKind, Result};
+use functions::Functions;
+
+/// A cache with its backends. Cheap to clone; the clones are one cache.
+///
+/// `Retainit::default()` keeps up to 10 000 entries in memory and needs nothing else.
+///
+/// # Panics
+///
+/// `default()` panics when no memory backend is linked; a program that leaves the feature `memory` out uses
+/// [`Retainit::builder`].
+#[derive(Clone)]
+pub struct Retainit(Arc<Inner>);
+
+struct Inner {
+    generation: Generation,
+    clock: Arc<dyn Clock>,
+    system_clock: bool,
+    namespace: String,
+    namespace_mark: Mark,
+    tags: Tags,
+    stores: RwLock<BTreeMap<Arc<str>, Arc<Store>>>,
+    default_backend: RwLock<Option<Arc<str>>>,
+    functions: Functions,
+    flights: Arc<Flights>,
+    timers: Arc<Timers>,
+    io: Arc<Io>,
+    op_timeout: Duration,
+    secret: [u8; 32],
+    secret_is_given: bool,
+    sweep_due: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Retainit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retainit")
+            .field("namespace", &self.0.namespace)
+            .field("backends", &self.0.stores.read().keys().collect::<Vec<_>>())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Retainit {
+    fn default() -> Self {
+        Retainit::builder().build().expect("a memory backend is linked: see the feature `memory`")
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.timers.close();
+    }
+}
+
+/// A sweep is not worth its cost more often than this.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+impl Retainit {
+    /// A builder with no backends: without any it gets one in memory.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Makes this the process-wide default that retained functions use.
+    ///
+    /// It takes the place of an implicit default and of a closed one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Duplicate`] when another open instance was installed by hand, and everything that
+    /// [`check`](Retainit::check) finds; nothing is installed then.
+    pub fn install(&self) -> Result<()> {
+        self.check()?;
+        crate::global::install(self)
+    }
+
+    /// Looks at every retained function of the program: backends that are not there, two functions of one id, types
+    /// that cannot go where they are sent. `install` and `init` ask this.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownBackend`], [`ErrorKind::Duplicate`] or [`ErrorKind::Config`]; the text holds all problems.
+    pub fn check(&self) -> Result<()> {
+        functions::check(self)
+    }
+
+    /// Adds a backend.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Duplicate`] for a name that is taken, [`ErrorKind::Config`] for what cannot be built.
+    pub fn register_backend(&self, name: &str, config: impl BackendConfig) -> Result<()> {
+        let store = self.build_store(name.into(), &config)?;
+        let mut stores = self.0.stores.write();
+        if stores.contains_key(name) {
+            return Err(Error::new(ErrorKind::Duplicate, format!("a backend called `{name}` is registered already")));
+        }
+        stores.insert(Arc::clone(&store.name), Arc::new(store));
+        drop(stores);
+        crate::global::replan(self);
+        Ok(())
+    }
+
+    fn build_store(&self, name: Arc<str>, config: &dyn BackendConfig) -> Result<Store> {
+        Store::build(name, config, Arc::clone(&self.0.clock), &self.0.io, self.0.op_timeout)
+    }
+
+    /// The names of the backends.
+    pub fn backends(&self) -> Vec<String> {
+        self.0.stores.read().keys().map(|name| name.to_string()).collect()
+    }
+
+    /// A cache for values of type `V` under a name, without the macro.
+    pub fn cache<V>(&self, name: impl Into<String>) -> CacheBuilder<V> {
+        CacheBuilder::new(self.clone(), name.into())
+    }
+
+    /// Makes every entry with this tag unusable, in all backends that keep versions, however many there are.
+    ///
+    /// When it returns `Ok`, no load that began before is served to a later caller or stored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pending`] when a backend did not acknowledge, [`ErrorKind::Unsupported`] when one keeps no
+    /// versions; the others are done all the same.
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        invalidate::tag(self, tag.as_ref(), Strength::Hard, Face::Async).await
+    }
+
+    /// Makes every entry with this tag stale: it is loaded again at the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    pub async fn expire_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        invalidate::tag(self, tag.as_ref(), Strength::Soft, Face::Async).await
+    }
+
+    /// Removes the keys that match a pattern over `{id}:{args}`, such as `users:*`, and counts them.
+    ///
+    /// Entries of loads that began after the call did may survive it.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    pub async fn invalidate_pattern(&self, pattern: impl Into<Pattern>) -> Result<Evicted> {
+        invalidate::pattern(self, pattern.into(), Face::Async).await
+    }
+
+    /// Clears this namespace in every backend, and nothing else that may lie there.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    pub async fn clear(&self) -> Result<Evicted> {
+        invalidate::clear_namespace(self, Face::Async).await
+    }
+
+    /// The keys that begin with `prefix`, as `{id}:{args}`; all of them for `""`.
+    pub fn keys(&self, prefix: impl Into<String>) -> Keys {
+        self.walk(Wanted::prefix(prefix), Face::Async)
+    }
+
+    /// The keys that match a pattern over `{id}:{args}`.
+    pub fn keys_matching(&self, pattern: impl Into<Pattern>) -> Keys {
+        self.walk(Wanted::pattern(pattern.into()), Face::Async)
+    }
+
+    fn walk(&self, wanted: Wanted, face: Face) -> Keys {
+        Keys::new(self.stores().iter().map(|store| Walk::new(self, store, wanted.clone(), face)).collect())
+    }
+
+    /// Removes what has expired from backends in memory now, and counts it. They do so by themselves too.
+    pub fn cleanup_expired(&self) -> u64 {
+        let expired = self.stores().iter().map(|store| invalidate::sweep(self, store)).sum();
+        self.0.tags.sweep();
+        expired
+    }
+
+    /// What all functions and caches of this instance have done so far.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.0.functions.stats();
+        let stores = self.stores();
+        stats.total_keys = stores.iter().map(|store| total_keys(store)).sum();
+        let mut types: Vec<_> = stores.iter().map(|store| store.type_name).collect();
+        types.dedup();
+        stats.storage_type = types.join("+");
+        stats
+    }
+
+    /// Whether every backend answers.
+    ///
+    /// # Errors
+    ///
+    /// The first backend's error that does not.
+    pub async fn health(&self) -> Result<()> {
+        self.health_of(Face::Async).await
+    }
+
+    async fn health_of(&self, face: Face) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
+        }
+        for store in self.stores() {
+            if let Some(bytes) = store.bytes() {
+                bytes.health(face).await.map_err(|error| error.context("backend", &*store.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends background work and connections and empties what is in memory. Later calls do nothing.
+    ///
+    /// Retained functions and loaders still answer, uncached; `get` and `set` are errors of kind
+    /// [`ErrorKind::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// The first backend's error that could not end its connections.
+    pub async fn close(&self) -> Result<()> {
+        self.close_of(Face::Async).await
+    }
+
+    async fn close_of(&self, face: Face) -> Result<()> {
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.0.timers.close();
+        let mut result = Ok(());
+        for store in self.stores() {
+            match &store.kind {
+                Kind::Object(object) => {
+                    object.break_fences();
+                    object.retain(&mut |_| Some(retainit_plugin::RemovalCause::Removed));
+                }
+                Kind::Bytes(bytes) => result = result.and(bytes.close(face).await),
+            }
+        }
+        result
+    }
+
+    /// The same for sync programs.
+    pub fn blocking(&self) -> Blocking<'_> {
+        Blocking(self)
+    }
+}
+
+fn total_keys(store: &Store) -> u64 {
+    match &store.kind {
+        Kind::Object(object) => object.len() as u64,
+        Kind::Bytes(_) => 0,
+    }
+}
+
+/// A [`Retainit`] for sync programs: the same methods, which wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking<'a>(&'a Retainit);
+
+macro_rules! as_above {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {
+        impl Blocking<'_> {
+            $(
+                #[doc = concat!("As [`Retainit::", stringify!($name), "`].")]
+                ///
+                /// # Errors
+                ///
+                /// As there.
+                pub fn $name(&self, $($argument: $type),*) -> $result {
+                    let this = self.0;
+                    block_on(($body)(this))
+                }
+            )*
+        }
+    };
+}
+
+as_above! {
+    invalidate_tag(tag: impl AsRef<str>) -> Result<()> =
+        async |this: &Retainit| invalidate::tag(this, tag.as_ref(), Strength::Hard, Face::Sync).await;
+    expire_tag(tag: impl AsRef<str>) -> Result<()> =
+        async |this: &Retainit| invalidate::tag(this, tag.as_ref(), Strength::Soft, Face::Sync).await;
+    invalidate_pattern(pattern: impl Into<Pattern>) -> Result<Evicted> =
+        async |this: &Retainit| invalidate::pattern(this, pattern.into(), Face::Sync).await;
+    clear() -> Result<Evicted> = async |this: &Retainit| invalidate::clear_namespace(this, Face::Sync).await;
+    health() -> Result<()> = async |this: &Retainit| this.health_of(Face::Sync).await;
+    close() -> Result<()> = async |this: &Retainit| this.close_of(Face::Sync).await;
+    keys(prefix: impl Into<String>) -> Result<Vec<String>> =
+        async |this: &Retainit| this.walk(Wanted::prefix(prefix), Face::Sync).collect().await;
+    keys_matching(pattern: impl Into<Pattern>) -> Result<Vec<String>> =
+        async |this: &Retainit| this.walk(Wanted::pattern(pattern.into()), Face::Sync).collect().await;
+}
+
+// What the engine asks an instance.
+impl Retainit {
+    #[inline(always)]
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.0.generation
+    }
+
+    #[inline(always)]
+    pub(crate) fn namespace_mark(&self) -> &Mark {
+        &self.0.namespace_mark
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(crate) fn has_system_clock(&self) -> bool {
+        self.0.system_clock
+    }
+
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.0.tags
+    }
+
+    pub(crate) fn flights(&self) -> &Arc<Flights> {
+        &self.0.flights
+    }
+
+    pub(crate) fn timers(&self) -> &Arc<Timers> {
+        &self.0.timers
+    }
+
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.0.functions
+    }
+
+    pub(crate) fn functions_by_site(&self) -> HashMap<u32, Arc<crate::engine::Function>> {
+        self.0.functions.by_site()
+    }
+
+    pub(crate) fn secret(&self) -> &[u8; 32] {
+        &self.0.secret
+    }
+
+    pub(crate) fn secret_is_given(&self) -> bool {
+        self.0.secret_is_given
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_same(&self, other: &Retainit) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
+        self.0.stores.read().values().cloned().collect()
+    }
+
+    /// A backend by name; a linked type whose configuration is all default may be used as a name.
+    pub(crate) fn store(&self, name: &str) -> Result<Arc<Store>> {
+        if let Some(store) = self.0.stores.read().get(name) {
+            return Ok(Arc::clone(store));
+        }
+        let Some(registration) = retainit_plugin::linked_backends().find(|r| r.name == name) else {
+            return Err(self.unknown_backend(name));
+        };
+        let store = Arc::new(self.build_store(name.into(), &*(registration.default)())?);
+        Ok(Arc::clone(self.0.stores.write().entry(name.into()).or_insert(store)))
+    }
+
+    fn unknown_backend(&self, name: &str) -> Error {
+        let mut known = self.backends();
+        known.extend(retainit_plugin::linked_backends().map(|r| r.name.to_owned()));
+        known.sort();
+        known.dedup();
+        Error::new(
+            ErrorKind::UnknownBackend,
+            format!("no backend is called `{name}`; there are: {}", known.join(", ")),
+        )
+    }
+
+    pub(crate) fn default_store(&self) -> Result<Arc<Store>> {
+        if let Some(name) = self.0.default_backend.read().clone() {
+            return self.store(&name);
+        }
+        let stores = self.0.stores.read();
+        match (stores.get("default"), stores.len()) {
+            (Some(store), _) => Ok(Arc::clone(store)),
+            (None, 1) => stores.values().next().cloned().ok_or_else(|| self.unknown_backend("default")),
+            _ => Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "several backends and no default: name one with `default_backend`, or call one `default`; there \
+                     are: {}",
+                    stores.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")
+                ),
+            )),
+        }
+    }
+
+    /// Sees to it that a sweep comes soon after `deadline`.
+    pub(crate) fn sweep_by(&self, store: &Arc<Store>, deadline: Moment) {
+        let due = deadline.max(self.0.clock.now().after(SWEEP_EVERY)).as_millis();
+        if due >= self.0.sweep_due.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.0.sweep_due.fetch_min(due, Ordering::AcqRel) <= due {
+            return;
+        }
+        let instance = Arc::downgrade(&self.0);
+        debug_assert!(matches!(store.kind, Kind::Object(_)));
+        let sweep = move |now: Moment| Retainit(instance.upgrade()?).sweep(now);
+        self.0.timers.add(Moment::from_millis(due), Task::Sweep(Box::new(sweep)));
+    }
+
+    /// Removes what has expired and says when to do so again.
+    fn sweep(&self, now: Moment) -> Option<Moment> {
+        if self.0.sweep_due.load(Ordering::Acquire) > now.as_millis() {
+            // A later call has set an earlier sweep, which has been.
+            return None;
+        }
+        self.0.sweep_due.store(u64::MAX, Ordering::Release);
+        let watch = crate::runtime::Stopwatch::start();
+        self.cleanup_expired();
+        // At most a twentieth of one thread goes into sweeping.
+        let pause = SWEEP_EVERY.max(watch.elapsed() * 20);
+        let next = self.stores().iter().filter_map(|store| match &store.kind {
+            Kind::Object(object) => Some(object.next_deadline()),
+            Kind::Bytes(_) => None,
+        });
+        let next = next.min().filter(|next| *next != Moment::NEVER)?;
+        let due = next.max(now.after(pause));
+        (self.0.sweep_due.fetch_min(due.as_millis(), Ordering::AcqRel) > due.as_millis()).then_some(due)
+    }
+}

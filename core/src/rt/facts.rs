@@ -1,0 +1,385 @@
+//! What the engine has to know about a return type, asked where the type is spelled.
+//!
+//! `facts!(R)` asks by method resolution on [`Probe`]: the more specific answer stands behind more references and is
+//! found first. So aliases are seen through (`io::Result` is a `Result`), and no trait has to be implemented by the
+//! user's types.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use retainit_plugin::{StoredValue, Weigh};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Asks about `R`.
+pub struct Probe<R: ?Sized>(PhantomData<fn() -> Box<R>>);
+
+impl<R: ?Sized> Probe<R> {
+    /// The question.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Probe(PhantomData)
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- the shape of R
+
+/// How a return type holds its value.
+pub trait Shape<R>: Copy + Send + Sync + 'static {
+    /// What is stored: `T` of `T` and of `Result<T, E>`.
+    type Value;
+    /// `E` of `Result<T, E>`.
+    type Error;
+
+    /// Value or error.
+    fn split(result: &R) -> std::result::Result<&Self::Value, &Self::Error>;
+
+    /// The result that a stored value stands for.
+    fn wrap(value: Self::Value) -> R;
+}
+
+/// `T`.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+/// `Result<T, E>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallible;
+
+impl<T> Shape<T> for Plain {
+    type Value = T;
+    type Error = Infallible;
+
+    #[inline(always)]
+    fn split(result: &T) -> std::result::Result<&T, &Infallible> {
+        Ok(result)
+    }
+
+    #[inline(always)]
+    fn wrap(value: T) -> T {
+        value
+    }
+}
+
+impl<T, E> Shape<std::result::Result<T, E>> for Fallible {
+    type Value = T;
+    type Error = E;
+
+    #[inline(always)]
+    fn split(result: &std::result::Result<T, E>) -> std::result::Result<&T, &E> {
+        result.as_ref()
+    }
+
+    #[inline(always)]
+    fn wrap(value: T) -> std::result::Result<T, E> {
+        Ok(value)
+    }
+}
+
+// ------------------------------------------------------------------------------------------ the form of a value
+
+/// The form in which a value is kept in memory.
+pub trait Storage<V>: Copy + Send + Sync + 'static {
+    /// What lies in the store. Cloning it runs no code of the user's.
+    type Kept: StoredValue;
+
+    /// The kept form of a value.
+    fn keep(value: V) -> Self::Kept;
+
+    /// A value for the caller; made outside the store's locks.
+    fn give(kept: Self::Kept) -> V;
+}
+
+/// Kept as it is: `Copy` types and `Arc`s.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct;
+
+/// Kept behind an [`Arc`], so that the user's `Clone` runs outside the store's locks.
+#[derive(Clone, Copy, Debug)]
+pub struct Behind;
+
+/// A value behind an `Arc` of the engine's own.
+pub struct Shared<V>(pub(crate) Arc<V>);
+
+impl<V> Clone for Shared<V> {
+    fn clone(&self) -> Self {
+        Shared(Arc::clone(&self.0))
+    }
+}
+
+impl<V> fmt::Debug for Shared<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl<V: StoredValue> Storage<V> for Direct {
+    type Kept = V;
+
+    #[inline(always)]
+    fn keep(value: V) -> V {
+        value
+    }
+
+    #[inline(always)]
+    fn give(kept: V) -> V {
+        kept
+    }
+}
+
+impl<V: StoredValue> Storage<V> for Behind {
+    type Kept = Shared<V>;
+
+    fn keep(value: V) -> Shared<V> {
+        Shared(Arc::new(value))
+    }
+
+    #[inline(always)]
+    fn give(kept: Shared<V>) -> V {
+        V::clone(&kept.0)
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- bytes and weight
+
+/// Writes a value as bytes and reads it back: MessagePack with field names.
+pub struct Codec<V> {
+    pub(crate) encode: fn(&V) -> Result<Vec<u8>>,
+    pub(crate) decode: fn(&[u8]) -> Result<V>,
+}
+
+impl<V> Clone for Codec<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Codec<V> {}
+
+impl<V: Serialize + DeserializeOwned> Codec<V> {
+    pub(crate) const fn new() -> Codec<V> {
+        Codec {
+            encode: |value| {
+                rmp_serde::to_vec_named(value)
+                    .map_err(|e| Error::new(ErrorKind::Codec, "the value could not be serialized").source(e))
+            },
+            decode: |bytes| {
+                rmp_serde::from_slice(bytes)
+                    .map_err(|e| Error::new(ErrorKind::Codec, "the stored value could not be read").source(e))
+            },
+        }
+    }
+}
+
+/// Counts the bytes that a value's MessagePack form would have.
+pub(crate) fn weigh_serialized<V: Serialize>(value: &V) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut serializer = rmp_serde::Serializer::new(Count(0)).with_struct_map();
+    match value.serialize(&mut serializer) {
+        Ok(()) => serializer.get_ref().0,
+        // What cannot be serialized still takes room; it counts as what was seen of it.
+        Err(_) => serializer.get_ref().0.max(1),
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- results
+
+/// Shares a whole result with the callers who wait for it, and keeps errors for `err_ttl`.
+pub struct Share<R> {
+    pub(crate) share: fn(&R) -> Arc<dyn Any + Send + Sync>,
+    pub(crate) take: fn(&(dyn Any + Send + Sync)) -> Option<R>,
+}
+
+impl<R> Clone for Share<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Share<R> {}
+
+/// What is known of a value's type; kept with the function for handles.
+pub struct ValueFacts<V> {
+    pub(crate) is_none: fn(&V) -> bool,
+    pub(crate) codec: Option<Codec<V>>,
+    pub(crate) weigh: Option<fn(&V) -> u64>,
+    pub(crate) direct: bool,
+}
+
+impl<V> Clone for ValueFacts<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for ValueFacts<V> {}
+
+/// What is known of a return type.
+pub struct Facts<R, P: Shape<R>, S> {
+    pub(crate) value: ValueFacts<P::Value>,
+    pub(crate) share: Option<Share<R>>,
+    pub(crate) whole: Option<Codec<R>>,
+    storage: PhantomData<(P, S)>,
+}
+
+impl<R, P: Shape<R>, S> Clone for Facts<R, P, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R, P: Shape<R>, S> Copy for Facts<R, P, S> {}
+
+impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
+    /// Puts the answers together.
+    #[inline(always)]
+    pub fn new(
+        _: &Probe<R>,
+        _: P,
+        _: S,
+        is_none: fn(&P::Value) -> bool,
+        codec: Option<Codec<P::Value>>,
+        weigh: Option<fn(&P::Value) -> u64>,
+        share: Option<Share<R>>,
+        whole: Option<Codec<R>>,
+    ) -> Self {
+        let direct = std::any::TypeId::of::<S>() == std::any::TypeId::of::<Direct>();
+        Facts { value: ValueFacts { is_none, codec, weigh, direct }, share, whole, storage: PhantomData }
+    }
+
+    /// What may be done with values, for checks when an instance is made.
+    pub fn kinds(&self) -> ValueKinds {
+        ValueKinds { bytes: self.value.codec.is_some(), weight: self.value.weigh.is_some() }
+    }
+}
+
+/// What may be done with values of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueKinds {
+    pub(crate) bytes: bool,
+    pub(crate) weight: bool,
+}
+
+/// The probe of the value inside `R`.
+#[inline(always)]
+pub fn value_probe<R, P: Shape<R>>(_: &Probe<R>, _: &P) -> Probe<P::Value> {
+    Probe::new()
+}
+
+/// The traits whose methods answer; imported where `facts!` stands.
+pub mod probe {
+    use super::*;
+
+    macro_rules! answer {
+        ($($name:ident $method:ident [$($generics:tt)*] $on:ty => $answer:ty $body:block)*) => {$(
+            #[expect(missing_docs, reason = "one answer each, named for what it says")]
+            pub trait $name {
+                type Answer;
+                fn $method(&self) -> Self::Answer;
+            }
+            impl<$($generics)*> $name for $on {
+                type Answer = $answer;
+                #[inline(always)]
+                fn $method(&self) -> $answer $body
+            }
+        )*};
+    }
+
+    answer! {
+        ShapeFallible shape [T, E] &Probe<std::result::Result<T, E>> => Fallible { Fallible }
+        ShapePlain shape [R] Probe<R> => Plain { Plain }
+
+        StorageCopy storage [V: Copy] &&Probe<V> => Direct { Direct }
+        StorageArc storage [V: ?Sized] &Probe<Arc<V>> => Direct { Direct }
+        StorageBehind storage [V] Probe<V> => Behind { Behind }
+
+        NoneOption is_none [T] &Probe<Option<T>> => fn(&Option<T>) -> bool { Option::is_none }
+        NoneNever is_none [V] Probe<V> => fn(&V) -> bool { |_| false }
+
+        CodecSerde codec [V: Serialize + DeserializeOwned] &Probe<V> => Option<Codec<V>> { Some(Codec::new()) }
+        CodecNone codec [V] Probe<V> => Option<Codec<V>> { None }
+
+        WeighOwn weigh [V: Weigh] &&Probe<V> => Option<fn(&V) -> u64> { Some(V::weigh) }
+        WeighSerde weigh [V: Serialize] &Probe<V> => Option<fn(&V) -> u64> { Some(weigh_serialized::<V>) }
+        WeighNone weigh [V] Probe<V> => Option<fn(&V) -> u64> { None }
+
+        ShareClone share [R: StoredValue] &Probe<R> => Option<Share<R>> {
+            Some(Share {
+                share: |result| Arc::new(result.clone()),
+                take: |any| any.downcast_ref::<R>().cloned(),
+            })
+        }
+        ShareNone share [R] Probe<R> => Option<Share<R>> { None }
+    }
+}
+
+/// Facts about a return type; `facts!(ref R)` for one that is spelled with a reference, which stays in memory.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __facts {
+    (ref $R:ty) => {{
+        #[allow(unused_imports)]
+        use $crate::rt::probe::*;
+        let result = $crate::rt::Probe::<$R>::new();
+        let shape = (&&result).shape();
+        let value = $crate::rt::value_probe(&result, &shape);
+        $crate::rt::Facts::new(
+            &result, shape, (&&&value).storage(), (&&value).is_none(),
+            ::core::option::Option::None, ::core::option::Option::None, (&&result).share(),
+            ::core::option::Option::None,
+        )
+    }};
+    ($R:ty) => {{
+        #[allow(unused_imports)]
+        use $crate::rt::probe::*;
+        let result = $crate::rt::Probe::<$R>::new();
+        let shape = (&&result).shape();
+        let value = $crate::rt::value_probe(&result, &shape);
+        $crate::rt::Facts::new(
+            &result, shape, (&&&value).storage(), (&&value).is_none(),
+            (&&value).codec(), (&&&value).weigh(), (&&result).share(), (&&result).codec(),
+        )
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Local;
+    struct NotClone;
+    type Alias<T> = std::result::Result<T, NotClone>;
+
+    fn shape<R, P: Shape<R>, S>(_: &Facts<R, P, S>) -> (&'static str, &'static str) {
+        (std::any::type_name::<P>(), std::any::type_name::<S>())
+    }
+
+    #[test]
+    fn types_are_seen_through() {
+        let (shape_of, storage) = shape(&crate::__facts!(Alias<Option<u8>>));
+        assert!(shape_of.ends_with("Fallible") && storage.ends_with("Direct"));
+        let (shape_of, storage) = shape(&crate::__facts!(Vec<String>));
+        assert!(shape_of.ends_with("Plain") && storage.ends_with("Behind"));
+        assert!(shape(&crate::__facts!(Arc<Local>)).1.ends_with("Direct"));
+        let alias = crate::__facts!(Alias<Option<u8>>);
+        assert!(alias.share.is_none() && (alias.value.is_none)(&None));
+        assert_eq!(alias.kinds(), ValueKinds { bytes: true, weight: true });
+        assert_eq!(crate::__facts!(Local).kinds(), ValueKinds { bytes: false, weight: false });
+        assert_eq!(crate::__facts!(ref &'static str).kinds().bytes, false);
+        assert!(crate::__facts!(std::result::Result<u8, String>).share.is_some());
+    }
+}

@@ -1,0 +1,29 @@
+//! What generated code calls. No part of it is public interface.
+
+mod call;
+pub mod check;
+mod descriptor;
+mod facts;
+mod function;
+mod handle;
+mod site;
+mod type_tag;
+mod write;
+
+pub use inventory;
+
+pub use crate::key::{Args, KeyBuf, KeyError, KeySource, Sink, Template, Values};
+pub use crate::{__facts as facts, __submit as submit, Error, Result};
+
+pub use call::{Call, How, Outcome, Reloaded, Rules, error_is, hit, key_part, reload, reload_sync, run, run_sync, succeeded, tag, when};
+pub use descriptor::{Descriptor, duration, ttl, ttl_secs};
+pub use facts::*;
+pub use function::{Boxed, Function, PutTarget, Reload, ReloadSync};
+pub use handle::{AnyHandle, Handle, ReloadHandle, SyncAnyHandle, SyncHandle, SyncReloadHandle};
+pub use site::{Linked, Site};
+pub(crate) use site::linked;
+pub use type_tag::{TypeTag, label, method_label};
+pub use write::{
+    invalidate_all, invalidate_all_sync, invalidate_key, invalidate_key_sync, invalidate_tags, invalidate_tags_sync, put,
+    put_sync,
+};

@@ -1,0 +1,87 @@
+use std::future::Future;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::{Error, ErrorKind, Result};
+
+/// The instance's own runtime: connections, timers and background work of byte backends live on its one worker.
+///
+/// It starts with the first operation on a byte backend. Callers poll operations from whatever executor they are on;
+/// only the reactor is ours, so an instance outlives the runtime that first used it.
+#[derive(Debug, Default)]
+pub(crate) struct Io {
+    runtime: OnceLock<Option<Runtime>>,
+}
+
+impl Io {
+    fn handle(&self) -> Result<Handle> {
+        let runtime = self.runtime.get_or_init(|| {
+            Builder::new_multi_thread()
+                .worker_threads(1)
+                .max_blocking_threads(64)
+                .thread_name("retainit-io")
+                .enable_all()
+                .build()
+                .inspect_err(|error| tracing::error!(%error, "the I/O runtime could not be started"))
+                .ok()
+        });
+        match runtime {
+            Some(runtime) => Ok(runtime.handle().clone()),
+            None => Err(Error::new(ErrorKind::Backend, "the I/O runtime could not be started")),
+        }
+    }
+
+    /// Runs an operation for at most `limit`, polled where the caller is.
+    pub(crate) async fn within<T>(&self, limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        let handle = self.handle()?;
+        let timed = {
+            let _entered = handle.enter();
+            tokio::time::timeout(limit, operation)
+        };
+        let mut timed = pin!(timed);
+        std::future::poll_fn(|cx| {
+            let _entered = handle.enter();
+            timed.as_mut().poll(cx)
+        })
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
+    }
+
+    /// Runs a blocking operation on a thread of the pool.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.handle()?
+            .spawn_blocking(operation)
+            .await
+            .unwrap_or_else(|e| Err(broken(e)))
+    }
+
+    /// Runs an operation that goes on when its caller stops waiting: after `limit`, or because it was dropped.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        operation: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.handle()?.spawn(operation);
+        let ended = async { task.await.unwrap_or_else(|e| Err(broken(e))) };
+        self.within(limit, ended).await
+    }
+}
+
+fn broken(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Backend, "the operation did not end").source(error)
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        // An instance may end inside a caller's runtime, where waiting for this one is forbidden.
+        if let Some(Some(runtime)) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

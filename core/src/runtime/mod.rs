@@ -1,0 +1,13 @@
+//! Threads of an instance, and how sync callers wait.
+//!
+//! An instance that only keeps values in memory starts none of them until something has a deadline.
+
+mod block;
+mod io;
+mod stopwatch;
+mod timers;
+
+pub(crate) use block::block_on;
+pub(crate) use io::Io;
+pub(crate) use stopwatch::Stopwatch;
+pub(crate) use timers::{Task, Timers};

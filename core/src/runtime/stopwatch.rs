@@ -1,0 +1,16 @@
+use std::time::{Duration, Instant};
+
+/// How long a load takes. It is real time whatever the instance's clock says: a load is work, not freshness.
+#[derive(Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "a load's cost is real time, finer than the coarse clock")]
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,348 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use retainit_plugin::{
+    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Field,
+    Group, IntoTtl, LocalBackend, Page, Read, Result, Scan, Settings, Snapshot, Stored, Strength,
+    Terms, Version, Versions, When, async_trait,
+};
+
+use crate::{ByteStore, Faults, Op};
+
+const EVERY_ABILITY: Capabilities = Capabilities::none()
+    .fences()
+    .versions()
+    .scan()
+    .set_if_absent()
+    .native_ttl()
+    .shared()
+    .persistent()
+    .strict();
+
+/// The configuration of a [`ByteBackend`].
+///
+/// A clone stands for the same process: it has the same store and the same [`faults`](ByteConfig::faults).
+/// [`share`](ByteConfig::share) gives that of another process on the same store.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use retainit_testkit::{ByteConfig, ManualClock, Op};
+///
+/// let clock = ManualClock::new();
+/// let one = ByteConfig::new().clock(clock.clone()).ttl("5m");
+/// let other = one.share();
+///
+/// one.faults().fail_always(Op::All); // only `one` has lost its connection
+/// one.store().faults().delay(Op::Read, Duration::from_millis(3)); // the server is slow for both
+/// # let _ = other;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ByteConfig {
+    store: ByteStore,
+    link: Faults,
+    capabilities: Capabilities,
+    settings: Settings,
+    problem: Option<String>,
+    blocking: bool,
+}
+
+impl ByteConfig {
+    /// A process on a store of its own.
+    pub fn new() -> ByteConfig {
+        ByteConfig::on(&ByteStore::new())
+    }
+
+    /// A process on `store`.
+    pub fn on(store: &ByteStore) -> ByteConfig {
+        ByteConfig {
+            store: store.clone(),
+            link: Faults::new(),
+            capabilities: EVERY_ABILITY,
+            settings: Settings::default(),
+            problem: None,
+            blocking: false,
+        }
+    }
+
+    /// Another process on the same store: the same settings, but faults and counters of its own.
+    #[must_use]
+    pub fn share(&self) -> ByteConfig {
+        ByteConfig {
+            link: Faults::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Lets the store, and so every process on it, go by this clock. By default it goes by the clock of the instance
+    /// that built a backend on it first.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> ByteConfig {
+        self.store.set_clock(Arc::new(clock));
+        self
+    }
+
+    /// How long results of functions on this backend are fresh. Not set by default.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl IntoTtl) -> ByteConfig {
+        match ttl.into_ttl() {
+            Ok(ttl) => self.settings.ttl = Some(ttl),
+            Err(error) => self.note(format!("ttl: {error}")),
+        }
+        self
+    }
+
+    /// The largest fraction by which a ttl is shortened, from 0 to 1. Not set by default.
+    #[must_use]
+    pub fn jitter(mut self, jitter: f64) -> ByteConfig {
+        if (0.0..=1.0).contains(&jitter) {
+            self.settings.jitter = Some(jitter);
+        } else {
+            self.note(format!("jitter: {jitter} does not lie between 0 and 1"));
+        }
+        self
+    }
+
+    /// What the backend declares; everything by default. It refuses what is not declared with
+    /// [`ErrorKind::Unsupported`], gives no fence without [`Capabilities::fences`], and keeps entries past their ttl
+    /// without [`Capabilities::native_ttl`].
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: Capabilities) -> ByteConfig {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Builds the blocking face, a [`Built::Local`], instead of the async one.
+    #[must_use]
+    pub fn blocking(mut self) -> ByteConfig {
+        self.blocking = true;
+        self
+    }
+
+    /// The store.
+    pub fn store(&self) -> ByteStore {
+        self.store.clone()
+    }
+
+    /// The faults of this process's connection, and the counters of its calls. Those of the server are at
+    /// [`ByteStore::faults`].
+    pub fn faults(&self) -> Faults {
+        self.link.clone()
+    }
+
+    /// The backend itself, for a test that calls it directly.
+    pub fn open(&self, context: &Context) -> ByteBackend {
+        self.store.offer_clock(&context.clock);
+        ByteBackend {
+            name: context.name.clone(),
+            store: self.store.clone(),
+            link: self.link.clone(),
+            server: self.store.faults(),
+            capabilities: self.capabilities,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn note(&mut self, problem: String) {
+        self.problem = Some(match self.problem.take() {
+            Some(earlier) => format!("{earlier}; {problem}"),
+            None => problem,
+        });
+    }
+}
+
+impl Default for ByteConfig {
+    fn default() -> ByteConfig {
+        ByteConfig::new()
+    }
+}
+
+impl BackendConfig for ByteConfig {
+    fn type_name(&self) -> &'static str {
+        "bytes"
+    }
+
+    fn fields() -> &'static [Field] {
+        const FIELDS: [Field; 2] = [Field::new("ttl"), Field::new("jitter")];
+        &FIELDS
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn build(&self, context: Context) -> Result<Built> {
+        if let Some(problem) = &self.problem {
+            let error = Error::new(ErrorKind::Config, problem.clone());
+            return Err(error.context("backend", &*context.name));
+        }
+        let backend = Arc::new(self.open(&context));
+        Ok(if self.blocking {
+            Built::Local(backend)
+        } else {
+            Built::Bytes(backend)
+        })
+    }
+}
+
+/// A byte backend in memory with every ability of the contract and faults on demand.
+///
+/// It is what Redis is to an engine, as [`ByteConfig`] builds it: fences are random generations of placeholders and
+/// values, versions begin at random bases. It is also the example to follow: one store, a thin async face and a thin
+/// blocking one.
+#[derive(Debug)]
+pub struct ByteBackend {
+    name: Arc<str>,
+    store: ByteStore,
+    link: Faults,
+    server: Faults,
+    capabilities: Capabilities,
+    closed: AtomicBool,
+}
+
+impl ByteBackend {
+    /// One call of the async face. Nothing happens before its only `await`s are over, so a future that is dropped at
+    /// any of them has done nothing.
+    async fn call<T>(&self, op: Op, act: impl FnOnce(&ByteStore) -> Result<T> + Send) -> Result<T> {
+        self.open()?;
+        let link = self.named(self.link.admit(op).await)?;
+        let server = self.named(self.server.admit(op).await)?;
+        self.named(link.deliver(op, server.deliver(op, act(&self.store))))
+    }
+
+    fn call_blocking<T>(&self, op: Op, act: impl FnOnce(&ByteStore) -> Result<T>) -> Result<T> {
+        self.open()?;
+        let link = self.named(self.link.admit_blocking(op))?;
+        let server = self.named(self.server.admit_blocking(op))?;
+        self.named(link.deliver(op, server.deliver(op, act(&self.store))))
+    }
+
+    fn open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return self.named(Err(Error::new(ErrorKind::Closed, "the backend was closed")));
+        }
+        Ok(())
+    }
+
+    fn named<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| error.context("backend", &*self.name))
+    }
+
+    fn offers(&self, offered: bool, what: &'static str) -> Result<()> {
+        if offered {
+            return Ok(());
+        }
+        let message = format!("this backend does not offer `{what}`");
+        self.named(Err(Error::new(ErrorKind::Unsupported, message)))
+    }
+
+    fn allowed_read<'a>(&self, mut read: Read<'a>) -> Result<Read<'a>> {
+        self.offers(
+            self.capabilities.has_versions() || read.groups.is_empty(),
+            "versions",
+        )?;
+        read.fence = read.fence.filter(|_| self.capabilities.has_fences());
+        Ok(read)
+    }
+
+    fn allowed_terms<'a>(&self, mut terms: Terms<'a>) -> Result<Terms<'a>> {
+        match terms.when {
+            When::Fenced(_) => self.offers(self.capabilities.has_fences(), "fences")?,
+            When::Absent => self.offers(self.capabilities.has_set_if_absent(), "set_if_absent")?,
+            _ => {}
+        }
+        terms.ttl = terms.ttl.filter(|_| self.capabilities.has_native_ttl());
+        Ok(terms)
+    }
+}
+
+#[async_trait]
+impl Backend for ByteBackend {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        let read = self.allowed_read(read)?;
+        self.call(Op::Read, |store| Ok(store.read(key, read))).await
+    }
+
+    async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        let terms = self.allowed_terms(terms)?;
+        self.call(Op::Store, |store| store.store(key, entry, &terms))
+            .await
+    }
+
+    async fn remove(&self, key: &str) -> Result<bool> {
+        self.call(Op::Remove, |store| Ok(store.remove(key))).await
+    }
+
+    async fn health(&self) -> Result<()> {
+        self.call(Op::Health, |_| Ok(())).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page> {
+        self.offers(self.capabilities.has_scan(), "scan")?;
+        self.call(Op::Scan, |store| Ok(store.scan(&scan))).await
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        if self.capabilities.has_versions() {
+            Some(self)
+        } else {
+            None
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Versions for ByteBackend {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        self.call(Op::Raise, |store| Ok(store.raise(group, strength)))
+            .await
+    }
+}
+
+impl LocalBackend for ByteBackend {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        let read = self.allowed_read(read)?;
+        self.call_blocking(Op::Read, |store| Ok(store.read(key, read)))
+    }
+
+    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        let terms = self.allowed_terms(terms)?;
+        self.call_blocking(Op::Store, |store| store.store(key, entry, &terms))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool> {
+        self.call_blocking(Op::Remove, |store| Ok(store.remove(key)))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.call_blocking(Op::Health, |_| Ok(()))
+    }
+
+    fn scan(&self, scan: Scan) -> Result<Page> {
+        self.offers(self.capabilities.has_scan(), "scan")?;
+        self.call_blocking(Op::Scan, |store| Ok(store.scan(&scan)))
+    }
+
+    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        self.offers(self.capabilities.has_versions(), "versions")?;
+        self.call_blocking(Op::Raise, |store| Ok(store.raise(group, strength)))
+    }
+
+    fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}

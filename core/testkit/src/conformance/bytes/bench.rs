@@ -1,0 +1,275 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use retainit_plugin::{
+    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group,
+    LocalBackend, Page, Read, Result, Scan, Snapshot, Stored, Strength, SystemClock, Terms,
+    Version, When,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::random::random;
+use crate::{ManualClock, Recorder};
+
+pub(super) type Make = Arc<dyn Fn(Context) -> Built + Send + Sync>;
+
+/// The lease of a fence that no case outlives by accident.
+pub(super) const LEASE: Duration = Duration::from_secs(3_600);
+
+/// A ttl that ends within a case. Whole seconds: some stores know no other.
+pub(super) const SHORT: Duration = Duration::from_secs(1);
+
+/// What one case works on: one process, and keys that no other case has.
+pub(super) struct Bench {
+    make: Make,
+    runtime: Arc<Runtime>,
+    process: Process,
+    clock: Option<ManualClock>,
+    lose_versions: Option<Arc<dyn Fn() + Send + Sync>>,
+    prefix: String,
+}
+
+impl Bench {
+    /// `clock` is that of all benches of a suite, as they may share one store; without, time is real.
+    pub(super) fn new(
+        make: Make,
+        clock: Option<ManualClock>,
+        lose_versions: Option<Arc<dyn Fn() + Send + Sync>>,
+    ) -> Bench {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = Arc::new(runtime.expect("a runtime without threads can be built"));
+        let process = Process::start(&make, &runtime, clock.as_ref());
+        let prefix = format!("r1:d:conformance-{:016x}:-:case@1:", random());
+        Bench {
+            make,
+            runtime,
+            process,
+            clock,
+            lose_versions,
+            prefix,
+        }
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        match &self.process.face {
+            Face::Async(backend) => backend.capabilities(),
+            Face::Blocking(backend) => backend.capabilities(),
+        }
+    }
+
+    pub(super) fn is_async(&self) -> bool {
+        matches!(self.process.face, Face::Async(_))
+    }
+
+    pub(super) fn loses_versions(&self) -> bool {
+        self.lose_versions.is_some()
+    }
+
+    pub(super) fn lose_versions(&self) {
+        self.lose_versions.as_ref().expect("the case needs it")();
+    }
+
+    /// Another process.
+    pub(super) fn start(&self) -> Process {
+        Process::start(&self.make, &self.runtime, self.clock.as_ref())
+    }
+
+    /// The process of this case.
+    pub(super) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// A key of this case.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// A group of this case.
+    pub(super) fn group(&self, name: &str) -> Group {
+        Group::new(format!("r1:t:{}:{name}", self.prefix.replace(':', "-")))
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&self, duration: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(duration),
+            None => std::thread::sleep(duration),
+        }
+    }
+
+    /// Lets time pass that is too long to wait for; none in real time.
+    pub(super) fn pass_manually(&self, duration: Duration) {
+        if let Some(clock) = &self.clock {
+            clock.advance(duration);
+        }
+    }
+}
+
+/// The calls of the process of this case, none of which may fail.
+impl Bench {
+    pub(super) fn peek(&self, key: &str) -> Option<Bytes> {
+        self.process.peek(key)
+    }
+
+    /// A fenced read of someone who is going to load.
+    pub(super) fn fence(&self, key: &str) -> Fence {
+        self.process.fence(key)
+    }
+
+    pub(super) fn store(&self, key: &str, entry: &'static str, when: When) -> Stored {
+        self.process.put(key, entry, when)
+    }
+
+    pub(super) fn store_for(&self, key: &str, entry: &'static str, ttl: Duration) {
+        let terms = Terms::new(When::Always).ttl(Some(ttl));
+        let stored = self.process.store(key, Bytes::from(entry), terms);
+        assert_eq!(stored.expect("store"), Stored::Yes);
+    }
+
+    pub(super) fn remove(&self, key: &str) -> bool {
+        self.process.remove(key).expect("remove")
+    }
+
+    /// The versions of groups, as a reader takes them.
+    pub(super) fn versions(&self, groups: &[Group]) -> Vec<Version> {
+        let read = self
+            .process
+            .read(&self.key("versions"), Read::peek().groups(groups));
+        read.expect("read with groups").versions
+    }
+
+    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Version {
+        self.process.raise(group, strength).expect("raise")
+    }
+
+    /// All keys of a scan, sorted; what a page repeats is not dropped.
+    pub(super) fn scan(&self, prefix: &str, page: usize) -> Vec<String> {
+        let (mut keys, mut cursor) = (Vec::new(), None);
+        for _ in 0..10_000 {
+            let mut scan = Scan::prefix(prefix);
+            scan.page = page;
+            scan.cursor = cursor.take();
+            let found = self.process.scan(scan).expect("scan");
+            keys.extend(found.keys);
+            match found.next {
+                Some(next) => cursor = Some(next),
+                None => {
+                    keys.sort();
+                    return keys;
+                }
+            }
+        }
+        panic!("the scan came to no end");
+    }
+}
+
+/// A backend as one process opened it, called the same way whatever its face.
+pub(super) struct Process {
+    face: Face,
+    runtime: Arc<Runtime>,
+}
+
+enum Face {
+    Async(Arc<dyn Backend>),
+    Blocking(Arc<dyn LocalBackend>),
+}
+
+impl Process {
+    fn start(make: &Make, runtime: &Arc<Runtime>, clock: Option<&ManualClock>) -> Process {
+        let clock: Arc<dyn Clock> = match clock {
+            Some(clock) => Arc::new(clock.clone()),
+            None => Arc::new(SystemClock),
+        };
+        let _entered = runtime.enter();
+        let face = match make(Context::new(
+            "conformance",
+            clock,
+            Arc::new(Recorder::new()),
+        )) {
+            Built::Bytes(backend) => Face::Async(backend),
+            Built::Local(backend) => Face::Blocking(backend),
+            other => panic!("{other:?} keeps no bytes"),
+        };
+        Process {
+            face,
+            runtime: runtime.clone(),
+        }
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        match &self.face {
+            Face::Async(backend) => &**backend,
+            Face::Blocking(_) => panic!("this case needs an async backend"),
+        }
+    }
+
+    pub(super) fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.read(key, read)),
+            Face::Blocking(backend) => backend.read(key, read),
+        }
+    }
+
+    pub(super) fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.store(key, entry, terms)),
+            Face::Blocking(backend) => backend.store(key, entry, terms),
+        }
+    }
+
+    pub(super) fn remove(&self, key: &str) -> Result<bool> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.remove(key)),
+            Face::Blocking(backend) => backend.remove(key),
+        }
+    }
+
+    pub(super) fn health(&self) -> Result<()> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.health()),
+            Face::Blocking(backend) => backend.health(),
+        }
+    }
+
+    pub(super) fn scan(&self, scan: Scan) -> Result<Page> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.scan(scan)),
+            Face::Blocking(backend) => backend.scan(scan),
+        }
+    }
+
+    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        match &self.face {
+            Face::Async(backend) => match backend.versions() {
+                Some(versions) => self.runtime.block_on(versions.raise(group, strength)),
+                None => Err(Error::new(ErrorKind::Unsupported, "no versions")),
+            },
+            Face::Blocking(backend) => backend.raise(group, strength),
+        }
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        match &self.face {
+            Face::Async(backend) => self.runtime.block_on(backend.close()),
+            Face::Blocking(backend) => backend.close(),
+        }
+    }
+
+    pub(super) fn peek(&self, key: &str) -> Option<Bytes> {
+        self.read(key, Read::peek()).expect("read").entry
+    }
+
+    pub(super) fn fence(&self, key: &str) -> Fence {
+        let snapshot = self.read(key, Read::fenced(LEASE)).expect("fenced read");
+        snapshot.fence.expect("a fence, as declared")
+    }
+
+    pub(super) fn put(&self, key: &str, entry: &'static str, when: When) -> Stored {
+        self.store(key, Bytes::from(entry), Terms::new(when))
+            .expect("store")
+    }
+}

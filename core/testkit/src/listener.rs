@@ -1,0 +1,138 @@
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use retainit_plugin::{Context, Error, ErrorKind, Listener, Removal, RemovalCause};
+
+use crate::ManualClock;
+
+/// A listener that remembers what an object backend tells it. Clones are one listener.
+///
+/// ```
+/// use retainit_plugin::{Error, ErrorKind, Listener};
+/// use retainit_testkit::{Notice, Recorder};
+///
+/// let recorder = Recorder::new();
+/// recorder.failed("sweep", &Error::new(ErrorKind::Backend, "no space"));
+/// assert_eq!(recorder.removals(), []);
+/// assert!(matches!(&recorder.notices()[..], [Notice::Failed { operation: "sweep", .. }]));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    removals: Vec<Removed>,
+    notices: Vec<Notice>,
+}
+
+/// An entry whose leaving was told to a [`Recorder`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Why it left.
+    pub cause: RemovalCause,
+    /// The function or cache it belonged to.
+    pub site: u32,
+    /// The canonical bytes of its key.
+    pub key: Vec<u8>,
+}
+
+/// Anything else a backend told a [`Recorder`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The backend has filled to nine tenths.
+    NearCapacity {
+        /// What is in use, in the unit of the bound.
+        used: u64,
+        /// The bound.
+        capacity: u64,
+    },
+    /// Something failed that no caller waits for.
+    Failed {
+        /// What failed.
+        operation: &'static str,
+        /// How.
+        kind: ErrorKind,
+        /// The error as shown.
+        message: String,
+    },
+}
+
+impl Recorder {
+    /// A listener that has heard nothing.
+    pub fn new() -> Recorder {
+        Recorder::default()
+    }
+
+    /// The removals so far, in the order in which they were told.
+    pub fn removals(&self) -> Vec<Removed> {
+        self.0.lock().removals.clone()
+    }
+
+    /// The removals since this was last called; the recorder forgets them.
+    pub fn take_removals(&self) -> Vec<Removed> {
+        std::mem::take(&mut self.0.lock().removals)
+    }
+
+    /// The causes of all removals of one key, in the order in which they were told.
+    pub fn causes(&self, site: u32, key: &[u8]) -> Vec<RemovalCause> {
+        let heard = self.0.lock();
+        let of_key = heard
+            .removals
+            .iter()
+            .filter(|r| r.site == site && r.key == key);
+        of_key.map(|removed| removed.cause).collect()
+    }
+
+    /// Everything that is no removal, in the order in which it was told.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.lock().notices.clone()
+    }
+}
+
+impl Listener for Recorder {
+    fn removed(&self, removal: Removal<'_>) {
+        let (site, key) = (removal.entry.site, removal.entry.key.to_vec());
+        self.0.lock().removals.push(Removed {
+            cause: removal.cause,
+            site,
+            key,
+        });
+    }
+
+    fn near_capacity(&self, used: u64, capacity: u64) {
+        self.0
+            .lock()
+            .notices
+            .push(Notice::NearCapacity { used, capacity });
+    }
+
+    fn failed(&self, operation: &'static str, error: &Error) {
+        let (kind, message) = (error.kind(), error.to_string());
+        self.0.lock().notices.push(Notice::Failed {
+            operation,
+            kind,
+            message,
+        });
+    }
+}
+
+/// What the engine hands to a backend that is being built, for tests that neither move time nor listen.
+///
+/// ```
+/// use retainit_plugin::BackendConfig;
+/// use retainit_testkit::{ByteConfig, context};
+///
+/// let backend = ByteConfig::new().build(context("main")).expect("the configuration is sound");
+/// # let _ = backend;
+/// ```
+pub fn context(name: &str) -> Context {
+    observed(name).0
+}
+
+/// A context with the clock and the listener in it, for tests that move time and look at removals.
+pub fn observed(name: &str) -> (Context, ManualClock, Recorder) {
+    let (clock, recorder) = (ManualClock::new(), Recorder::new());
+    let context = Context::new(name, Arc::new(clock.clone()), Arc::new(recorder.clone()));
+    (context, clock, recorder)
+}

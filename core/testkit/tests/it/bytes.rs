@@ -1,0 +1,289 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use retainit_plugin::{
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, ErrorKind, Fence, Group,
+    LocalBackend, Moment, Page, Read, Result, Scan, Snapshot, Stored, Strength, Terms, Ttl,
+    Version, Versions, When, async_trait,
+};
+use retainit_testkit::conformance::{self, ByteSuite};
+use retainit_testkit::{ByteBackend, ByteConfig, ManualClock, context, observed};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn build(config: &ByteConfig) -> impl Fn(Context) -> Built + Send + Sync + use<> {
+    let config = config.clone();
+    move |context| {
+        config
+            .share()
+            .build(context)
+            .expect("the configuration is sound")
+    }
+}
+
+//
+#[test]
+fn the_async_face_passes_every_case() {
+    let config = ByteConfig::new();
+    let store = config.store();
+    let suite = ByteSuite::new(build(&config)).lose_versions(move || store.lose_versions());
+    assert_eq!(suite.run().skipped, []);
+}
+
+//
+#[test]
+fn the_blocking_face_passes_every_case_but_those_about_futures() {
+    let config = ByteConfig::new().blocking();
+    let store = config.store();
+    let suite = ByteSuite::new(build(&config)).lose_versions(move || store.lose_versions());
+    let skipped: Vec<_> = suite
+        .run()
+        .skipped
+        .into_iter()
+        .map(|(case, _)| case)
+        .collect();
+    assert_eq!(skipped, ["a_dropped_future_leaves_the_store_in_order"]);
+}
+
+#[test]
+fn what_is_not_declared_is_refused_and_skipped() {
+    for config in [ByteConfig::new(), ByteConfig::new().blocking()] {
+        let report = conformance::bytes(build(&config.capabilities(Capabilities::none())));
+        assert!(report.passed.contains(&"what_is_not_declared_is_refused"));
+        let reason = |case| report.skipped.iter().find(|(name, _)| *name == case);
+        let (_, why) = reason("a_prefix_is_no_pattern").expect("it needs a scan");
+        assert_eq!(why, "the backend has no `scan`");
+    }
+}
+
+#[test]
+fn versions_that_are_not_declared_are_refused_in_a_read() {
+    let config = ByteConfig::new().capabilities(Capabilities::none().fences());
+    let backend = config.open(&context("main"));
+    let groups = [Group::new("g")];
+    let error =
+        LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect_err("no versions");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_fence_ends_with_its_lease() {
+    let (context, clock, _) = observed("main");
+    let config = ByteConfig::new();
+    let backend = config.open(&context);
+    let fence = fence(&backend, "k");
+    assert_eq!(config.store().placeholders(), ["k"]);
+    clock.advance(LEASE);
+    assert_eq!(config.store().placeholders(), [] as [String; 0]);
+    assert_eq!(store(&backend, "k", When::Fenced(fence)), Stored::Refused);
+}
+
+#[test]
+fn concurrent_loaders_share_a_placeholder() {
+    let config = ByteConfig::new();
+    let (one, other) = (
+        config.open(&context("one")),
+        config.share().open(&context("other")),
+    );
+    assert_eq!(fence(&one, "k"), fence(&other, "k"));
+}
+
+#[test]
+fn a_store_extends_its_versions_and_a_refused_one_does_not() {
+    let (context, clock, _) = observed("main");
+    let config = ByteConfig::new();
+    let backend = config.open(&context);
+    let groups = [Group::new("g")];
+    LocalBackend::raise(&backend, &groups[0], Strength::Hard).expect("raise");
+    let deadline = || config.store().version_deadline(&groups[0]);
+    let before = deadline();
+    let day = Duration::from_secs(86_400);
+    let put = |when| {
+        let terms = Terms::new(when).ttl(Some(day)).groups(&groups);
+        LocalBackend::store(&backend, "k", Bytes::from("v"), terms).expect("store")
+    };
+    assert_eq!(put(When::Fenced(Fence::new(1))), Stored::Refused);
+    assert_eq!(deadline(), before);
+    assert_eq!(put(When::Always), Stored::Yes);
+    assert_eq!(deadline(), config.store().deadline("k"));
+    clock.advance(day);
+    assert_eq!((deadline(), config.store().entry("k")), (None, None));
+    let terms = Terms::new(When::Always).groups(&groups);
+    let fresh = LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect("read");
+    assert_eq!(
+        LocalBackend::store(&backend, "k", Bytes::new(), terms).expect("store"),
+        Stored::Yes
+    );
+    assert_eq!(deadline(), Some(Moment::NEVER));
+    assert_eq!(config.store().version(&groups[0]), Some(fresh.versions[0]));
+}
+
+#[test]
+fn the_store_shows_and_takes_entries_from_outside() {
+    let config = ByteConfig::new();
+    let backend = config.open(&context("main"));
+    let taken = fence(&backend, "k");
+    config.store().put("k", "corrupt");
+    assert_eq!(config.store().keys(), ["k"]);
+    assert_eq!(
+        store(&backend, "k", When::Fenced(taken)),
+        Stored::Refused,
+        "a foreign store"
+    );
+    let found = LocalBackend::read(&backend, "k", Read::peek())
+        .expect("read")
+        .entry;
+    assert_eq!(found, Some("corrupt".into()));
+    config.store().flush();
+    assert_eq!(config.store().entry("k"), None);
+}
+
+#[test]
+fn a_configured_clock_goes_before_the_one_of_the_instance() {
+    let (context, of_instance, _) = observed("main");
+    let configured = ManualClock::new();
+    let config = ByteConfig::new().clock(configured.clone());
+    let backend = config.open(&context);
+    let terms = Terms::new(When::Always).ttl(Some(LEASE));
+    LocalBackend::store(&backend, "k", Bytes::from("v"), terms).expect("store");
+    of_instance.advance(LEASE);
+    assert_eq!(config.store().keys(), ["k"]);
+    configured.advance(LEASE);
+    assert_eq!(config.store().keys(), [] as [String; 0]);
+}
+
+#[test]
+fn settings_are_handed_on_and_all_problems_are_told() {
+    let config = ByteConfig::new().ttl("5m").jitter(0.2);
+    assert_eq!(config.type_name(), "bytes");
+    let settings = config.settings();
+    assert_eq!(settings.ttl, Some(Ttl::For(Duration::from_secs(300))));
+    assert_eq!(settings.jitter, Some(0.2));
+    let error = config
+        .ttl("5q")
+        .jitter(f64::NAN)
+        .build(context("main"))
+        .expect_err("two problems");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let text = error.to_string();
+    assert!(
+        text.contains("ttl:") && text.contains("jitter:") && text.contains("main"),
+        "{text}"
+    );
+}
+
+/// A byte backend with one promise broken.
+#[derive(Debug)]
+struct Broken {
+    inner: ByteBackend,
+    flaw: Flaw,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Flaw {
+    FencesHoldNothing,
+    RemovalLeavesTheFence,
+    PlaceholdersAreShown,
+    AbsentReplaces,
+    TtlIsIgnored,
+}
+
+#[async_trait]
+impl Backend for Broken {
+    fn capabilities(&self) -> Capabilities {
+        Backend::capabilities(&self.inner)
+    }
+
+    async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        let mut found = Backend::read(&self.inner, key, read).await?;
+        if matches!(self.flaw, Flaw::PlaceholdersAreShown) && found.fence.is_some() {
+            found.entry.get_or_insert_default();
+        }
+        Ok(found)
+    }
+
+    async fn store(&self, key: &str, entry: Bytes, mut terms: Terms<'_>) -> Result<Stored> {
+        match (self.flaw, terms.when) {
+            (Flaw::FencesHoldNothing, When::Fenced(_)) => terms.when = When::Always,
+            (Flaw::AbsentReplaces, When::Absent) => terms.when = When::Always,
+            (Flaw::TtlIsIgnored, _) => terms.ttl = None,
+            _ => {}
+        }
+        Backend::store(&self.inner, key, entry, terms).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<bool> {
+        let there = Backend::read(&self.inner, key, Read::peek())
+            .await?
+            .entry
+            .is_some();
+        if matches!(self.flaw, Flaw::RemovalLeavesTheFence) && !there {
+            return Ok(false);
+        }
+        Backend::remove(&self.inner, key).await
+    }
+
+    async fn health(&self) -> Result<()> {
+        Backend::health(&self.inner).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page> {
+        Backend::scan(&self.inner, scan).await
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        Some(self)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Backend::close(&self.inner).await
+    }
+}
+
+#[async_trait]
+impl Versions for Broken {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        Versions::raise(&self.inner, group, strength).await
+    }
+}
+
+#[test]
+fn the_suite_finds_what_is_broken_and_names_the_case() {
+    for (flaw, case) in [
+        (
+            Flaw::FencesHoldNothing,
+            "a_removal_refuses_the_load_under_way",
+        ),
+        (
+            Flaw::RemovalLeavesTheFence,
+            "a_removal_refuses_the_load_under_way",
+        ),
+        (
+            Flaw::PlaceholdersAreShown,
+            "a_fenced_read_of_an_empty_slot_shows_nothing",
+        ),
+        (Flaw::AbsentReplaces, "absent_goes_only_into_an_empty_slot"),
+        (Flaw::TtlIsIgnored, "an_entry_goes_when_its_ttl_ends"),
+    ] {
+        let config = ByteConfig::new();
+        let make = move |context: Context| {
+            let inner = config.share().open(&context);
+            Built::Bytes(std::sync::Arc::new(Broken { inner, flaw }))
+        };
+        let panic =
+            catch_unwind(AssertUnwindSafe(|| conformance::bytes(make))).expect_err("it is broken");
+        let message = panic
+            .downcast_ref::<String>()
+            .expect("the suite says what failed");
+        assert!(message.contains(case), "{flaw:?} gave: {message}");
+    }
+}
+
+fn fence(backend: &ByteBackend, key: &str) -> Fence {
+    let snapshot = LocalBackend::read(backend, key, Read::fenced(LEASE)).expect("read");
+    snapshot.fence.expect("fences are declared")
+}
+
+fn store(backend: &ByteBackend, key: &str, when: When) -> Stored {
+    LocalBackend::store(backend, key, Bytes::from("v"), Terms::new(when)).expect("store")
+}
