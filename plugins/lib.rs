@@ -1,1 +1,10 @@
+#![doc = include_str!("../README.md")]
 
+pub use retainit_core::*;
+pub use retainit_macros::{TypeTag, invalidate, retain, retain_put};
+
+#[cfg(feature = "memory")]
+pub use retainit_memory::{MemoryConfig, Policy};
+
+#[doc(hidden)]
+pub use retainit_core::rt as __private;

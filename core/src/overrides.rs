@@ -251,6 +251,14 @@ fn run<T>(scope: Arc<Scope>, f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Runs a closure on another thread under the scope that was in force on the caller's.
+pub(crate) fn inherit<T>(scope: Option<Arc<Scope>>, f: impl FnOnce() -> T) -> T {
+    match scope {
+        Some(scope) => run(scope, f),
+        None => f(),
+    }
+}
+
 /// As [`with`], for a closure on this thread.
 pub fn with_sync<T>(overrides: Overrides, f: impl FnOnce() -> T) -> T {
     run(nested(&overrides, None), f)

@@ -9,6 +9,7 @@ use syn::spanned::Spanned as _;
 use syn::{Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Path, Token, UnOp, token};
 
 use crate::errors::Errors;
+use crate::nearest::nearest;
 
 /// One argument.
 pub(crate) struct Argument {
@@ -45,7 +46,7 @@ impl Parse for Argument {
             Value::Flag
         };
         if !input.is_empty() && !input.peek(Token![,]) {
-            return Err(input.error("expected `,`"));
+            return Err(input.error("expected `= value`, a list in parentheses, or `,`"));
         }
         Ok(Argument { name, value })
     }
@@ -88,7 +89,10 @@ impl Names {
         } else if !self.known.contains(&name.as_str()) {
             errors.at(&argument.name, self.unknown(&name));
         } else if read.iter().any(|other| other.name == argument.name) {
-            errors.at(&argument.name, format!("`{name}` is given twice: keep one of them"));
+            errors.at(
+                &argument.name,
+                format!("`{name}` is given twice: keep one of them"),
+            );
         } else {
             return true;
         }
@@ -98,7 +102,9 @@ impl Names {
     fn unknown(&self, name: &str) -> String {
         let attribute = self.attribute;
         match nearest(name, self.known) {
-            Some(near) => format!("`#[{attribute}]` has no argument `{name}`: did you mean `{near}`?"),
+            Some(near) => {
+                format!("`#[{attribute}]` has no argument `{name}`: did you mean `{near}`?")
+            }
             None => format!(
                 "`#[{attribute}]` has no argument `{name}`; it has {}",
                 quoted(self.known)
@@ -108,32 +114,11 @@ impl Names {
 }
 
 fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The name that is at most two edits away, or of which at least half is right.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
+    names
         .iter()
-        .map(|candidate| (distance(name, candidate), *candidate))
-        .min()
-        .filter(|(edits, candidate)| *edits <= 2 || *edits * 2 <= candidate.len())
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's edit distance, one row at a time.
-fn distance(a: &str, b: &str) -> usize {
-    let b = b.chars().collect::<Vec<_>>();
-    let mut row = (0..=b.len()).collect::<Vec<_>>();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, right) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(left != *right)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Argument {
@@ -144,7 +129,9 @@ impl Argument {
             Value::Flag => syn::Error::new_spanned(name, message),
             Value::Is(expr) => syn::Error::new_spanned(expr, message),
             Value::List(list) => syn::Error::new(
-                list.iter().map(syn::spanned::Spanned::span).fold(name.span(), |all, one| all.join(one).unwrap_or(all)),
+                list.iter()
+                    .map(syn::spanned::Spanned::span)
+                    .fold(name.span(), |all, one| all.join(one).unwrap_or(all)),
                 message,
             ),
         })
@@ -161,7 +148,10 @@ impl Argument {
     /// `name = "text"`.
     pub(crate) fn text(&self, expected: &str) -> syn::Result<LitStr> {
         match &self.value {
-            Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Ok(text.clone()),
+            Value::Is(Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            })) => Ok(text.clone()),
             _ => self.wrong(expected),
         }
     }
@@ -172,7 +162,10 @@ impl Argument {
         N::Err: std::fmt::Display,
     {
         match &self.value {
-            Value::Is(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => match number.base10_parse() {
+            Value::Is(Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            })) => match number.base10_parse() {
                 Ok(value) => Ok((value, number.span())),
                 Err(_) => self.wrong(expected),
             },
@@ -183,8 +176,14 @@ impl Argument {
     /// `name = 0.5`; whole numbers too.
     pub(crate) fn fraction(&self, expected: &str) -> syn::Result<(f64, Span)> {
         let value = match &self.value {
-            Value::Is(Expr::Lit(ExprLit { lit: Lit::Float(number), .. })) => number.base10_parse().ok(),
-            Value::Is(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => number.base10_parse().ok(),
+            Value::Is(Expr::Lit(ExprLit {
+                lit: Lit::Float(number),
+                ..
+            })) => number.base10_parse().ok(),
+            Value::Is(Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            })) => number.base10_parse().ok(),
             _ => None,
         };
         match (value, &self.value) {
@@ -218,8 +217,14 @@ impl Argument {
     }
 
     /// `name(a, b)`, each item turned into what it stands for; not empty.
-    pub(crate) fn list<T>(&self, expected: &str, item: impl Fn(&Expr) -> Option<T>) -> syn::Result<Vec<T>> {
-        let Value::List(list) = &self.value else { return self.wrong(expected) };
+    pub(crate) fn list<T>(
+        &self,
+        expected: &str,
+        item: impl Fn(&Expr) -> Option<T>,
+    ) -> syn::Result<Vec<T>> {
+        let Value::List(list) = &self.value else {
+            return self.wrong(expected);
+        };
         if list.is_empty() {
             return self.wrong(expected);
         }
@@ -239,8 +244,13 @@ impl Argument {
 
     /// Whether the value is a number with a minus sign, which is worth a message of its own.
     pub(crate) fn is_negative(&self) -> bool {
-        matches!(&self.value, Value::Is(Expr::Unary(ExprUnary { op: UnOp::Neg(_), .. })))
-            || matches!(&self.value, Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value().starts_with('-'))
+        matches!(
+            &self.value,
+            Value::Is(Expr::Unary(ExprUnary {
+                op: UnOp::Neg(_),
+                ..
+            }))
+        ) || matches!(&self.value, Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value().starts_with('-'))
     }
 
     /// The value's tokens, for messages.
@@ -255,7 +265,10 @@ impl Argument {
 /// A string literal among a list's items.
 pub(crate) fn as_text(expr: &Expr) -> Option<LitStr> {
     match expr {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => Some(text.clone()),
         Expr::Group(group) => as_text(&group.expr),
         _ => None,
     }
@@ -266,21 +279,5 @@ pub(crate) fn as_word(expr: &Expr) -> Option<Ident> {
     match expr {
         Expr::Path(path) if path.qself.is_none() => path.path.get_ident().cloned(),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_names_are_found() {
-        let known = ["ttl", "jitter", "single_flight", "none_ttl"];
-        assert_eq!(nearest("tll", &known), Some("ttl"));
-        assert_eq!(nearest("single_fligth", &known), Some("single_flight"));
-        assert_eq!(nearest("singleflight", &known), Some("single_flight"));
-        assert_eq!(nearest("colour", &known), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
     }
 }

@@ -6,11 +6,12 @@ use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprPath, Ident, Type, UnOp, parse_quote};
 
-use crate::attr::{KeyArgument, Options};
+use crate::attr::Options;
 use crate::errors::Errors;
 use crate::signature::Inputs;
 use crate::template::{Scope, Template};
 use crate::types::{single_key, tuple_key};
+use crate::values::KeyArgument;
 
 pub(crate) enum Key {
     /// The arguments that are not skipped.
@@ -20,10 +21,19 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) fn new(options: &Options, inputs: &Inputs, scope: &Scope<'_>, errors: &mut Errors) -> Option<Key> {
+    pub(crate) fn new(
+        options: &Options,
+        inputs: &Inputs,
+        scope: &Scope<'_>,
+        errors: &mut Errors,
+    ) -> Option<Key> {
         let key = match &options.key {
             None => {
-                let kept = inputs.inputs.iter().enumerate().filter(|(_, input)| !scope.skipped.contains(&input.name));
+                let kept = inputs
+                    .inputs
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, input)| !scope.skipped.contains(&input.name));
                 Key::Arguments(kept.map(|(index, _)| index).collect())
             }
             Some(KeyArgument::Template(text)) => {
@@ -56,7 +66,9 @@ impl Key {
             None | Some([]) => parse_quote!(()),
             Some([one]) => single_key(&inputs.inputs[*one].ty),
             Some(several) => {
-                let types = several.iter().map(|index| tuple_key(&inputs.inputs[*index].ty));
+                let types = several
+                    .iter()
+                    .map(|index| tuple_key(&inputs.inputs[*index].ty));
                 parse_quote!((#(#types),*))
             }
         }
@@ -132,7 +144,10 @@ fn check_skipped(expr: &Expr, skipped: &[Ident], errors: &mut Errors) {
             if let Some(name) = path.path.get_ident()
                 && self.0.contains(name)
             {
-                self.1.at(name, format!("`{name}` is skipped and cannot be used here: take it out of `skip`"));
+                self.1.at(
+                    name,
+                    format!("`{name}` is skipped and cannot be used here: take it out of `skip`"),
+                );
             }
             visit::visit_expr_path(self, path);
         }

@@ -1,5 +1,11 @@
-//! The attributes of retainit; use them through the facade crate `retainit`.
-#![doc = ""]
+//! The attributes of retainit; use them through the facade crate `retainit`, which they name in what they generate.
+//!
+//! | attribute | on | does |
+//! |---|---|---|
+//! | [`#[retain]`](macro@retain) | a function | keeps what it returns |
+//! | [`#[retain_put]`](macro@retain_put) | a function that writes | stores what it returns for a retained function |
+//! | [`#[invalidate]`](macro@invalidate) | a function that writes | removes what it made stale |
+//! | [`#[derive(TypeTag)]`](derive@TypeTag) | a type | names it, for generic retained functions |
 
 mod arguments;
 mod attr;
@@ -8,34 +14,263 @@ mod expand;
 mod function;
 mod invalidate;
 mod key;
+mod nearest;
 mod put;
 mod signature;
 mod template;
 mod type_tag;
 mod types;
+mod values;
 mod writer;
 
 use proc_macro::TokenStream;
 
-/// Keeps what a function returns.
+/// Keeps what a function returns: the next call with the same arguments is answered without running it.
+///
+/// The function stays what it is: a sync one stays sync and needs no runtime, an `async` one stays async, and calling
+/// it is the cached call. Nothing has to be initialised.
+///
+/// ```
+/// use retainit::retain;
+///
+/// #[retain(ttl = "5m", tags("user", "user:{id}"))]
+/// async fn user(id: u64) -> Result<String, std::io::Error> {
+///     Ok(format!("user {id}")) // slow
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(user(42).await?, "user 42"); // runs the function
+/// assert_eq!(user(42).await?, "user 42"); // does not
+///
+/// user::cache().remove(&42).await?;       // the handle, a type of the function's name
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Arguments
+///
+/// All are optional. A time is a string such as `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, `"1h30m"`, or a whole
+/// number of seconds.
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `ttl = "5m"` | how long a result is fresh; `"never"` and `0` never expire, `"off"` stores nothing | the backend's |
+/// | `jitter = 0.1` | shortens each ttl by up to this fraction, 0 to 1, never lengthens it | 0 in memory |
+/// | `backend = "name"` | the backend by its name | the default backend |
+/// | `key = "user:{id}"` | a template over arguments; `{}` is one argument after the other | all arguments |
+/// | `key = (id, &region)` | any expression over arguments and `self`; what is only named is borrowed | all arguments |
+/// | `skip(token)` | arguments that are in no key; `skip(self)` on a method | none |
+/// | `hash_key` | keys are stored as keyed hashes | off |
+/// | `pii` | as `hash_key`, and keys are in no log | off |
+/// | `id = "users.get"` | an identity that survives renames, one word | module path and name |
+/// | `version = 2` | a change of it leaves old entries behind | 0 |
+/// | `tags("user", "user:{id}")` | groups an entry belongs to; templates over arguments | none |
+/// | `none_ttl = "10s"` | also stores `None`, for this long | `None` is not stored |
+/// | `err_ttl = "1s"` | also stores `Err`, for this long; errors have to be `Clone` | `Err` is not stored |
+/// | `err_if = \|e\| …` | which errors are stored, by `&E` | all, with `err_ttl` |
+/// | `when = \|r\| …` | store only if, by reference to what the function returned | always |
+/// | `single_flight = "off"` | `"local"`: concurrent calls for one missing key load it once; `"off"`: each loads | `"local"` |
+/// | `max_load_time = "60s"` | after this long, another call may load what one is still loading | 60 s |
+/// | `handle = Users`, `handle = off` | the handle's name, where a type or module has the function's · no handle | the function's name |
+/// | `assoc` | marks a function of an `impl` without `self` | – |
+/// | `crate = path` | where retainit is found, for crates that re-export it | `::retainit` |
+///
+/// The closures of `when` and `err_if` capture nothing.
+///
+/// # Keys
+///
+/// Arguments in a key implement [`serde::Serialize`](https://docs.rs/serde). Two placeholders of a template have a
+/// character between them that is no letter, digit or `%`; `{{` stands for a brace. `(id,)` and `id` are the same key.
+///
+/// ```
+/// use retainit::retain;
+///
+/// #[retain(key = "report:{region}/{year}", skip(verbose))]
+/// fn report(year: u16, region: &str, verbose: bool) -> String {
+///     format!("{region} in {year}, {verbose}")
+/// }
+///
+/// assert_eq!(report(2020, "eu", true), report(2020, "eu", false));
+/// ```
+///
+/// # Methods
+///
+/// A method says which part of `self` its result depends on, or that it depends on none. Its handle is an associated
+/// function, `<name>_cache()`. In the `impl` of a trait, where nothing can be added, it needs `handle = off`.
+///
+/// ```
+/// use retainit::retain;
+///
+/// struct Shop {
+///     tenant: String,
+/// }
+///
+/// impl Shop {
+///     #[retain(key = (self.tenant, id))]
+///     fn price(&self, id: u64) -> u64 {
+///         id + self.tenant.len() as u64
+///     }
+///
+///     #[retain(skip(self))]
+///     fn tax(&self, country: &str) -> u8 {
+///         if country == "de" { 19 } else { 21 }
+///     }
+///
+///     #[retain(assoc)]
+///     fn countries() -> Vec<String> {
+///         vec!["de".to_owned()]
+///     }
+/// }
+///
+/// let shop = Shop { tenant: "t".to_owned() };
+/// assert_eq!((shop.price(2), shop.tax("de"), Shop::countries().len()), (3, 19, 1));
+/// let _handle = Shop::price_cache();
+/// ```
+///
+/// # Generic functions
+///
+/// Type parameters implement `TypeTag`, a bound that the attribute adds; see [`#[derive(TypeTag)]`](derive@TypeTag).
+/// The handle is `f::cache::<u8>()`.
+///
+/// # Handles
+///
+/// `user::cache()` has `get`, `remove`, `clear`, `explain` and `stats`, which take the key arguments by reference, and
+/// `refresh` and `warm`, which take all arguments by value and exist where the function can run from owned ones:
+/// `String` for `&str`, `Vec<T>` for `&[T]`, `PathBuf` for `&Path`, `T` for `&T`. The future of an `async` function
+/// with a handle is `Send`.
+///
+/// # What is a compile error
+///
+/// What cannot work is refused where it stands, with what to do instead: a method that says nothing about `self`, a
+/// `HashSet` in a key, `&mut` in a key, a name that is no argument, a return type that borrows, `err_ttl` without a
+/// `Result`, and so on. A type or a module that has the function's name already is rustc's E0428: say `handle = Name`.
+///
+/// ```compile_fail
+/// use retainit::retain;
+///
+/// #[retain(key = "user:{idd}")] // there is no argument `idd`: did you mean `id`?
+/// fn user(id: u64) -> u64 {
+///     id
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn retain(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::retain(arguments.into(), item.into()).into()
 }
 
-/// Stores what a function returns as if another had returned it.
+/// Stores what a function returns as if a retained function had returned it: for functions that write.
+///
+/// The key is taken from the arguments before the body runs; after success (`Ok`, or anything that is no `Result`) the
+/// value is stored with the ttl and the tags of the named function. A load of that function which is under way is not
+/// stored over it. A cache that fails is reported and never becomes the function's failure.
+///
+/// ```
+/// use retainit::{retain, retain_put};
+///
+/// #[retain(tags("user:{id}"))]
+/// fn user(id: u64) -> String {
+///     format!("user {id}") // reads the database
+/// }
+///
+/// #[retain_put(of = user, key = (id,))]
+/// fn rename(id: u64, name: &str) -> String {
+///     name.to_owned() // writes the database
+/// }
+///
+/// assert_eq!(user(1), "user 1");
+/// rename(1, "Ann");
+/// assert_eq!(user(1), "Ann");
+/// ```
+///
+/// # Arguments
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `of = user` | the path of a free function with `#[retain]`, or of the handle it named; it is not generic | required |
+/// | `key = (id,)` | that function's key, as its handle's `get` takes it: `&str` for strings, several in a tuple | required |
+/// | `crate = path` | where retainit is found | `::retainit` |
+///
+/// The tags of the named function may use only its key arguments, else this is a compile error.
 #[proc_macro_attribute]
 pub fn retain_put(arguments: TokenStream, item: TokenStream) -> TokenStream {
     put::retain_put(arguments.into(), item.into()).into()
 }
 
-/// Removes what a function has made stale, after it succeeded.
+/// Removes what a function has made stale, after it has succeeded.
+///
+/// Keys and tags are taken from the arguments before the body runs; the removal comes after success (`Ok`, or anything
+/// that is no `Result`) and before the function returns. Several of them on one function all apply. A cache that fails
+/// is reported and never becomes the function's failure.
+///
+/// ```
+/// use retainit::{invalidate, retain};
+///
+/// #[retain(tags("user", "user:{id}"))]
+/// fn user(id: u64) -> String {
+///     format!("user {id}")
+/// }
+///
+/// #[invalidate(of = user, key = (id,))]       // one entry
+/// fn rename(id: u64) {}
+///
+/// #[invalidate(of = user)]                    // all entries of the function
+/// fn rename_all() {}
+///
+/// #[invalidate(tags("user:{id}"))]            // whatever carries the tag
+/// fn delete(id: u64) -> Result<(), String> {
+///     if id == 0 { Err("no such user".to_owned()) } else { Ok(()) }
+/// }
+///
+/// user(1);
+/// rename(1);
+/// rename_all();
+/// assert!(delete(0).is_err());                // removes nothing
+/// ```
+///
+/// # Arguments
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `of = user` | the path of a free function with `#[retain]`, or of the handle it named; it is not generic | – |
+/// | `key = (id,)` | the one entry, as the handle's `remove` takes it: `&str` for strings, several in a tuple | all entries |
+/// | `tags("user:{id}")` | tags, templates over the arguments | – |
+/// | `crate = path` | where retainit is found | `::retainit` |
+///
+/// `of` or `tags` has to be there. Where the return type borrows or is generic, `Result` is recognised by its name.
 #[proc_macro_attribute]
 pub fn invalidate(arguments: TokenStream, item: TokenStream) -> TokenStream {
     invalidate::invalidate(arguments.into(), item.into()).into()
 }
 
-/// A name of a type.
+/// Names a type for generic retained functions: the name is the same in every build, process and machine.
+///
+/// It is the type's path in its crate, or what `#[type_tag = "…"]` says, which survives renames; type and const
+/// parameters are added. `#[type_tag(id = "…", crate = path)]` also says where retainit is found.
+///
+/// ```
+/// use retainit::{TypeTag, retain};
+///
+/// #[derive(TypeTag)]
+/// #[type_tag = "shop.Euro"]
+/// struct Euro;
+///
+/// trait Currency {
+///     const NAME: &'static str;
+/// }
+///
+/// impl Currency for Euro {
+///     const NAME: &'static str = "euro";
+/// }
+///
+/// #[retain]
+/// fn price<C: Currency>(id: u64) -> String {
+///     format!("{id} {}", C::NAME)
+/// }
+///
+/// assert_eq!(price::<Euro>(5), "5 euro");
+/// assert_eq!(Euro::tag(), "shop.Euro");
+/// ```
 #[proc_macro_derive(TypeTag, attributes(type_tag))]
 pub fn type_tag(item: TokenStream) -> TokenStream {
     type_tag::type_tag(item.into()).into()

@@ -1,15 +1,20 @@
 //! `#[derive(TypeTag)]`: a name of a type that is the same in every build.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
 use syn::{DeriveInput, GenericParam, LitStr, Meta};
 
 use crate::arguments::Names;
 use crate::attr::default_root;
 use crate::errors::Errors;
 
-const NAMES: Names = Names { attribute: "type_tag", known: &["id", "crate"], later: &[] };
+const NAMES: Names = Names {
+    attribute: "type_tag",
+    known: &["id", "crate"],
+    later: &[],
+};
 
 /// The derive.
 pub(crate) fn type_tag(item: TokenStream) -> TokenStream {
@@ -20,18 +25,34 @@ fn expand(item: TokenStream) -> syn::Result<TokenStream> {
     let mut input = syn::parse2::<DeriveInput>(item)?;
     let mut errors = Errors::default();
     let (mut id, mut root) = (None::<LitStr>, default_root());
-    for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("type_tag")) {
+    for attr in input
+        .attrs
+        .iter()
+        .filter(|attr| attr.path().is_ident("type_tag"))
+    {
         let tokens = match &attr.meta {
             Meta::List(list) => list.tokens.clone(),
-            _ => {
-                errors.at(attr, "`type_tag` takes a list, such as `#[type_tag(id = \"shop.User\")]`");
+            // The short form of `id`.
+            Meta::NameValue(name) => {
+                let value = &name.value;
+                quote_spanned!(name.path.span()=> id = #value)
+            }
+            Meta::Path(path) => {
+                errors.at(
+                    path,
+                    "`type_tag` gives a name, such as `#[type_tag = \"shop.User\"]`",
+                );
                 continue;
             }
         };
         for argument in NAMES.read(tokens, &mut errors) {
             match argument.name.to_string().as_str() {
-                "id" => id = errors.take(crate::attr::identity(&argument)).or(id),
-                _ => root = errors.take(argument.path("the path under which retainit is found")).unwrap_or(root),
+                "id" => id = errors.take(crate::values::identity(&argument)).or(id),
+                _ => {
+                    root = errors
+                        .take(argument.path("the path under which retainit is found"))
+                        .unwrap_or(root)
+                }
             }
         }
     }
@@ -80,7 +101,11 @@ fn parameters(input: &mut DeriveInput, rt: &TokenStream) -> Vec<TokenStream> {
     }
     if !bounds.is_empty() {
         let clause = input.generics.make_where_clause();
-        clause.predicates.extend(bounds.into_iter().map(|bound| -> syn::WherePredicate { syn::parse_quote!(#bound) }));
+        clause.predicates.extend(
+            bounds
+                .into_iter()
+                .map(|bound| -> syn::WherePredicate { syn::parse_quote!(#bound) }),
+        );
     }
     tags
 }

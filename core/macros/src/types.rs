@@ -1,10 +1,10 @@
 //! Questions about types as they are spelled, and types made from them.
 
 use syn::visit::{self, Visit};
-use syn::visit_mut::{self, VisitMut};
+use syn::visit_mut::VisitMut;
 use syn::{
-    GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypePath,
-    TypeReference, parse_quote,
+    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr,
+    TypeImplTrait, TypeParamBound, TypePath, TypeReference, parse_quote,
 };
 
 /// What a spelled type has in it. What stands in `fn(…)` and `Fn(…)` does not count: it has lifetimes of its own.
@@ -46,15 +46,12 @@ impl<'a> Visit<'a> for Parts<'a> {
 
     fn visit_type_impl_trait(&mut self, found: &'a TypeImplTrait) {
         self.impl_trait = Some(found);
+        self.future |= is_future(&found.bounds);
     }
 
     fn visit_type_trait_object(&mut self, object: &'a syn::TypeTraitObject) {
         self.trait_object = true;
-        for bound in &object.bounds {
-            if let syn::TypeParamBound::Trait(bound) = bound {
-                self.future |= bound.path.segments.last().is_some_and(|last| last.ident == "Future");
-            }
-        }
+        self.future |= is_future(&object.bounds);
         visit::visit_type_trait_object(self, object);
     }
 
@@ -63,9 +60,16 @@ impl<'a> Visit<'a> for Parts<'a> {
             if last.ident.to_string().ends_with("HashSet") {
                 self.hash_set = Some(path);
             }
-            self.future |= ["BoxFuture", "LocalBoxFuture"].iter().any(|name| last.ident == name);
+            self.future |= ["BoxFuture", "LocalBoxFuture"]
+                .iter()
+                .any(|name| last.ident == name);
         }
-        if path.path.segments.first().is_some_and(|first| first.ident == "Self") {
+        if path
+            .path
+            .segments
+            .first()
+            .is_some_and(|first| first.ident == "Self")
+        {
             self.self_type = Some(path);
         }
         visit::visit_type_path(self, path);
@@ -74,6 +78,17 @@ impl<'a> Visit<'a> for Parts<'a> {
     fn visit_type_fn_ptr(&mut self, _: &'a TypeFnPtr) {}
 
     fn visit_parenthesized_generic_arguments(&mut self, _: &'a ParenthesizedGenericArguments) {}
+}
+
+fn is_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
+    bounds.into_iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "Future"),
+        _ => false,
+    })
 }
 
 /// `()` and `!`.
@@ -132,28 +147,37 @@ pub(crate) fn single_key(ty: &Type) -> Type {
 
 /// The type of one argument in a key of several: `&'a str` for `&str` and `String`, `&'a T` for `&T`, else the type.
 pub(crate) fn tuple_key(ty: &Type) -> Type {
-    if is(ty, "String") { parse_quote!(&'a ::core::primitive::str) } else { within_a(ty) }
+    if is(ty, "String") {
+        parse_quote!(&'a ::core::primitive::str)
+    } else {
+        within_a(ty)
+    }
 }
 
-/// The type with `'a` for each of its lifetimes.
 fn within_a(ty: &Type) -> Type {
-    struct Rename;
+    within(ty, "'a")
+}
+
+/// The type with this lifetime for each of its own.
+pub(crate) fn within(ty: &Type, lifetime: &'static str) -> Type {
+    struct Rename(&'static str);
     impl VisitMut for Rename {
         fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-            *lifetime = Lifetime::new("'a", lifetime.span());
+            *lifetime = Lifetime::new(self.0, lifetime.span());
         }
         fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
-            reference.lifetime = Some(Lifetime::new("'a", reference.and_token.span));
+            reference.lifetime = Some(Lifetime::new(self.0, reference.and_token.span));
             self.visit_type_mut(&mut reference.elem);
         }
         fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
-        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
-        fn visit_generic_argument_mut(&mut self, argument: &mut GenericArgument) {
-            visit_mut::visit_generic_argument_mut(self, argument);
+        fn visit_parenthesized_generic_arguments_mut(
+            &mut self,
+            _: &mut ParenthesizedGenericArguments,
+        ) {
         }
     }
     let mut ty = ty.clone();
-    Rename.visit_type_mut(&mut ty);
+    Rename(lifetime).visit_type_mut(&mut ty);
     ty
 }
 
@@ -222,8 +246,16 @@ mod tests {
             ("u64", "u64", "u64"),
             ("&str", "str", "&'astr"),
             ("&'static str", "str", "&'astr"),
-            ("String", "::core::primitive::str", "&'a::core::primitive::str"),
-            ("std::string::String", "::core::primitive::str", "&'a::core::primitive::str"),
+            (
+                "String",
+                "::core::primitive::str",
+                "&'a::core::primitive::str",
+            ),
+            (
+                "std::string::String",
+                "::core::primitive::str",
+                "&'a::core::primitive::str",
+            ),
             ("&User", "User", "&'aUser"),
             ("&[u8]", "[u8]", "&'a[u8]"),
             ("&&str", "&'astr", "&'a&'astr"),
@@ -263,8 +295,15 @@ mod tests {
 
     #[test]
     fn parts_of_types() {
-        assert_eq!(parts(&read("Result<&'static str, &'a E>")).borrowed.len(), 1);
-        assert!(parts(&read("Option<std::collections::HashSet<u8>>")).hash_set.is_some());
+        assert_eq!(
+            parts(&read("Result<&'static str, &'a E>")).borrowed.len(),
+            1
+        );
+        assert!(
+            parts(&read("Option<std::collections::HashSet<u8>>"))
+                .hash_set
+                .is_some()
+        );
         assert!(parts(&read("Pin<Box<dyn Future<Output = u8> + Send>>")).future);
         assert!(is_nothing(&read("()")) && is_nothing(&read("!")) && !is_nothing(&read("((),)")));
     }

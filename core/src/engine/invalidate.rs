@@ -234,3 +234,25 @@ pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
     });
     expired
 }
+
+/// What was invalidated, of an entry that lies in the store and may not be served.
+pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend, key: &KeyBuf) -> Option<&'static str> {
+    struct Why<'a> {
+        plan: &'a Plan,
+        key: &'a [u8],
+        why: Option<&'static str>,
+    }
+    impl Visit for Why<'_> {
+        fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
+            let found = key == self.key;
+            if found {
+                let tags = kept.extra().map_or(&[][..], |extra| &extra.tags);
+                self.why = self.plan.invalidated_by(kept.generation(), tags);
+            }
+            found
+        }
+    }
+    let mut why = Why { plan, key: key.bytes(), why: None };
+    object.peek(plan.place(key.hash()), &mut why);
+    why.why
+}

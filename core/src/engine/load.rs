@@ -353,6 +353,7 @@ where
             return None;
         }
         match P::split(result) {
+            Ok(value) if self.facts.value.when.is_some_and(|when| !when(value)) => None,
             Ok(value) if (self.facts.value.is_none)(value) => {
                 Some((Value::Value(value.clone()), self.job.ttl.or(options.none_ttl).filter(|_| options.none_ttl.is_some())?))
             }

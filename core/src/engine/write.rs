@@ -107,18 +107,19 @@ impl Write<'_> {
         };
         let ends = kept.ends();
         let entry = NewEntry { place: self.plan.place(self.key.hash()), key: self.key.bytes(), kept, bytes };
-        let inserted = object.insert(entry, self.put());
+        let live = |kept: &Kept| self.plan.is_live(kept);
+        let inserted = object.insert(entry, self.put(&live));
         if inserted == Inserted::Yes && ends != Moment::NEVER {
             self.plan.instance.sweep_by(&self.plan.store, ends);
         }
         inserted == Inserted::Yes
     }
 
-    fn put(&self) -> Put<'_> {
+    fn put<'a>(&self, live: &'a dyn Fn(&Kept) -> bool) -> Put<'a> {
         match (self.mode, self.ticket.fence) {
             (Mode::Fill, Some(fence)) => Put::Fenced(fence),
             (Mode::Replace, Some(fence)) => Put::Replace(fence),
-            (Mode::Absent, _) => Put::Absent { live: &|kept| self.plan.is_live(kept) },
+            (Mode::Absent, _) => Put::Absent { live },
             _ => Put::Always,
         }
     }

@@ -145,7 +145,7 @@ fn build_stores(
 }
 
 /// One error for all problems, of the first one's kind.
-pub(super) fn all(mut problems: Vec<Error>) -> Result<()> {
+pub(crate) fn all(mut problems: Vec<Error>) -> Result<()> {
     match problems.len() {
         0 => Ok(()),
         1 => Err(problems.remove(0)),

@@ -12,7 +12,9 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use retainit_plugin::{BackendConfig, Clock, Mark, Moment, Strength};
 
+pub(crate) use builder::all;
 pub use builder::Builder;
+pub(crate) use functions::Level;
 
 use crate::cache::CacheBuilder;
 use crate::engine::flight::Flights;
@@ -449,7 +451,7 @@ impl Retainit {
         self.cleanup_expired();
         // At most a twentieth of one thread goes into sweeping.
         let pause = SWEEP_EVERY.max(watch.elapsed() * 20);
-        let next = self.stores().iter().filter_map(|store| match &store.kind {
+        let next = self.stores().into_iter().filter_map(|store| match &store.kind {
             Kind::Object(object) => Some(object.next_deadline()),
             Kind::Bytes(_) => None,
         });

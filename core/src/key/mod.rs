@@ -152,5 +152,13 @@ fn plain_string(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(rest.get(usize::from(tag & 0x0f)..)?).ok()
 }
 
+
+/// The texts that a tuple's values, or one value, have in a template.
+pub(crate) fn value_texts<T: Serialize + ?Sized>(value: &T) -> Result<Vec<String>, KeyError> {
+    let mut bytes = Bytes::new();
+    Args(value).feed(&mut bytes)?;
+    Ok(text::elements(&bytes))
+}
+
 #[cfg(test)]
 mod tests;

@@ -15,25 +15,17 @@ pub struct Template<V> {
 }
 
 impl<V: Values> Template<V> {
-    fn key_text(&self) -> Result<String, KeyError> {
-        self.text(text::escape_literal, |value, out| text::escape_value(value, self.between, out))
+    fn texts(&self) -> Result<Vec<String>, KeyError> {
+        (0..self.literals.len() - 1).map(|i| self.values.value(i)).collect()
     }
 
     /// The text with its values as they are, for tags.
     pub(crate) fn plain_text(&self) -> Result<String, KeyError> {
-        self.text(|literal, out| out.push_str(literal), |value, out| out.push_str(value))
-    }
-
-    fn text(
-        &self,
-        literal: impl Fn(&str, &mut String),
-        value: impl Fn(&str, &mut String),
-    ) -> Result<String, KeyError> {
-        let mut out = String::new();
-        literal(self.literals[0], &mut out);
-        for (i, after) in self.literals[1..].iter().enumerate() {
-            value(&self.values.value(i)?, &mut out);
-            literal(after, &mut out);
+        let texts = self.texts()?;
+        let mut out = self.literals[0].to_owned();
+        for (value, after) in texts.iter().zip(&self.literals[1..]) {
+            out.push_str(value);
+            out.push_str(after);
         }
         Ok(out)
     }
@@ -46,7 +38,7 @@ impl<V: Values> KeySource for Template<V> {
         // A template without values is the commonest and needs no text of its own.
         match self.literals {
             [only] if !only.contains(['%', '*', '?', '[', ']', '{', '}', ' ']) => sink.put(only.as_bytes()),
-            _ => sink.put(self.key_text()?.as_bytes()),
+            _ => sink.put(text::fill(self.literals, self.between, &self.texts()?).as_bytes()),
         }
         Ok(())
     }

@@ -28,6 +28,30 @@ pub(crate) fn canonical(bytes: &[u8]) -> String {
     out
 }
 
+/// The texts of the values at the top, strings as they are.
+pub(super) fn elements(bytes: &[u8]) -> Vec<String> {
+    let (mut texts, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() && rest[0] != END {
+        let mut text = String::new();
+        let after = value(rest, &mut text);
+        let one = &rest[..rest.len() - after.len()];
+        texts.push(super::plain_string(one).map_or(text, str::to_owned));
+        rest = after;
+    }
+    texts
+}
+
+/// A template with the texts of its values in it.
+pub(crate) fn fill(literals: &[&str], between: &str, values: &[String]) -> String {
+    let mut out = String::new();
+    escape_literal(literals.first().unwrap_or(&""), &mut out);
+    for (value, after) in values.iter().zip(&literals[1..]) {
+        escape_value(value, between, &mut out);
+        escape_literal(after, &mut out);
+    }
+    out
+}
+
 /// What stands for arguments in a key: the text itself, or `#` and a digest of it.
 pub(crate) fn arguments(text: String) -> String {
     if text.len() <= LONGEST {

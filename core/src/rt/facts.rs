@@ -195,6 +195,11 @@ pub(crate) fn weigh_serialized<V: Serialize>(value: &V) -> u64 {
     }
 }
 
+/// Whether a value serializes as `None`: for caches, which only know that it can be serialized.
+pub(crate) fn is_none<V: Serialize>(value: &V) -> bool {
+    super::outermost::is_none(value)
+}
+
 // -------------------------------------------------------------------------------------------------------- results
 
 /// Shares a whole result with the callers who wait for it, and keeps errors for `err_ttl`.
@@ -217,6 +222,8 @@ pub struct ValueFacts<V> {
     pub(crate) codec: Option<Codec<V>>,
     pub(crate) weigh: Option<fn(&V) -> u64>,
     pub(crate) direct: bool,
+    /// A cache's own rule about what is stored.
+    pub(crate) when: Option<fn(&V) -> bool>,
 }
 
 impl<V> Clone for ValueFacts<V> {
@@ -257,7 +264,12 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
         whole: Option<Codec<R>>,
     ) -> Self {
         let direct = std::any::TypeId::of::<S>() == std::any::TypeId::of::<Direct>();
-        Facts { value: ValueFacts { is_none, codec, weigh, direct }, share, whole, storage: PhantomData }
+        Facts { value: ValueFacts { is_none, codec, weigh, direct, when: None }, share, whole, storage: PhantomData }
+    }
+
+    /// Facts of a cache, which knows the value's type and nothing of errors.
+    pub(crate) fn of_value(value: ValueFacts<P::Value>) -> Self {
+        Facts { value, share: None, whole: None, storage: PhantomData }
     }
 
     /// What may be done with values, for checks when an instance is made.

@@ -3,11 +3,13 @@
 //! An instance that only keeps values in memory starts none of them until something has a deadline.
 
 mod block;
+mod gather;
 mod io;
 mod stopwatch;
 mod timers;
 
 pub(crate) use block::block_on;
+pub(crate) use gather::gather;
 pub(crate) use io::Io;
 pub(crate) use stopwatch::Stopwatch;
 pub(crate) use timers::{Task, Timers};

@@ -62,7 +62,11 @@ impl Retained {
             Place::Item(name) => {
                 let (turbofish, names) = (self.turbofish(), &self.names);
                 let load = quote!(#name::__load #turbofish (#(#names),*));
-                if self.is_async() { load } else { quote!(move || #load) }
+                if self.is_async() {
+                    load
+                } else {
+                    quote!(move || #load)
+                }
             }
             _ => self.function.body_inline(Some(&self.output)),
         };
@@ -97,18 +101,24 @@ impl Retained {
     fn checks(&self) -> TokenStream {
         let (rt, options, output) = (&self.rt, &self.options, &self.output);
         let mut checks = quote_spanned!(output_span(&self.function.sig)=> #rt::check::retained(&__retain_facts););
-        checks.extend(options.none_ttl.as_ref().map(|(_, span)| {
-            quote_spanned!(*span=> #rt::check::option(&__retain_facts);)
-        }));
+        checks.extend(
+            options
+                .none_ttl
+                .as_ref()
+                .map(|(_, span)| quote_spanned!(*span=> #rt::check::option(&__retain_facts);)),
+        );
         checks.extend(options.err_ttl.as_ref().map(|(_, span)| {
             quote_spanned! {*span=>
                 #rt::check::result(&__retain_facts);
                 #rt::check::shareable::<#output>();
             }
         }));
-        checks.extend(options.err_if.as_ref().map(|err_if| {
-            quote_spanned!(err_if.span()=> #rt::check::result(&__retain_facts);)
-        }));
+        checks.extend(
+            options
+                .err_if
+                .as_ref()
+                .map(|err_if| quote_spanned!(err_if.span()=> #rt::check::result(&__retain_facts);)),
+        );
         checks
     }
 }

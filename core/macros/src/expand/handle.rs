@@ -3,17 +3,18 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt as _;
-use syn::{Ident, Index, Signature};
+use syn::{Ident, Index, Signature, Visibility};
 
 use super::{Place, Retained};
 use crate::key::Key;
+use crate::types::{Owned, within};
 
 /// Lints that generated items would raise in a user's crate.
 fn allowances() -> TokenStream {
     quote! {
         #[allow(
             unknown_lints, dead_code, missing_copy_implementations, missing_debug_implementations, non_camel_case_types,
-            non_snake_case, single_use_lifetimes, unreachable_pub, unused_lifetimes, unused_variables, clippy::all,
+            non_snake_case, private_bounds, private_interfaces, single_use_lifetimes, unreachable_pub, unused_lifetimes, unused_variables, clippy::all,
             clippy::pedantic
         )]
     }
@@ -25,25 +26,54 @@ impl Retained {
         let (vis, cfgs, allow) = (&self.function.vis, self.function.cfgs(), allowances());
         let doc = format!("The cache handle of [`{}()`].", self.function.sig.ident);
         let cache = self.handle_function(&format_ident!("cache"), &self.site());
-        let load = self.load(name);
+        let (definition, load) = (self.handle_definition(name), self.load(name));
         let rest = if self.is_generic() {
             let (generics, _, clause) = self.generics();
-            let (rt, definition) = (&self.rt, self.site_definition());
+            let (rt, site) = (&self.rt, self.site_definition());
             quote! {
                 #cfgs #allow
                 impl #name {
-                    fn __site #generics () -> &'static #rt::Site #clause { #definition }
+                    fn __site #generics () -> &'static #rt::Site #clause { #site }
                 }
             }
         } else {
-            let parts = [self.keys(name), self.function_impl(name), self.put_target(name), self.reload(name)];
-            parts.into_iter().filter(|part| !part.is_empty()).map(|part| quote!(#cfgs #allow #part)).collect()
+            let parts = [
+                self.keys(name),
+                self.function_impl(name),
+                self.put_target(name),
+                self.reload(name),
+            ];
+            parts
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(|part| quote!(#cfgs #allow #part))
+                .collect()
         };
         quote! {
-            #cfgs #allow #[doc = #doc] #vis enum #name {}
+            #cfgs #allow #[doc = #doc] #vis enum #definition
             #cfgs #allow impl #name { #cache }
             #load
             #rest
+        }
+    }
+
+    /// An empty type.
+    ///
+    /// Rust refuses a private type among the associated types of a public one (E0446), though it allows it in a public
+    /// function. An implementation is as visible as the least visible type in its header, so what the implementations
+    /// below name stands in the header, as the default of a parameter that nobody else sees.
+    fn handle_definition(&self, name: &Ident) -> TokenStream {
+        if self.is_generic() || matches!(self.function.vis, Visibility::Inherited) {
+            return quote!(#name {});
+        }
+        let (output, key) = (&self.output, within(&self.key.ty(&self.inputs), "'static"));
+        let owned = self.owned().unwrap_or_default();
+        let owned = owned.iter().map(Owned::ty);
+        quote! {
+            #name<Signature = fn(&'static #key, (#(#owned,)*)) -> #output> {
+                #[doc(hidden)]
+                __Never(::core::convert::Infallible, ::core::marker::PhantomData<Signature>),
+            }
         }
     }
 
@@ -52,7 +82,10 @@ impl Retained {
         let (rt, cfgs, allow) = (&self.rt, self.function.cfgs(), allowances());
         let (generics, _, clause) = self.generics();
         let cache = self.handle_function(&format_ident!("{}_cache", name.unraw()), &self.site());
-        let (site, definition) = (format_ident!("__{}_site", name.unraw()), self.site_definition());
+        let (site, definition) = (
+            format_ident!("__{}_site", name.unraw()),
+            self.site_definition(),
+        );
         quote! {
             #cfgs #allow #cache
             #cfgs #allow #[doc(hidden)]
@@ -84,7 +117,9 @@ impl Retained {
         };
         let of_function = match (&self.key, typed) {
             (Key::Arguments(_) | Key::Template(..), Some(name)) => Some((named("Handle"), name)),
-            (Key::Expression(_), Some(name)) if self.owned().is_some() => Some((named("ReloadHandle"), name)),
+            (Key::Expression(_), Some(name)) if self.owned().is_some() => {
+                Some((named("ReloadHandle"), name))
+            }
             _ => None,
         };
         if let Some((handle, name)) = of_function {
@@ -97,7 +132,11 @@ impl Retained {
             Key::Template(template, arguments) => {
                 let (literals, between) = (&template.literals, &template.between);
                 let order = template.values.iter().map(|value| {
-                    Index::from(arguments.binary_search(value).expect("they are the template's arguments"))
+                    Index::from(
+                        arguments
+                            .binary_search(value)
+                            .expect("they are the template's arguments"),
+                    )
                 });
                 quote!(#ty::template(#site, &#facts, &[#(#literals),*], #between, &[#(#order),*]))
             }
@@ -109,11 +148,20 @@ impl Retained {
     /// How others write the function's keys, and a key with the tags that follow from it.
     fn keys(&self, name: &Ident) -> TokenStream {
         let (rt, vis) = (&self.rt, &self.function.vis);
-        let tags = if self.tags_follow_from_key() { self.tag_values() } else { quote!(::std::vec::Vec::new()) };
+        let tags = if self.tags_follow_from_key() {
+            self.tag_values()
+        } else {
+            quote!(::std::vec::Vec::new())
+        };
         let given = self.key.arguments().is_some();
         let (parameter, ty, clause, bind) = if given {
             let bind = self.key.bind(rt, &self.names);
-            (quote!(), quote!(<#name as #rt::Function>::Key<'_>), quote!(), bind)
+            (
+                quote!(),
+                quote!(<#name as #rt::Function>::Key<'_>),
+                quote!(),
+                bind,
+            )
         } else {
             let clause = quote!(where for<'k> #rt::Args<&'k K>: #rt::KeySource);
             let bind = quote!(let __retain_key = #rt::Args(__retain_given););
@@ -142,7 +190,10 @@ impl Retained {
     /// Takes `__retain_given`, a key by reference, apart into variables of the arguments' names.
     fn fields(&self) -> TokenStream {
         let arguments = self.key.arguments().unwrap_or_default();
-        let names = arguments.iter().map(|index| &self.names[*index]).collect::<Vec<_>>();
+        let names = arguments
+            .iter()
+            .map(|index| &self.names[*index])
+            .collect::<Vec<_>>();
         match &names[..] {
             [] => TokenStream::new(),
             [one] => quote!(let #one = __retain_given;),
@@ -183,8 +234,15 @@ impl Retained {
 
     /// The body, under its own name so that refreshing can run it too.
     fn load(&self, name: &Ident) -> TokenStream {
-        let sig = Signature { ident: Ident::new("__load", self.function.sig.ident.span()), ..self.function.sig.clone() };
-        let (cfgs, lints, body) = (self.function.cfgs(), self.function.lints(), &self.function.body);
+        let sig = Signature {
+            ident: Ident::new("__load", self.function.sig.ident.span()),
+            ..self.function.sig.clone()
+        };
+        let (cfgs, lints, body) = (
+            self.function.cfgs(),
+            self.function.lints(),
+            &self.function.body,
+        );
         quote! {
             #cfgs
             impl #name {
@@ -201,6 +259,10 @@ impl Retained {
 
     fn generics(&self) -> (TokenStream, TokenStream, TokenStream) {
         let (parameters, names, clause) = self.function.sig.generics.split_for_impl();
-        (parameters.to_token_stream(), names.to_token_stream(), clause.to_token_stream())
+        (
+            parameters.to_token_stream(),
+            names.to_token_stream(),
+            clause.to_token_stream(),
+        )
     }
 }

@@ -9,13 +9,14 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Ident, Type};
 
-use crate::attr::{Handle, Options};
+use crate::attr::Options;
 use crate::errors::{Errors, report};
 use crate::function::Function;
 use crate::key::Key;
 use crate::signature::{self, Inputs};
 use crate::template::{Scope, Template};
 use crate::types::{Owned, owned, parts};
+use crate::values::Handle;
 
 /// Where the generated parts can stand.
 pub(crate) enum Place {
@@ -61,9 +62,16 @@ impl Retained {
         inputs.check_skipped(&options.skip, &mut errors);
         signature::check_place(&function, &inputs, &options, &mut errors);
         let names = inputs.names();
-        let scope = Scope { arguments: &names, skipped: &options.skip };
+        let scope = Scope {
+            arguments: &names,
+            skipped: &options.skip,
+        };
         let key = Key::new(&options, &inputs, &scope, &mut errors);
-        let tags = options.tags.iter().filter_map(|tag| errors.take(Template::parse(tag, &scope))).collect();
+        let tags = options
+            .tags
+            .iter()
+            .filter_map(|tag| errors.take(Template::parse(tag, &scope)))
+            .collect();
         let place = place(&options, &function, &inputs);
         errors.finish()?;
         let rt = options.rt();
@@ -73,7 +81,17 @@ impl Retained {
         }
         let output = function.output();
         let key = key.expect("without a key there was an error");
-        Ok(Retained { options, function, inputs, names, key, tags, place, output, rt })
+        Ok(Retained {
+            options,
+            function,
+            inputs,
+            names,
+            key,
+            tags,
+            place,
+            output,
+            rt,
+        })
     }
 
     fn expand(&self) -> TokenStream {
@@ -106,7 +124,11 @@ impl Retained {
 
     /// The owned form of each argument, if all have one.
     fn owned(&self) -> Option<Vec<Owned>> {
-        self.inputs.inputs.iter().map(|input| owned(&input.ty)).collect()
+        self.inputs
+            .inputs
+            .iter()
+            .map(|input| owned(&input.ty))
+            .collect()
     }
 
     /// The tags of one call, over variables of the arguments' names.
@@ -118,7 +140,9 @@ impl Retained {
     /// Whether the tags of an entry are known from its key alone.
     fn tags_follow_from_key(&self) -> bool {
         let known = self.key.arguments().unwrap_or_default();
-        self.tags.iter().all(|tag| tag.values.iter().all(|value| known.contains(value)))
+        self.tags
+            .iter()
+            .all(|tag| tag.values.iter().all(|value| known.contains(value)))
     }
 }
 

@@ -10,7 +10,9 @@ use crate::types::Owned;
 impl Retained {
     /// Nothing for a function that cannot run from owned arguments.
     pub(super) fn reload(&self, name: &Ident) -> TokenStream {
-        let Some(owned) = self.owned() else { return TokenStream::new() };
+        let Some(owned) = self.owned() else {
+            return TokenStream::new();
+        };
         let (rt, facts, rules, names) = (&self.rt, self.facts(), self.rules(), &self.names);
         let (key, tags) = (self.key.bind(rt, names), self.tags());
         let (ty, bind) = self.take_apart(&owned);
@@ -51,15 +53,24 @@ impl Retained {
     /// The type of all arguments, and statements that give each its name and the form in which the function takes it.
     fn take_apart(&self, owned: &[Owned]) -> (TokenStream, TokenStream) {
         let types = owned.iter().map(Owned::ty).collect::<Vec<_>>();
-        let slots = (0..owned.len()).map(|index| format_ident!("__retain_owned_{index}")).collect::<Vec<_>>();
-        let forms = owned.iter().zip(&slots).zip(&self.names).map(|((owned, slot), name)| match owned {
-            Owned::Same(_) => quote!(let #name = #slot;),
-            Owned::Deref(_) => quote!(let #name = &*#slot;),
-            Owned::Borrow(_) => quote!(let #name = &#slot;),
-        });
+        let slots = (0..owned.len())
+            .map(|index| format_ident!("__retain_owned_{index}"))
+            .collect::<Vec<_>>();
+        let forms = owned
+            .iter()
+            .zip(&slots)
+            .zip(&self.names)
+            .map(|((owned, slot), name)| match owned {
+                Owned::Same(_) => quote!(let #name = #slot;),
+                Owned::Deref(_) => quote!(let #name = &*#slot;),
+                Owned::Borrow(_) => quote!(let #name = &#slot;),
+            });
         match (&types[..], &slots[..]) {
             ([ty], [slot]) => (quote!(#ty), quote!(let #slot = __retain_args; #(#forms)*)),
-            _ => (quote!((#(#types),*)), quote!(let (#(#slots),*) = __retain_args; #(#forms)*)),
+            _ => (
+                quote!((#(#types),*)),
+                quote!(let (#(#slots),*) = __retain_args; #(#forms)*),
+            ),
         }
     }
 }

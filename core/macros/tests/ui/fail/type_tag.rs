@@ -8,4 +8,8 @@ struct A;
 #[type_tag(id = "", name = "x")]
 struct B;
 
+#[derive(TypeTag)]
+#[type_tag = "two words"]
+struct C;
+
 fn main() {}

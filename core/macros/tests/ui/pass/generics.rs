@@ -12,7 +12,7 @@ pub struct Point(u8);
 
 /// A generic one.
 #[derive(TypeTag)]
-#[type_tag(id = "tests.Pair")]
+#[type_tag = "tests.Pair"]
 pub struct Pair<T, const N: usize>(std::marker::PhantomData<T>);
 
 /// What it is called, per type.

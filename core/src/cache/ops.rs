@@ -1,0 +1,227 @@
+//! What handles and caches do, written once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use retainit_plugin::{Mark, ObjectBackend, StoredValue, Ttl};
+
+use super::closed;
+use crate::engine::flight::Ticket;
+use crate::engine::plan::Bypass;
+use crate::engine::{
+    BytesLook, ByteStore, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate, lookup_bytes,
+    lookup_object, write,
+};
+use crate::explain::{Explain, Reason};
+use crate::key::KeyBuf;
+use crate::meta::{Entry, Evicted, Lookup, Meta};
+use crate::rt::{Call, Shared, Site, ValueFacts};
+use crate::stats::{Count, Stats, count};
+use crate::{Error, ErrorKind, Result};
+
+/// Operations on one function or cache, for values of one type.
+pub(crate) struct Ops<V> {
+    pub(crate) plan: PlanRef,
+    pub(crate) facts: ValueFacts<V>,
+    pub(crate) face: Face,
+}
+
+impl<V: StoredValue> Ops<V> {
+    /// A lookup that counts as a use, and in the statistics like a call.
+    pub(crate) async fn get(&self, key: &KeyBuf) -> Result<Lookup<V>> {
+        let looked = self.look(key, Look::Use).await?;
+        count(self.plan.site, if matches!(looked, Looked::Hit(Hit::Value(..))) { Count::Hit } else { Count::Miss });
+        Ok(lookup(looked))
+    }
+
+    /// A lookup that leaves no trace.
+    pub(crate) async fn peek(&self, key: &KeyBuf) -> Result<Lookup<V>> {
+        self.look(key, Look::Peek).await.map(lookup)
+    }
+
+    pub(crate) async fn entry(&self, key: &KeyBuf) -> Result<Option<Entry<V>>> {
+        Ok(match self.look(key, Look::Raw).await? {
+            Looked::Hit(Hit::Value(value, meta)) => Some(Entry { value, meta }),
+            _ => None,
+        })
+    }
+
+    async fn look(&self, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
+        if self.plan.instance.is_closed() {
+            return Err(closed());
+        }
+        match &self.plan.bypass {
+            Some(Bypass::Disabled) => return Ok(Looked::Miss),
+            Some(Bypass::Broken(why)) => return Err(Error::new(ErrorKind::Config, why.to_string())),
+            None => {}
+        }
+        match &self.plan.store.kind {
+            Kind::Object(object) => Ok(self.look_object(object.as_ref(), key, look)),
+            Kind::Bytes(store) => self.look_bytes(store, key, look).await,
+        }
+    }
+
+    fn look_object(&self, object: &dyn ObjectBackend, key: &KeyBuf, look: Look) -> Looked<V> {
+        if self.facts.direct {
+            return lookup_object::<V>(&self.plan, object, key, look);
+        }
+        match lookup_object::<Shared<V>>(&self.plan, object, key, look) {
+            Looked::Miss => Looked::Miss,
+            Looked::Hit(Hit::Failure(failure)) => Looked::Hit(Hit::Failure(failure)),
+            Looked::Hit(Hit::Value(shared, meta)) => Looked::Hit(Hit::Value(V::clone(&shared.0), meta)),
+        }
+    }
+
+    async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
+        let (key, groups) = (self.plan.logical_key(key), self.plan.groups(&[]));
+        let even_dead = look == Look::Raw;
+        let look = BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, even_dead };
+        Ok(lookup_bytes(&self.plan, look, &self.facts).await?.looked)
+    }
+
+    /// Stores a value that nobody loaded.
+    pub(crate) async fn set(
+        &self,
+        key: &KeyBuf,
+        tags: &[String],
+        value: V,
+        ttl: Option<Ttl>,
+        mode: Mode,
+    ) -> Result<bool> {
+        let none = (self.facts.is_none)(&value).then_some(self.plan.options.none_ttl).flatten();
+        let ttl = ttl.or(none).unwrap_or(self.plan.options.ttl);
+        let times = Times { ttl, age: Duration::ZERO, load_time: Duration::ZERO };
+        self.put(key, tags, value, times, mode).await
+    }
+
+    /// Stores an entry as it was.
+    pub(crate) async fn set_entry(&self, key: &KeyBuf, tags: &[String], entry: Entry<V>) -> Result<()> {
+        let Meta { fresh_until, created_at, load_time, .. } = entry.meta;
+        let ttl = match fresh_until {
+            None => Ttl::Never,
+            Some(until) => Ttl::For(until.duration_since(created_at).unwrap_or_default()),
+        };
+        let now = self.plan.instance.clock().wall();
+        let age = now.duration_since(created_at).unwrap_or_default();
+        self.put(key, tags, entry.value, Times { ttl, age, load_time }, Mode::Always).await.map(drop)
+    }
+
+    async fn put(&self, key: &KeyBuf, tags: &[String], value: V, times: Times, mode: Mode) -> Result<bool> {
+        match &self.plan.bypass {
+            Some(Bypass::Disabled) => return Ok(false),
+            Some(Bypass::Broken(why)) => return Err(Error::new(ErrorKind::Config, why.to_string())),
+            None => {}
+        }
+        let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
+        let groups = self.plan.groups(tags);
+        let generation = self.plan.instance.generation().now();
+        let versions = match self.plan.store.bytes() {
+            Some(store) if !groups.is_empty() => {
+                store.read(self.face, &self.plan.logical_key(key), None, &groups).await?.versions
+            }
+            _ => Vec::new(),
+        };
+        let ticket = Ticket { generation, fence: None, versions: versions.into() };
+        let request = Write {
+            plan: &self.plan,
+            key,
+            tags: &marks,
+            groups: &groups,
+            ticket: &ticket,
+            mode,
+            ttl: times.ttl,
+            load_time: times.load_time,
+            age: times.age,
+            face: self.face,
+        };
+        write(request, Value::Value(value), &self.facts).await
+    }
+
+    pub(crate) async fn remove(&self, key: &KeyBuf) -> Result<bool> {
+        invalidate::remove(&self.plan, key, self.face).await
+    }
+
+    pub(crate) async fn clear(&self) -> Result<Evicted> {
+        invalidate::clear(&self.plan, self.face).await
+    }
+
+    /// Why a lookup hits or misses.
+    pub(crate) async fn explain(&self, key: &KeyBuf) -> Result<Explain> {
+        let reason = if self.plan.instance.is_closed() {
+            Reason::Closed
+        } else {
+            match &self.plan.bypass {
+                Some(Bypass::Disabled) => Reason::Disabled,
+                Some(Bypass::Broken(why)) => Reason::Broken(why.to_string()),
+                None => self.reason(key).await?,
+            }
+        };
+        Ok(Explain::new(&self.plan, key, reason))
+    }
+
+    async fn reason(&self, key: &KeyBuf) -> Result<Reason> {
+        match self.look(key, Look::Peek).await? {
+            Looked::Hit(Hit::Value(_, meta)) => return Ok(Reason::Fresh(meta)),
+            Looked::Hit(Hit::Failure(_)) => return Ok(Reason::StoredError),
+            Looked::Miss => {}
+        }
+        let dead = match &self.plan.store.kind {
+            Kind::Object(object) => invalidate::why_dead(&self.plan, object.as_ref(), key),
+            Kind::Bytes(_) => None,
+        };
+        Ok(match (dead, self.look(key, Look::Raw).await?) {
+            (Some(why), _) => Reason::Invalidated(why),
+            (None, Looked::Hit(Hit::Value(_, meta))) if !meta.is_fresh() => Reason::Expired(meta),
+            (None, Looked::Hit(_)) => Reason::Invalidated("a group it belongs to was invalidated"),
+            (None, Looked::Miss) => Reason::Absent,
+        })
+    }
+}
+
+struct Times {
+    ttl: Ttl,
+    age: Duration,
+    load_time: Duration,
+}
+
+fn lookup<V>(looked: Looked<V>) -> Lookup<V> {
+    match looked {
+        Looked::Hit(Hit::Value(value, meta)) => Lookup::Hit { value, meta },
+        _ => Lookup::Miss,
+    }
+}
+
+pub(crate) fn stats(plan: &Plan) -> Stats {
+    let mut stats = plan.function.stats();
+    stats.storage_type = plan.store.type_name.to_owned();
+    if let Kind::Object(object) = &plan.store.kind {
+        object.scan(&mut |entry| stats.total_keys += u64::from(entry.site == plan.site));
+    }
+    stats
+}
+
+// ------------------------------------------------------------------------------------- for other functions' sites
+
+/// Stores a function's result for another function.
+pub(crate) async fn put<V: StoredValue>(call: Call, value: &V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
+    let (plan, key, tags) = call.into_parts()?;
+    if plan.bypass.is_some() || plan.instance.is_closed() {
+        return Ok(());
+    }
+    if (facts.is_none)(value) && plan.options.none_ttl.is_none() {
+        // A write that left nothing leaves nothing in the cache either.
+        return invalidate::remove(&plan, &key, face).await.map(drop);
+    }
+    Ops { plan, facts: *facts, face }.set(&key, &tags, value.clone(), None, Mode::Always).await.map(drop)
+}
+
+/// Removes one entry of a function.
+pub(crate) async fn remove(site: &'static Site, key: Result<KeyBuf>, face: Face) -> Result<bool> {
+    let (plan, key, _) = Call::with_key(site, key).into_parts()?;
+    invalidate::remove(&plan, &key, face).await
+}
+
+/// Clears a function.
+pub(crate) async fn clear(site: &'static Site, face: Face) -> Result<Evicted> {
+    invalidate::clear(&*crate::global::plan(site)?, face).await
+}

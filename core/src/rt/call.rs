@@ -1,0 +1,262 @@
+use std::future::Future;
+
+use retainit_plugin::{Kept, StoredValue, Visit};
+use serde::Serialize;
+
+use super::{Facts, Shape, Site, Storage};
+pub use crate::engine::{How, Outcome};
+use crate::engine::{Face, Job, Plan, PlanRef, load};
+use crate::key::{self, KeyBuf, KeySource, Template, Values};
+use crate::runtime::block_on;
+use crate::stats::{Count, count};
+use crate::{Error, Result, overrides};
+
+// -------------------------------------------------------------------------------------------------------- the hit
+
+/// Looks for a call's answer: the whole of a hit in memory.
+///
+/// `None` means the slow road, not a miss: an override may be in force, or the backend may keep bytes.
+#[inline(always)]
+pub fn hit<R, P, S, K>(_: &Facts<R, P, S>, site: &'static Site, key: &K) -> Option<R>
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+    K: KeySource,
+{
+    if overrides::possible() && !overrides::none_here() {
+        return None;
+    }
+    hit_in::<P::Value, S, K>(site.plan()?, key).map(P::wrap)
+}
+
+/// The same with the plan at hand.
+#[inline(always)]
+pub(crate) fn hit_in<V: StoredValue, S: Storage<V>, K: KeySource>(plan: &Plan, key: &K) -> Option<V> {
+    let object = plan.fast.as_deref()?;
+    let hash = key::hash(&plan.hasher, key).ok()?;
+    let mut probe = Probe { plan, key, found: None::<S::Kept> };
+    object.get(plan.place(hash), &mut probe);
+    let kept = probe.found?;
+    count(plan.site, Count::Hit);
+    Some(S::give(kept))
+}
+
+/// Compares a key where it stands and takes the value out under the store's lock; its clone runs no user code.
+struct Probe<'a, K, V> {
+    plan: &'a Plan,
+    key: &'a K,
+    found: Option<V>,
+}
+
+impl<K: KeySource, V: StoredValue> Visit for Probe<'_, K, V> {
+    #[inline]
+    fn visit(&mut self, stored: &[u8], kept: &Kept) -> bool {
+        if !key::is_equal(self.key, stored) {
+            return false;
+        }
+        if self.plan.is_live(kept) {
+            self.found = kept.value::<V>().cloned();
+        }
+        true
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- the others
+
+/// The rules of a function about what is stored.
+pub struct Rules<R> {
+    /// Store only if.
+    pub when: Option<fn(&R) -> bool>,
+    /// Keep only these errors.
+    pub err_if: Option<fn(&R) -> bool>,
+}
+
+impl<R> Rules<R> {
+    /// No rules.
+    pub const NONE: Rules<R> = Rules { when: None, err_if: None };
+}
+
+impl<R> Clone for Rules<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Rules<R> {}
+
+/// A call that was not answered at once, with its key taken by value.
+#[derive(Debug)]
+pub struct Call {
+    site: &'static Site,
+    plan: Result<PlanRef>,
+    key: Result<KeyBuf>,
+    tags: Vec<String>,
+    how: How,
+    looked: bool,
+}
+
+impl Call {
+    /// Takes the key of a call.
+    #[cold]
+    pub fn new(site: &'static Site, key: &impl KeySource) -> Call {
+        Call::with_key(site, KeyBuf::new(key))
+    }
+
+    pub(crate) fn with_key(site: &'static Site, key: Result<KeyBuf>) -> Call {
+        let looked = !overrides::possible() && site.plan().is_some_and(|plan| plan.fast.is_some());
+        let plan = crate::global::plan(site);
+        let key = match &plan {
+            Ok(plan) => key.map(|key| plan.key(key)),
+            Err(_) => key,
+        };
+        Call { site, plan, key, tags: Vec::new(), how: How::Call, looked }
+    }
+
+    /// Adds the call's tags.
+    #[must_use]
+    pub fn tags(mut self, tags: Vec<String>) -> Call {
+        self.tags = tags;
+        self
+    }
+
+    /// Says what the call is for.
+    #[must_use]
+    pub fn how(mut self, how: How) -> Call {
+        self.how = how;
+        self
+    }
+
+    /// Plan, key and tags, for operations that report their errors.
+    pub(crate) fn into_parts(self) -> Result<(PlanRef, KeyBuf, Vec<String>)> {
+        Ok((self.plan?, self.key?, self.tags))
+    }
+
+    /// `None` when the call has to run uncached; why has been told.
+    fn job<R, P: Shape<R>, S>(self, facts: &Facts<R, P, S>, face: Face) -> Option<Job>
+    where
+        P::Value: 'static,
+    {
+        self.site.keep_facts(facts.value);
+        let plan = self.plan.inspect_err(|error| {
+            tracing::warn!(target: "retainit", function = %self.site.descriptor.path().0, %error, "cache_error");
+        });
+        let plan = plan.ok()?;
+        let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
+        let mut job = Job::new(plan, key, &self.tags, self.how, face);
+        job.looked = self.looked && self.how == How::Call;
+        Some(job)
+    }
+}
+
+impl Plan {
+    /// The key as this function's entries carry it: hashed, where that was asked for.
+    pub(crate) fn key(&self, key: KeyBuf) -> KeyBuf {
+        if self.function.keys == key::KeyKind::Digest { key.digested(self.instance.secret()) } else { key }
+    }
+}
+
+/// Answers a call.
+pub async fn run<R, P, S, L>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: L) -> R
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+    L: Future<Output = R>,
+{
+    match call.job(&facts, Face::Async) {
+        Some(job) => load(&facts, job, rules, loader).await.0,
+        None => loader.await,
+    }
+}
+
+/// Answers a call of a sync function.
+pub fn run_sync<R, P, S>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: impl FnOnce() -> R) -> R
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    match call.job(&facts, Face::Sync) {
+        Some(job) => block_on(load(&facts, job, rules, async { loader() })).0,
+        None => loader(),
+    }
+}
+
+/// What came of a refresh or a warming.
+#[derive(Debug)]
+pub struct Reloaded<R> {
+    pub(crate) result: R,
+    pub(crate) outcome: Outcome,
+}
+
+/// Refreshes or warms.
+pub async fn reload<R, P, S, L>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: L) -> Reloaded<R>
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+    L: Future<Output = R>,
+{
+    let (result, outcome) = match call.job(&facts, Face::Async) {
+        Some(job) => load(&facts, job, rules, loader).await,
+        None => (loader.await, Outcome::Failed),
+    };
+    Reloaded { result, outcome }
+}
+
+/// Refreshes or warms, for sync functions.
+pub fn reload_sync<R, P, S>(
+    facts: Facts<R, P, S>,
+    call: Call,
+    rules: Rules<R>,
+    loader: impl FnOnce() -> R,
+) -> Reloaded<R>
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    let (result, outcome) = match call.job(&facts, Face::Sync) {
+        Some(job) => block_on(load(&facts, job, rules, async { loader() })),
+        None => (loader(), Outcome::Failed),
+    };
+    Reloaded { result, outcome }
+}
+
+/// Asks for `Serialize` where the argument is spelled.
+#[inline(always)]
+pub fn key_part<T: Serialize + ?Sized>(argument: &T) -> &T {
+    argument
+}
+
+/// The text of a tag. A value that cannot be written gives a tag nobody invalidates by chance.
+pub fn tag<V: Values>(template: &Template<V>) -> String {
+    template.plain_text().unwrap_or_else(|error| {
+        let error = Error::new(crate::ErrorKind::Key, "a tag has no canonical form").source(error);
+        tracing::warn!(target: "retainit", template = ?template.literals, %error, "cache_error");
+        format!("\u{0}{}", template.literals.join("\u{0}"))
+    })
+}
+
+/// Gives a closure over the result its type.
+pub fn when<R>(rule: fn(&R) -> bool) -> fn(&R) -> bool {
+    rule
+}
+
+/// Asks a rule about the error in a result; false for a value.
+pub fn error_is<R, P: Shape<R>, S>(_: &Facts<R, P, S>, result: &R, rule: fn(&P::Error) -> bool) -> bool {
+    P::split(result).err().is_some_and(rule)
+}
+
+/// Whether a result counts as success: everything but an error.
+pub fn succeeded<R, P: Shape<R>, S>(_: &Facts<R, P, S>, result: &R) -> bool {
+    P::split(result).is_ok()
+}
+
+impl<R> std::fmt::Debug for Rules<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("when", &self.when.is_some()).field("err_if", &self.err_if.is_some()).finish()
+    }
+}
+

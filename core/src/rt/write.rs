@@ -1,0 +1,95 @@
+//! What `#[retain_put]` and `#[invalidate]` do after success.
+
+use std::future::Future;
+
+use retainit_plugin::{StoredValue, Strength};
+
+use super::{Call, Facts, Function, KeyBuf, PutTarget, Shape, Site, Storage};
+use crate::engine::{Face, invalidate};
+use crate::runtime::block_on;
+use crate::{Result, cache};
+
+/// A failed cache operation is told and never becomes the caller's failure.
+fn told<T>(site: &'static Site, operation: &'static str, result: Result<T>) {
+    if let Err(error) = result {
+        tracing::warn!(target: "retainit", function = %site.descriptor.path().0, operation, %error, "cache_error");
+    }
+}
+
+async fn store<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R, face: Face)
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    let Ok(value) = P::split(result) else { return };
+    F::site().keep_facts(facts.value);
+    let call = Call::with_key(F::site(), key).tags(tags);
+    told(F::site(), "store", cache::put(call, value, &facts.value, face).await);
+}
+
+/// Stores a result for another function.
+pub async fn put<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    store::<F, R, P, S>(facts, key, tags, result, Face::Async).await;
+}
+
+/// The same for sync functions.
+pub fn put_sync<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    block_on(store::<F, R, P, S>(facts, key, tags, result, Face::Sync));
+}
+
+fn remove<F: Function>(key: Result<KeyBuf>, face: Face) -> impl Future<Output = ()> + Send {
+    async move { told(F::site(), "remove", cache::remove(F::site(), key, face).await) }
+}
+
+/// Removes one entry of another function.
+pub async fn invalidate_key<F: Function>(key: Result<KeyBuf>) {
+    remove::<F>(key, Face::Async).await;
+}
+
+/// The same for sync functions.
+pub fn invalidate_key_sync<F: Function>(key: Result<KeyBuf>) {
+    block_on(remove::<F>(key, Face::Sync));
+}
+
+/// Clears another function.
+pub async fn invalidate_all<F: Function>() {
+    told(F::site(), "clear", cache::clear(F::site(), Face::Async).await);
+}
+
+/// The same for sync functions.
+pub fn invalidate_all_sync<F: Function>() {
+    block_on(async { told(F::site(), "clear", cache::clear(F::site(), Face::Sync).await) });
+}
+
+async fn tags(tags: Vec<String>, face: Face) {
+    for tag in &tags {
+        let invalidated = match crate::global::here() {
+            Ok(instance) => invalidate::tag(&instance, tag, Strength::Hard, face).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = invalidated {
+            tracing::warn!(target: "retainit", operation = "invalidate_tag", %error, "cache_error");
+        }
+    }
+}
+
+/// Invalidates tags.
+pub async fn invalidate_tags(list: Vec<String>) {
+    tags(list, Face::Async).await;
+}
+
+/// The same for sync functions.
+pub fn invalidate_tags_sync(list: Vec<String>) {
+    block_on(tags(list, Face::Sync));
+}
