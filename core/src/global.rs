@@ -17,7 +17,11 @@ struct Global {
     sites: Vec<&'static Site>,
 }
 
-static GLOBAL: RwLock<Global> = RwLock::new(Global { current: None, explicit: false, sites: Vec::new() });
+static GLOBAL: RwLock<Global> = RwLock::new(Global {
+    current: None,
+    explicit: false,
+    sites: Vec::new(),
+});
 
 impl Global {
     /// The default, made if there is none yet.
@@ -65,7 +69,11 @@ pub(crate) fn install(instance: &Retainit) -> Result<()> {
 pub(crate) fn replan(instance: &Retainit) {
     instance.functions().forget_plans();
     let mut global = GLOBAL.write();
-    if global.current.as_ref().is_some_and(|current| current.is_same(instance)) {
+    if global
+        .current
+        .as_ref()
+        .is_some_and(|current| current.is_same(instance))
+    {
         global.forget_plans();
     }
 }
@@ -94,7 +102,11 @@ fn default_plan(site: &'static Site) -> Result<&'static Plan> {
         if let Some(plan) = site.plan() {
             return Ok(plan);
         }
-        if global.current.as_ref().is_some_and(|current| current.is_same(&instance)) {
+        if global
+            .current
+            .as_ref()
+            .is_some_and(|current| current.is_same(&instance))
+        {
             let plan: &'static Plan = Box::leak(Box::new(made));
             site.set_plan(Some(plan));
             global.sites.push(site);
@@ -192,4 +204,3 @@ pub async fn health() -> Result<()> {
 pub fn stats() -> Stats {
     here().map(|instance| instance.stats()).unwrap_or_default()
 }
-

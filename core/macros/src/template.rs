@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::{Ident, LitStr};
+use syn::{Ident, Index, LitStr};
 
 use crate::nearest::nearest;
 
@@ -64,6 +64,19 @@ impl Template {
         indices.sort_unstable();
         indices.dedup();
         indices
+    }
+
+    /// `.ordered(…)` for a handle: which of a key's values, in the order of declaration, stands in each placeholder.
+    /// Nothing where that is the order of the placeholders.
+    pub(crate) fn order(&self, arguments: &[usize]) -> TokenStream {
+        if self.values == arguments {
+            return TokenStream::new();
+        }
+        let order = self.values.iter().map(|value| {
+            let at = arguments.binary_search(value);
+            Index::from(at.expect("they are the template's arguments"))
+        });
+        quote!(.ordered(&[#(#order),*]))
     }
 
     /// Its value as a key source, over variables of the arguments' names.

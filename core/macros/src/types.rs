@@ -3,8 +3,8 @@
 use syn::visit::{self, Visit};
 use syn::visit_mut::VisitMut;
 use syn::{
-    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr,
-    TypeImplTrait, TypeParamBound, TypePath, TypeReference, parse_quote,
+    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait,
+    TypeParamBound, TypePath, TypeReference, parse_quote,
 };
 
 /// What a spelled type has in it. What stands in `fn(…)` and `Fn(…)` does not count: it has lifetimes of its own.

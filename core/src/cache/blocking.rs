@@ -62,7 +62,10 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     pub fn get_or_load(&self, key: &(impl Serialize + ?Sized), loader: impl FnOnce() -> V) -> V {
         match self.0.hit(key) {
             Some(value) => value,
-            None => block_on(self.0.load::<V, Plain, _>(key, Face::Sync, async { loader() })),
+            None => block_on(
+                self.0
+                    .load::<V, Plain, _>(key, Face::Sync, async { loader() }),
+            ),
         }
     }
 
@@ -78,7 +81,10 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     ) -> Result<V, E> {
         match self.0.hit(key) {
             Some(value) => Ok(value),
-            None => block_on(self.0.load::<Result<V, E>, Fallible, _>(key, Face::Sync, async { loader() })),
+            None => block_on(
+                self.0
+                    .load::<Result<V, E>, Fallible, _>(key, Face::Sync, async { loader() }),
+            ),
         }
     }
 
@@ -87,7 +93,10 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     /// # Errors
     ///
     /// As there.
-    pub fn get_many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Lookup<V>>> {
+    pub fn get_many<K: Serialize>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Lookup<V>>> {
         block_on(self.0.many(keys, Face::Sync))
     }
 
@@ -114,7 +123,12 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     /// # Errors
     ///
     /// As there.
-    pub fn set_with(&self, key: &(impl Serialize + ?Sized), value: V, options: CallOptions) -> Result<()> {
+    pub fn set_with(
+        &self,
+        key: &(impl Serialize + ?Sized),
+        value: V,
+        options: CallOptions,
+    ) -> Result<()> {
         block_on(self.0.store(key, value, options, Mode::Always, Face::Sync)).map(drop)
     }
 
@@ -124,7 +138,10 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     ///
     /// As there.
     pub fn set_if_absent(&self, key: &(impl Serialize + ?Sized), value: V) -> Result<bool> {
-        block_on(self.0.store(key, value, CallOptions::new(), Mode::Absent, Face::Sync))
+        block_on(
+            self.0
+                .store(key, value, CallOptions::new(), Mode::Absent, Face::Sync),
+        )
     }
 
     /// As [`Cache::clear`].

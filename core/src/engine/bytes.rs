@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored, Strength, Terms, Version,
+    Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored,
+    Strength, Terms, Version,
 };
 
 use super::Face;
@@ -38,12 +39,28 @@ impl OwnedTerms {
 }
 
 impl ByteStore {
-    pub(crate) fn remote(backend: Arc<dyn Backend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
-        ByteStore { side: Side::Remote(backend), io: Arc::clone(io), op_timeout }
+    pub(crate) fn remote(
+        backend: Arc<dyn Backend>,
+        io: &Arc<Io>,
+        op_timeout: Duration,
+    ) -> ByteStore {
+        ByteStore {
+            side: Side::Remote(backend),
+            io: Arc::clone(io),
+            op_timeout,
+        }
     }
 
-    pub(crate) fn local(backend: Arc<dyn LocalBackend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
-        ByteStore { side: Side::Local(backend), io: Arc::clone(io), op_timeout }
+    pub(crate) fn local(
+        backend: Arc<dyn LocalBackend>,
+        io: &Arc<Io>,
+        op_timeout: Duration,
+    ) -> ByteStore {
+        ByteStore {
+            side: Side::Local(backend),
+            io: Arc::clone(io),
+            op_timeout,
+        }
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
@@ -64,7 +81,12 @@ impl ByteStore {
             Face::Sync => call(backend.as_ref()),
             Face::Async => {
                 let backend = Arc::clone(backend);
-                self.io.within(self.op_timeout, self.io.off_thread(move || call(backend.as_ref()))).await
+                self.io
+                    .within(
+                        self.op_timeout,
+                        self.io.off_thread(move || call(backend.as_ref())),
+                    )
+                    .await
             }
         }
     }
@@ -81,11 +103,16 @@ impl ByteStore {
         }
         match &self.side {
             Side::Remote(backend) => {
-                self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await
+                self.io
+                    .within(self.op_timeout, backend.read(key, read(lease, groups)))
+                    .await
             }
             Side::Local(backend) => {
                 let (key, groups) = (key.to_owned(), Arc::clone(groups));
-                self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
+                self.local_call(backend, face, move |backend| {
+                    backend.read(&key, read(lease, &groups))
+                })
+                .await
             }
         }
     }
@@ -100,7 +127,14 @@ impl ByteStore {
         ttl: Option<Duration>,
         groups: &Arc<[Group]>,
     ) -> Result<Stored> {
-        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: Arc::clone(groups) });
+        let (key, terms) = (
+            key.to_owned(),
+            OwnedTerms {
+                when,
+                ttl,
+                groups: Arc::clone(groups),
+            },
+        );
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
@@ -108,7 +142,10 @@ impl ByteStore {
                 self.io.detached(self.op_timeout, store).await
             }
             Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| backend.store(&key, entry, terms.terms())).await
+                self.local_call(backend, face, move |backend| {
+                    backend.store(&key, entry, terms.terms())
+                })
+                .await
             }
         }
     }
@@ -118,33 +155,52 @@ impl ByteStore {
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
-                self.io.detached(self.op_timeout, async move { backend.remove(&key).await }).await
+                self.io
+                    .detached(self.op_timeout, async move { backend.remove(&key).await })
+                    .await
             }
-            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.remove(&key)).await,
+            Side::Local(backend) => {
+                self.local_call(backend, face, move |backend| backend.remove(&key))
+                    .await
+            }
         }
     }
 
     pub(crate) async fn scan(&self, face: Face, scan: Scan) -> Result<Page> {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.scan(scan)).await,
-            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.scan(scan)).await,
+            Side::Local(backend) => {
+                self.local_call(backend, face, move |backend| backend.scan(scan))
+                    .await
+            }
         }
     }
 
-    pub(crate) async fn raise(&self, face: Face, group: Group, strength: Strength) -> Result<Version> {
+    pub(crate) async fn raise(
+        &self,
+        face: Face,
+        group: Group,
+        strength: Strength,
+    ) -> Result<Version> {
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 let raise = async move {
                     match backend.versions() {
                         Some(versions) => versions.raise(&group, strength).await,
-                        None => Err(Error::new(ErrorKind::Unsupported, "this backend keeps no versions of groups")),
+                        None => Err(Error::new(
+                            ErrorKind::Unsupported,
+                            "this backend keeps no versions of groups",
+                        )),
                     }
                 };
                 self.io.detached(self.op_timeout, raise).await
             }
             Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| backend.raise(&group, strength)).await
+                self.local_call(backend, face, move |backend| {
+                    backend.raise(&group, strength)
+                })
+                .await
             }
         }
     }
@@ -152,14 +208,20 @@ impl ByteStore {
     pub(crate) async fn health(&self, face: Face) -> Result<()> {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.health()).await,
-            Side::Local(backend) => self.local_call(backend, face, |backend| backend.health()).await,
+            Side::Local(backend) => {
+                self.local_call(backend, face, |backend| backend.health())
+                    .await
+            }
         }
     }
 
     pub(crate) async fn close(&self, face: Face) -> Result<()> {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.close()).await,
-            Side::Local(backend) => self.local_call(backend, face, |backend| backend.close()).await,
+            Side::Local(backend) => {
+                self.local_call(backend, face, |backend| backend.close())
+                    .await
+            }
         }
     }
 }

@@ -137,7 +137,9 @@ enum Phase {
 
 impl fmt::Debug for Flight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flight").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Flight")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,7 +165,10 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Flights {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Flights {
-        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock }
+        Flights {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            clock,
+        }
     }
 
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
@@ -173,12 +178,6 @@ impl Flights {
     /// How many loads have ended near this key.
     pub(crate) fn ended(&self, hash: u64) -> u64 {
         self.shard(hash).lock().ended
-    }
-
-    /// Number of loads under way.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().table.len()).sum()
     }
 
     /// Takes part in the load of a key.
@@ -192,17 +191,28 @@ impl Flights {
         valid: impl Fn(&Ticket) -> bool,
     ) -> Role {
         let mut shard = self.shard(key.hash).lock();
-        let found = shard
-            .table
-            .find_mut(key.hash, |e| !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key);
+        let found = shard.table.find_mut(key.hash, |e| {
+            !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key
+        });
         if let Some(entry) = found {
             if valid(&entry.ticket) {
-                let Ok(edges) = Chain::edges_to(entry.id) else { return Role::Inline };
+                let Ok(edges) = Chain::edges_to(entry.id) else {
+                    return Role::Inline;
+                };
                 let flight = entry.flight.get_or_insert_with(|| self.flight(terms));
                 let token = flight.state.lock().enter();
-                let at = At { id: entry.id, hash: key.hash };
+                let at = At {
+                    id: entry.id,
+                    hash: key.hash,
+                };
                 let (flights, flight) = (Arc::clone(self), Arc::clone(flight));
-                return Role::Follow(Follow { flights, flight, at, token: Some(token), edges });
+                return Role::Follow(Follow {
+                    flights,
+                    flight,
+                    at,
+                    token: Some(token),
+                    edges,
+                });
             }
             entry.detached = true;
         }
@@ -220,7 +230,14 @@ impl Flights {
         shard.table.insert_unique(key.hash, entry, |e| e.hash);
         drop(shard);
         let (flights, abandoned) = (Arc::clone(self), Arc::clone(terms.abandoned));
-        Role::Lead(Lead { flights, at: At { id, hash: key.hash }, number: 0, flight, abandoned, over: false })
+        Role::Lead(Lead {
+            flights,
+            at: At { id, hash: key.hash },
+            number: 0,
+            flight,
+            abandoned,
+            over: false,
+        })
     }
 
     fn flight(&self, terms: &Terms<'_>) -> Arc<Flight> {
@@ -304,7 +321,10 @@ impl Lead {
     /// Runs the loader in place, watched for starvation and for circles.
     pub(crate) async fn run<F: Future>(&self, loader: F) -> F::Output {
         let mut loader = std::pin::pin!(loader);
-        let watch = self.flight.as_ref().map(|flight| Waker::from(Arc::clone(flight)));
+        let watch = self
+            .flight
+            .as_ref()
+            .map(|flight| Waker::from(Arc::clone(flight)));
         std::future::poll_fn(|cx| {
             let _chain = Chain::enter(&[self.at.id]);
             match (&self.flight, &watch) {
@@ -320,7 +340,13 @@ impl Lead {
 
     /// Renews the ticket that newcomers are compared with: the load begins now.
     pub(crate) fn renew(&self, ticket: &Ticket) {
-        if let Some(entry) = self.flights.shard(self.at.hash).lock().table.find_mut(self.at.hash, |e| e.id == self.at.id) {
+        if let Some(entry) = self
+            .flights
+            .shard(self.at.hash)
+            .lock()
+            .table
+            .find_mut(self.at.hash, |e| e.id == self.at.id)
+        {
             entry.ticket = ticket.clone();
         }
     }
@@ -332,7 +358,9 @@ impl Lead {
             self.abandoned.fetch_sub(1, Ordering::AcqRel);
             return;
         };
-        let Some(flight) = flight.filter(|flight| flight.state.lock().waiting > 0) else { return };
+        let Some(flight) = flight.filter(|flight| flight.state.lock().waiting > 0) else {
+            return;
+        };
         let fruit = fruit();
         let wakers = {
             let mut state = flight.state.lock();
@@ -381,8 +409,19 @@ impl Wake for Flight {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let now = self.clock.now();
-        let first = self.woken.compare_exchange(0, now.as_millis().max(1), Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if first && let Some(timers) = self.timers.upgrade() && self.state.lock().waiting > 0 {
+        let first = self
+            .woken
+            .compare_exchange(
+                0,
+                now.as_millis().max(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok();
+        if first
+            && let Some(timers) = self.timers.upgrade()
+            && self.state.lock().waiting > 0
+        {
             timers.at(now.after(STARVED), Alarm::Starved(Arc::downgrade(self)));
         }
         let waker = self.leader.lock().clone();
@@ -409,7 +448,11 @@ impl Flight {
                 return;
             }
             let room = |n: usize| (n < MOST_ABANDONED).then_some(n + 1);
-            if self.abandoned.fetch_update(Ordering::AcqRel, Ordering::Relaxed, room).is_err() {
+            if self
+                .abandoned
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, room)
+                .is_err()
+            {
                 state.watched = None;
                 return;
             }
@@ -433,7 +476,9 @@ impl Alarm {
     pub(crate) fn ring(&self, now: Moment) {
         match self {
             Alarm::Starved(flight) => {
-                let Some(flight) = flight.upgrade() else { return };
+                let Some(flight) = flight.upgrade() else {
+                    return;
+                };
                 let lead = flight.state.lock().lead;
                 let woken = flight.woken.load(Ordering::Acquire);
                 if woken != 0 && now >= Moment::from_millis(woken).after(STARVED) {
@@ -467,7 +512,9 @@ impl Future for Follow {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Got> {
         let flight = Arc::clone(&self.flight);
         let mut state = flight.state.lock();
-        let Some(token) = self.token else { return Poll::Pending };
+        let Some(token) = self.token else {
+            return Poll::Pending;
+        };
         match &state.phase {
             Phase::Loading => {
                 match &mut state.wakers[token] {
@@ -498,9 +545,17 @@ impl Future for Follow {
                 flight.woken.store(0, Ordering::Release);
                 *flight.leader.lock() = None;
                 self.edges = Edges::default();
-                let (flights, abandoned) = (Arc::clone(&self.flights), Arc::clone(&flight.abandoned));
+                let (flights, abandoned) =
+                    (Arc::clone(&self.flights), Arc::clone(&flight.abandoned));
                 let flight = Some(flight);
-                Poll::Ready(Got::Lead(Lead { flights, at: self.at, number, flight, abandoned, over: false }))
+                Poll::Ready(Got::Lead(Lead {
+                    flights,
+                    at: self.at,
+                    number,
+                    flight,
+                    abandoned,
+                    over: false,
+                }))
             }
         }
     }
@@ -510,13 +565,21 @@ impl Flight {
     /// Sets the alarms a follower relies on: for the lead's end, and for a leader that was woken before anybody
     /// followed.
     fn watch(self: &Arc<Self>, lead: Option<(u64, Moment)>) {
-        let Some(timers) = self.timers.upgrade() else { return };
+        let Some(timers) = self.timers.upgrade() else {
+            return;
+        };
         if let Some((lead, started)) = lead {
-            timers.at(started.after(self.max_load_time), Alarm::TooLong(Arc::downgrade(self), lead));
+            timers.at(
+                started.after(self.max_load_time),
+                Alarm::TooLong(Arc::downgrade(self), lead),
+            );
         }
         let woken = self.woken.load(Ordering::Acquire);
         if woken != 0 {
-            timers.at(Moment::from_millis(woken).after(STARVED), Alarm::Starved(Arc::downgrade(self)));
+            timers.at(
+                Moment::from_millis(woken).after(STARVED),
+                Alarm::Starved(Arc::downgrade(self)),
+            );
         }
     }
 }
@@ -587,14 +650,19 @@ impl Chain {
             if from.contains(&id) {
                 return Err(());
             }
-            if seen.insert(id) && let Some(next) = waits.get(&id) {
+            if seen.insert(id)
+                && let Some(next) = waits.get(&id)
+            {
                 open.extend_from_slice(next);
             }
         }
         for id in &from {
             waits.entry(*id).or_default().push(target);
         }
-        Ok(Edges { from, to: Some(target) })
+        Ok(Edges {
+            from,
+            to: Some(target),
+        })
     }
 }
 
@@ -612,7 +680,9 @@ struct Edges {
 
 impl Drop for Edges {
     fn drop(&mut self) {
-        let (Some(to), false) = (self.to, self.from.is_empty()) else { return };
+        let (Some(to), false) = (self.to, self.from.is_empty()) else {
+            return;
+        };
         let mut waits = WAITS.lock();
         let waits = waits.get_or_insert_default();
         for id in &self.from {

@@ -39,34 +39,48 @@ pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool
 async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Result<bool> {
     match &store.kind {
         Kind::Object(object) => {
-            let mut present = Present { plan, key: key.bytes(), live: false };
+            let mut present = Present {
+                plan,
+                key: key.bytes(),
+                live: false,
+            };
             object.remove(plan.place(key.hash()), &mut present);
             Ok(present.live)
         }
-        Kind::Bytes(bytes) => bytes.remove(face, &plan.logical_key(key)).await.map_err(|error| pending(store, error)),
+        Kind::Bytes(bytes) => bytes
+            .remove(face, &plan.logical_key(key))
+            .await
+            .map_err(|error| pending(store, error)),
     }
 }
 
 /// A removal that a tier has not acknowledged.
 fn pending(store: &Store, error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Backend | ErrorKind::Timeout => {
-            Error::new(ErrorKind::Pending, "the removal was not acknowledged; call again when the backend answers")
-                .context("backend", &*store.name)
-                .source(error)
-        }
+        ErrorKind::Backend | ErrorKind::Timeout => Error::new(
+            ErrorKind::Pending,
+            "the removal was not acknowledged; call again when the backend answers",
+        )
+        .context("backend", &*store.name)
+        .source(error),
         _ => error,
     }
 }
 
 fn open(instance: &Retainit) -> Result<()> {
-    if instance.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
+    if instance.is_closed() {
+        Err(Error::new(ErrorKind::Closed, "this instance is closed"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Clears one function or cache.
 pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
     open(&plan.instance)?;
-    plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
+    plan.instance
+        .generation()
+        .raise(&plan.function.mark, Strength::Hard);
     let evicted = clear_in(plan, &plan.store, face).await;
     match &plan.hidden {
         Some(hidden) => Ok(clear_in(plan, hidden, face).await?.and(evicted?)),
@@ -91,7 +105,10 @@ async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted
     let versioned = bytes.capabilities().has_versions();
     if versioned {
         let group = groups::function_group(plan.instance.namespace(), &plan.function.full_id());
-        bytes.raise(face, group, Strength::Hard).await.map_err(|error| pending(store, error))?;
+        bytes
+            .raise(face, group, Strength::Hard)
+            .await
+            .map_err(|error| pending(store, error))?;
     }
     let mut wanted = Wanted::prefix("");
     wanted.below = Some(plan.function_prefix());
@@ -106,10 +123,21 @@ async fn remove_wanted(
     face: Face,
     versioned: bool,
 ) -> Result<Evicted> {
-    let Some(bytes) = store.bytes() else { return Ok(Evicted::Exact(0)) };
+    let Some(bytes) = store.bytes() else {
+        return Ok(Evicted::Exact(0));
+    };
     if !bytes.capabilities().has_scan() {
-        let unsupported = || Error::new(ErrorKind::Unsupported, "this backend can neither list its keys nor keep versions");
-        return if versioned { Ok(Evicted::Unknown) } else { Err(unsupported().context("backend", &*store.name)) };
+        let unsupported = || {
+            Error::new(
+                ErrorKind::Unsupported,
+                "this backend can neither list its keys nor keep versions",
+            )
+        };
+        return if versioned {
+            Ok(Evicted::Unknown)
+        } else {
+            Err(unsupported().context("backend", &*store.name))
+        };
     }
     let mut walk = Walk::new(instance, store, wanted, face);
     let mut removed = 0;
@@ -119,7 +147,12 @@ async fn remove_wanted(
             return Ok(Evicted::Exact(removed));
         }
         for full in page.iter().filter_map(|found| found.full.as_deref()) {
-            removed += u64::from(bytes.remove(face, full).await.map_err(|error| pending(store, error))?);
+            removed += u64::from(
+                bytes
+                    .remove(face, full)
+                    .await
+                    .map_err(|error| pending(store, error))?,
+            );
         }
     }
 }
@@ -127,7 +160,9 @@ async fn remove_wanted(
 /// Clears the namespace: everything this instance's name stands for, and nothing else.
 pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<Evicted> {
     open(instance)?;
-    instance.generation().raise(instance.namespace_mark(), Strength::Hard);
+    instance
+        .generation()
+        .raise(instance.namespace_mark(), Strength::Hard);
     let mut evicted = Ok(Evicted::Exact(0));
     for store in instance.stores() {
         let cleared = match &store.kind {
@@ -144,11 +179,17 @@ pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<E
                 let versioned = bytes.capabilities().has_versions();
                 let group = groups::namespace_group(instance.namespace());
                 let raised = match versioned {
-                    true => bytes.raise(face, group, Strength::Hard).await.map(drop).map_err(|e| pending(&store, e)),
+                    true => bytes
+                        .raise(face, group, Strength::Hard)
+                        .await
+                        .map(drop)
+                        .map_err(|e| pending(&store, e)),
                     false => Ok(()),
                 };
                 match raised {
-                    Ok(()) => remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await,
+                    Ok(()) => {
+                        remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await
+                    }
                     Err(error) => Err(error),
                 }
             }
@@ -163,7 +204,12 @@ fn both(a: Result<Evicted>, b: Result<Evicted>) -> Result<Evicted> {
 }
 
 /// Invalidates everything with a tag: one increment, however many entries.
-pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face: Face) -> Result<()> {
+pub(crate) async fn tag(
+    instance: &Retainit,
+    tag: &str,
+    strength: Strength,
+    face: Face,
+) -> Result<()> {
     open(instance)?;
     // A tag nobody holds is on no entry in memory and on no load under way.
     if let Some(mark) = instance.tags().held(tag) {
@@ -174,9 +220,16 @@ pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face
     for store in instance.stores() {
         let Some(bytes) = store.bytes() else { continue };
         let raised = match bytes.capabilities().has_versions() {
-            true => bytes.raise(face, group.clone(), strength).await.map(drop).map_err(|e| pending(&store, e)),
+            true => bytes
+                .raise(face, group.clone(), strength)
+                .await
+                .map(drop)
+                .map_err(|e| pending(&store, e)),
             false => {
-                let error = Error::new(ErrorKind::Unsupported, "this backend keeps no versions of tags: its bound is the ttl");
+                let error = Error::new(
+                    ErrorKind::Unsupported,
+                    "this backend keeps no versions of tags: its bound is the ttl",
+                );
                 Err(error.context("backend", &*store.name))
             }
         };
@@ -196,7 +249,11 @@ pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -
         let removed = match &store.kind {
             Kind::Object(object) => {
                 object.break_fences();
-                Ok(Evicted::Exact(remove_matching(instance, object.as_ref(), &wanted)))
+                Ok(Evicted::Exact(remove_matching(
+                    instance,
+                    object.as_ref(),
+                    &wanted,
+                )))
             }
             Kind::Bytes(_) => remove_wanted(instance, &store, wanted.clone(), face, false).await,
         };
@@ -205,14 +262,25 @@ pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -
     evicted
 }
 
-fn remove_matching(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> u64 {
+fn remove_matching(
+    instance: &Retainit,
+    object: &dyn retainit_plugin::ObjectBackend,
+    wanted: &Wanted,
+) -> u64 {
     let (functions, now) = (instance.functions_by_site(), instance.clock().now());
     let mut live = 0;
     object.retain(&mut |entry| {
         let function = functions.get(&entry.site)?;
-        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
+        let shown = format!(
+            "{}:{}",
+            function.id,
+            arguments_text(function.keys, entry.key)
+        );
         let gone = wanted.wants(&shown);
-        live += u64::from(gone && entry.kept.ends() > now && !super::is_dead(instance, &function.mark, entry.kept));
+        live += u64::from(
+            gone && entry.kept.ends() > now
+                && !super::is_dead(instance, &function.mark, entry.kept),
+        );
         gone.then_some(RemovalCause::Removed)
     });
     live
@@ -220,7 +288,9 @@ fn remove_matching(instance: &Retainit, object: &dyn retainit_plugin::ObjectBack
 
 /// Removes what nobody may read any more and counts what had expired.
 pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
-    let Kind::Object(object) = &store.kind else { return 0 };
+    let Kind::Object(object) = &store.kind else {
+        return 0;
+    };
     let (functions, now) = (instance.functions_by_site(), instance.clock().now());
     let mut expired = 0;
     let none = Mark::new();
@@ -229,14 +299,20 @@ pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
             expired += 1;
             return Some(RemovalCause::Expired);
         }
-        let mark = functions.get(&entry.site).map_or(&none, |function| &*function.mark);
+        let mark = functions
+            .get(&entry.site)
+            .map_or(&none, |function| &*function.mark);
         super::is_dead(instance, mark, entry.kept).then_some(RemovalCause::Invalidated)
     });
     expired
 }
 
 /// What was invalidated, of an entry that lies in the store and may not be served.
-pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend, key: &KeyBuf) -> Option<&'static str> {
+pub(crate) fn why_dead(
+    plan: &Plan,
+    object: &dyn retainit_plugin::ObjectBackend,
+    key: &KeyBuf,
+) -> Option<&'static str> {
     struct Why<'a> {
         plan: &'a Plan,
         key: &'a [u8],
@@ -252,7 +328,11 @@ pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend,
             found
         }
     }
-    let mut why = Why { plan, key: key.bytes(), why: None };
+    let mut why = Why {
+        plan,
+        key: key.bytes(),
+        why: None,
+    };
     object.peek(plan.place(key.hash()), &mut why);
     why.why
 }

@@ -81,7 +81,12 @@ pub(crate) fn lookup_object<K: StoredValue>(
     key: &KeyBuf,
     look: Look,
 ) -> Looked<K> {
-    let mut finder = Finder { plan, key: key.bytes(), even_dead: look == Look::Raw, found: Looked::Miss };
+    let mut finder = Finder {
+        plan,
+        key: key.bytes(),
+        even_dead: look == Look::Raw,
+        found: Looked::Miss,
+    };
     let place = plan.place(key.hash());
     match look {
         Look::Use => object.get(place, &mut finder),
@@ -110,10 +115,23 @@ pub(crate) struct BytesLook<'a> {
     pub(crate) even_dead: bool,
 }
 
-pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &ValueFacts<V>) -> Result<BytesLooked<V>> {
-    let snapshot = look.store.read(look.face, look.key, look.lease, look.groups).await?;
-    let missed = |looked| BytesLooked { looked, fence: snapshot.fence, versions: snapshot.versions.clone() };
-    let Some(bytes) = &snapshot.entry else { return Ok(missed(Looked::Miss)) };
+pub(crate) async fn lookup_bytes<V>(
+    plan: &Plan,
+    look: BytesLook<'_>,
+    facts: &ValueFacts<V>,
+) -> Result<BytesLooked<V>> {
+    let snapshot = look
+        .store
+        .read(look.face, look.key, look.lease, look.groups)
+        .await?;
+    let missed = |looked| BytesLooked {
+        looked,
+        fence: snapshot.fence,
+        versions: snapshot.versions.clone(),
+    };
+    let Some(bytes) = &snapshot.entry else {
+        return Ok(missed(Looked::Miss));
+    };
     match read_entry(plan, &look, bytes, &snapshot.versions, facts).await {
         Ok(looked) => Ok(missed(looked)),
         Err(error) => {
@@ -133,24 +151,38 @@ async fn read_entry<V>(
 ) -> Result<Looked<V>> {
     let envelope = Envelope::decode(bytes)?;
     let now = plan.instance.clock().wall();
-    let Some(age) = envelope.age(now) else { return Ok(Looked::Miss) };
+    let Some(age) = envelope.age(now) else {
+        return Ok(Looked::Miss);
+    };
     let is_fresh = envelope.fresh_for().is_none_or(|fresh_for| age < fresh_for);
-    if !look.even_dead && !(is_fresh && versions_hold(look, &envelope, versions).await?) {
+    if !look.even_dead && (!is_fresh || !versions_hold(look, &envelope, versions).await?) {
         return Ok(Looked::Miss);
     }
     if envelope.is_error() {
-        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload().to_vec()))));
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(
+            envelope.payload().to_vec(),
+        ))));
     }
     let Some(Codec { decode, .. }) = facts.codec else {
-        return Err(Error::new(crate::ErrorKind::Codec, "values of this type are kept in memory only"));
+        return Err(Error::new(
+            crate::ErrorKind::Codec,
+            "values of this type are kept in memory only",
+        ));
     };
     let value = decode(envelope.payload())?;
-    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for(), envelope.load_time()))))
+    Ok(Looked::Hit(Hit::Value(
+        value,
+        Meta::new(now, age, envelope.fresh_for(), envelope.load_time()),
+    )))
 }
 
 /// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as
 /// the tags of one `set_with`, cost a read of their own.
-async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Version]) -> Result<bool> {
+async fn versions_hold(
+    look: &BytesLook<'_>,
+    envelope: &Envelope,
+    versions: &[Version],
+) -> Result<bool> {
     let mut unknown = Vec::new();
     for name in envelope.group_names() {
         match look.groups.iter().position(|group| group.as_str() == name) {
@@ -163,7 +195,12 @@ async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Ve
         return Ok(true);
     }
     let unknown: Arc<[Group]> = unknown.into();
-    let current = look.store.read(look.face, look.key, None, &unknown).await?.versions;
-    let holds = |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
+    let current = look
+        .store
+        .read(look.face, look.key, None, &unknown)
+        .await?
+        .versions;
+    let holds =
+        |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
     Ok(current.len() == unknown.len() && unknown.iter().zip(&current).all(holds))
 }

@@ -2,7 +2,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use retainit_plugin::{Kept, Mark, Moment, ObjectBackend, Place, Strength, SystemClock, Clock};
+use retainit_plugin::{Clock, Kept, Mark, Moment, ObjectBackend, Place, Strength, SystemClock};
 
 use super::{Function, Kind, Store};
 use crate::Retainit;
@@ -10,7 +10,7 @@ use crate::options::Resolved;
 
 /// Everything a call needs to know, decided once: where it looks, how long things last, who it is.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Set when a hit may be looked for at once: values are kept as they are and keys are the arguments themselves.
     pub(crate) fast: Option<Arc<dyn ObjectBackend>>,
     pub(crate) hasher: foldhash::fast::FixedState,
@@ -98,12 +98,19 @@ impl Plan {
     /// Where a key of this function belongs.
     #[inline(always)]
     pub(crate) fn place(&self, key_hash: u64) -> Place {
-        Place { hash: key_hash.wrapping_add(self.salt), site: self.site }
+        Place {
+            hash: key_hash.wrapping_add(self.salt),
+            site: self.site,
+        }
     }
 
     #[inline(always)]
     pub(crate) fn now(&self) -> Moment {
-        if self.system_clock { SystemClock.now() } else { self.instance.clock().now() }
+        if self.system_clock {
+            SystemClock.now()
+        } else {
+            self.instance.clock().now()
+        }
     }
 
     /// Whether an entry may be served as fresh at `now`, which is only asked for where it matters.
@@ -119,7 +126,10 @@ impl Plan {
     #[inline(never)]
     fn recheck(&self, kept: &Kept) -> bool {
         let now = self.instance.generation().now();
-        let valid = self.valid_since(kept.generation(), kept.extra().map_or(&[], |extra| &extra.tags));
+        let valid = self.valid_since(
+            kept.generation(),
+            kept.extra().map_or(&[], |extra| &extra.tags),
+        );
         if valid {
             kept.confirm(now);
         }
@@ -132,9 +142,14 @@ impl Plan {
     }
 
     /// What was invalidated after `generation`: for `explain`.
-    pub(crate) fn invalidated_by(&self, generation: u64, tags: &[Arc<Mark>]) -> Option<&'static str> {
+    pub(crate) fn invalidated_by(
+        &self,
+        generation: u64,
+        tags: &[Arc<Mark>],
+    ) -> Option<&'static str> {
         let fell = |mark: &Mark| {
-            mark.generation(Strength::Hard) > generation || mark.generation(Strength::Soft) > generation
+            mark.generation(Strength::Hard) > generation
+                || mark.generation(Strength::Soft) > generation
         };
         if fell(self.instance.namespace_mark()) {
             Some("the namespace was cleared")

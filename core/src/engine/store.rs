@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use retainit_plugin::{Built, Capabilities, Context, Listener, ObjectBackend, Removal, RemovalCause};
+use retainit_plugin::{Built, Context, Listener, ObjectBackend, Removal, RemovalCause};
 
 use super::ByteStore;
 use crate::options::Options;
@@ -34,7 +34,9 @@ impl Store {
         io: &Arc<Io>,
         op_timeout: std::time::Duration,
     ) -> Result<Store> {
-        let ear = Arc::new(Ear { backend: Arc::clone(&name) });
+        let ear = Arc::new(Ear {
+            backend: Arc::clone(&name),
+        });
         let built = config
             .build(Context::new(Arc::clone(&name), clock, ear))
             .map_err(|error| error.context("backend", &*name))?;
@@ -42,19 +44,19 @@ impl Store {
             Built::Object(object) => Kind::Object(object),
             Built::Bytes(backend) => Kind::Bytes(ByteStore::remote(backend, io, op_timeout)),
             Built::Local(backend) => Kind::Bytes(ByteStore::local(backend, io, op_timeout)),
-            other => return Err(Error::new(
-                crate::ErrorKind::Unsupported,
-                format!("this version of retainit does not know how to use {other:?}"),
-            )),
+            other => {
+                return Err(Error::new(
+                    crate::ErrorKind::Unsupported,
+                    format!("this version of retainit does not know how to use {other:?}"),
+                ));
+            }
         };
-        Ok(Store { name, type_name: config.type_name(), options: config.settings().into(), kind })
-    }
-
-    pub(crate) fn capabilities(&self) -> Capabilities {
-        match &self.kind {
-            Kind::Object(object) => object.capabilities(),
-            Kind::Bytes(bytes) => bytes.capabilities(),
-        }
+        Ok(Store {
+            name,
+            type_name: config.type_name(),
+            options: config.settings().into(),
+            kind,
+        })
     }
 
     /// The bytes side, if it is one.

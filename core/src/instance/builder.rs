@@ -37,7 +37,11 @@ impl Builder {
     }
 
     /// Registers a backend under a name.
-    pub fn register_backend(mut self, name: impl Into<Arc<str>>, config: impl BackendConfig) -> Builder {
+    pub fn register_backend(
+        mut self,
+        name: impl Into<Arc<str>>,
+        config: impl BackendConfig,
+    ) -> Builder {
         self.backends.push((name.into(), Box::new(config)));
         self
     }
@@ -63,7 +67,10 @@ impl Builder {
     /// The secret that keys of `hash_key` and `pii` functions are hashed with. Default: random, so that hashed keys
     /// of one process mean nothing in another; byte backends refuse that.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Builder {
-        self.secret = Some(blake3::derive_key("retainit 2026-01-01 hashed keys", secret.as_ref()));
+        self.secret = Some(blake3::derive_key(
+            "retainit 2026-01-01 hashed keys",
+            secret.as_ref(),
+        ));
         self
     }
 
@@ -88,7 +95,10 @@ impl Builder {
             problems.push(Error::new(ErrorKind::Config, "`namespace` is empty"));
         }
         if self.op_timeout.is_zero() {
-            problems.push(Error::new(ErrorKind::Config, "`op_timeout` is zero: no operation could ever answer"));
+            problems.push(Error::new(
+                ErrorKind::Config,
+                "`op_timeout` is zero: no operation could ever answer",
+            ));
         }
         all(problems)?;
         let retainit = Retainit(Arc::new(Inner {
@@ -115,7 +125,9 @@ impl Builder {
             *retainit.0.default_backend.write() = Some(Arc::clone(&memory.name));
         }
         if let Some(name) = self.default_backend {
-            retainit.store(&name).map_err(|error| error.context("option", "default_backend"))?;
+            retainit
+                .store(&name)
+                .map_err(|error| error.context("option", "default_backend"))?;
             *retainit.0.default_backend.write() = Some(name);
         }
         Ok(retainit)
@@ -133,10 +145,19 @@ fn build_stores(
     let (mut stores, mut problems) = (Stores::new(), Vec::new());
     for (name, config) in backends {
         if stores.contains_key(&name) {
-            problems.push(Error::new(ErrorKind::Duplicate, format!("two backends are called `{name}`")));
+            problems.push(Error::new(
+                ErrorKind::Duplicate,
+                format!("two backends are called `{name}`"),
+            ));
             continue;
         }
-        match Store::build(Arc::clone(&name), &*config, Arc::clone(clock), io, op_timeout) {
+        match Store::build(
+            Arc::clone(&name),
+            &*config,
+            Arc::clone(clock),
+            io,
+            op_timeout,
+        ) {
             Ok(store) => drop(stores.insert(name, Arc::new(store))),
             Err(error) => problems.push(error),
         }
@@ -150,8 +171,14 @@ pub(crate) fn all(mut problems: Vec<Error>) -> Result<()> {
         0 => Ok(()),
         1 => Err(problems.remove(0)),
         n => {
-            let texts: Vec<_> = problems.iter().map(|problem| format!("- {problem}")).collect();
-            Err(Error::new(problems[0].kind(), format!("{n} problems:\n{}", texts.join("\n"))))
+            let texts: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("- {problem}"))
+                .collect();
+            Err(Error::new(
+                problems[0].kind(),
+                format!("{n} problems:\n{}", texts.join("\n")),
+            ))
         }
     }
 }

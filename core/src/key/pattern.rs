@@ -44,7 +44,9 @@ impl Pattern {
                 (None, None) => return true,
                 _ => {
                     drop(before);
-                    let Some((after_star, mut from)) = retry.take() else { return false };
+                    let Some((after_star, mut from)) = retry.take() else {
+                        return false;
+                    };
                     if from.next().is_none() {
                         return false;
                     }
@@ -84,7 +86,11 @@ mod tests {
             ("**a", "bca", true),
             ("a[b]", "a[b]", true),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(key), expected, "{pattern} on {key}");
+            assert_eq!(
+                Pattern::new(pattern).matches(key),
+                expected,
+                "{pattern} on {key}"
+            );
         }
     }
 

@@ -16,8 +16,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{Error, ErrorKind, Result};
 
 /// Asks about `R`.
+#[derive(Debug)]
 pub struct Probe<R: ?Sized>(PhantomData<fn() -> Box<R>>);
 
+#[expect(clippy::new_without_default, reason = "a question has no default")]
 impl<R: ?Sized> Probe<R> {
     /// The question.
     #[inline(always)]
@@ -164,12 +166,14 @@ impl<V: Serialize + DeserializeOwned> Codec<V> {
     pub(crate) const fn new() -> Codec<V> {
         Codec {
             encode: |value| {
-                rmp_serde::to_vec_named(value)
-                    .map_err(|e| Error::new(ErrorKind::Codec, "the value could not be serialized").source(e))
+                rmp_serde::to_vec_named(value).map_err(|e| {
+                    Error::new(ErrorKind::Codec, "the value could not be serialized").source(e)
+                })
             },
             decode: |bytes| {
-                rmp_serde::from_slice(bytes)
-                    .map_err(|e| Error::new(ErrorKind::Codec, "the stored value could not be read").source(e))
+                rmp_serde::from_slice(bytes).map_err(|e| {
+                    Error::new(ErrorKind::Codec, "the stored value could not be read").source(e)
+                })
             },
         }
     }
@@ -252,6 +256,10 @@ impl<R, P: Shape<R>, S> Copy for Facts<R, P, S> {}
 
 impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
     /// Puts the answers together.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one per question, written by `facts!` only"
+    )]
     #[inline(always)]
     pub fn new(
         _: &Probe<R>,
@@ -264,17 +272,36 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
         whole: Option<Codec<R>>,
     ) -> Self {
         let direct = std::any::TypeId::of::<S>() == std::any::TypeId::of::<Direct>();
-        Facts { value: ValueFacts { is_none, codec, weigh, direct, when: None }, share, whole, storage: PhantomData }
+        Facts {
+            value: ValueFacts {
+                is_none,
+                codec,
+                weigh,
+                direct,
+                when: None,
+            },
+            share,
+            whole,
+            storage: PhantomData,
+        }
     }
 
     /// Facts of a cache, which knows the value's type and nothing of errors.
     pub(crate) fn of_value(value: ValueFacts<P::Value>) -> Self {
-        Facts { value, share: None, whole: None, storage: PhantomData }
+        Facts {
+            value,
+            share: None,
+            whole: None,
+            storage: PhantomData,
+        }
     }
 
     /// What may be done with values, for checks when an instance is made.
     pub fn kinds(&self) -> ValueKinds {
-        ValueKinds { bytes: self.value.codec.is_some(), weight: self.value.weigh.is_some() }
+        ValueKinds {
+            bytes: self.value.codec.is_some(),
+            weight: self.value.weigh.is_some(),
+        }
     }
 }
 
@@ -284,6 +311,17 @@ pub struct ValueKinds {
     pub(crate) bytes: bool,
     pub(crate) weight: bool,
 }
+
+macro_rules! opaque {
+    ($($name:ident<$($parameter:ident $(: $bound:path)?),*>)*) => {$(
+        impl<$($parameter $(: $bound)?),*> fmt::Debug for $name<$($parameter),*> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque!(Codec<V> Share<R> ValueFacts<V> Facts<R, P: Shape<R>, S>);
 
 /// The probe of the value inside `R`.
 #[inline(always)]
@@ -343,26 +381,45 @@ pub mod probe {
 #[macro_export]
 macro_rules! __facts {
     (ref $R:ty) => {{
-        #[allow(unused_imports)]
+        #[allow(
+            unused_imports,
+            clippy::allow_attributes,
+            reason = "each answer needs only some of them"
+        )]
         use $crate::rt::probe::*;
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
         let value = $crate::rt::value_probe(&result, &shape);
         $crate::rt::Facts::new(
-            &result, shape, (&&&value).storage(), (&&value).is_none(),
-            ::core::option::Option::None, ::core::option::Option::None, (&&result).share(),
+            &result,
+            shape,
+            (&&&value).storage(),
+            (&&value).is_none(),
+            ::core::option::Option::None,
+            ::core::option::Option::None,
+            (&&result).share(),
             ::core::option::Option::None,
         )
     }};
     ($R:ty) => {{
-        #[allow(unused_imports)]
+        #[allow(
+            unused_imports,
+            clippy::allow_attributes,
+            reason = "each answer needs only some of them"
+        )]
         use $crate::rt::probe::*;
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
         let value = $crate::rt::value_probe(&result, &shape);
         $crate::rt::Facts::new(
-            &result, shape, (&&&value).storage(), (&&value).is_none(),
-            (&&value).codec(), (&&&value).weigh(), (&&result).share(), (&&result).codec(),
+            &result,
+            shape,
+            (&&&value).storage(),
+            (&&value).is_none(),
+            (&&value).codec(),
+            (&&&value).weigh(),
+            (&&result).share(),
+            (&&result).codec(),
         )
     }};
 }
@@ -389,9 +446,25 @@ mod tests {
         assert!(shape(&crate::__facts!(Arc<Local>)).1.ends_with("Direct"));
         let alias = crate::__facts!(Alias<Option<u8>>);
         assert!(alias.share.is_none() && (alias.value.is_none)(&None));
-        assert_eq!(alias.kinds(), ValueKinds { bytes: true, weight: true });
-        assert_eq!(crate::__facts!(Local).kinds(), ValueKinds { bytes: false, weight: false });
-        assert_eq!(crate::__facts!(ref &'static str).kinds().bytes, false);
-        assert!(crate::__facts!(std::result::Result<u8, String>).share.is_some());
+        assert_eq!(
+            alias.kinds(),
+            ValueKinds {
+                bytes: true,
+                weight: true
+            }
+        );
+        assert_eq!(
+            crate::__facts!(Local).kinds(),
+            ValueKinds {
+                bytes: false,
+                weight: false
+            }
+        );
+        assert!(!crate::__facts!(ref &'static str).kinds().bytes);
+        assert!(
+            crate::__facts!(std::result::Result<u8, String>)
+                .share
+                .is_some()
+        );
     }
 }

@@ -31,21 +31,36 @@ impl Base {
         P::Value: 'static,
     {
         site.keep_facts(facts.value);
-        Base { site, face, template: None }
+        Base {
+            site,
+            face,
+            template: None,
+        }
     }
 
     fn ops<V: StoredValue>(&self) -> Result<Ops<V>> {
         let facts = self.site.facts::<V>().ok_or_else(|| {
-            Error::new(ErrorKind::TypeMismatch, "this handle is not of the function's type")
+            Error::new(
+                ErrorKind::TypeMismatch,
+                "this handle is not of the function's type",
+            )
         })?;
-        Ok(Ops { plan: crate::global::plan(self.site)?, facts, face: self.face })
+        Ok(Ops {
+            plan: crate::global::plan(self.site)?,
+            facts,
+            face: self.face,
+        })
     }
 
     /// The key of values given by hand.
     fn any_key<K: Serialize + ?Sized>(&self, key: &K) -> Result<KeyBuf> {
         match self.template {
             None => KeyBuf::new(&Args(key)),
-            Some((literals, between)) => KeyBuf::new(&Filled { literals, between, key }),
+            Some((literals, between)) => KeyBuf::new(&Filled {
+                literals,
+                between,
+                key,
+            }),
         }
     }
 
@@ -54,15 +69,24 @@ impl Base {
         let mut wanted = Wanted::prefix(format!("{}:", plan.function.id));
         wanted.site = Some(plan.site);
         wanted.below = Some(plan.function_prefix());
-        Ok(Keys::new(vec![Walk::new(&plan.instance, &plan.store, wanted, self.face)]))
+        Ok(Keys::new(vec![Walk::new(
+            &plan.instance,
+            &plan.store,
+            wanted,
+            self.face,
+        )]))
     }
 
     fn stats(&self) -> Stats {
-        crate::global::plan(self.site).map(|plan| crate::cache::stats(&plan)).unwrap_or_default()
+        crate::global::plan(self.site)
+            .map(|plan| crate::cache::stats(&plan))
+            .unwrap_or_default()
     }
 
     fn id(&self) -> String {
-        crate::global::plan(self.site).map(|plan| plan.function.id.clone()).unwrap_or_default()
+        crate::global::plan(self.site)
+            .map(|plan| plan.function.id.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -84,8 +108,12 @@ impl<K: Serialize + ?Sized> KeySource for Filled<'_, K> {
 }
 
 macro_rules! waiting {
-    (async $future:expr) => { $future.await };
-    (sync $future:expr) => { block_on($future) };
+    (async $future:expr) => {
+        $future.await
+    };
+    (sync $future:expr) => {
+        block_on($future)
+    };
 }
 
 /// The methods about values; `key = expr` gives a `Result<KeyBuf>`.
@@ -391,8 +419,12 @@ macro_rules! reload_methods {
 }
 
 macro_rules! reloaded {
-    (async $call:expr) => { $call.await };
-    (sync $call:expr) => { $call };
+    (async $call:expr) => {
+        $call.await
+    };
+    (sync $call:expr) => {
+        $call
+    };
 }
 
 macro_rules! debug {

@@ -1,7 +1,5 @@
 //! What `#[retain_put]` and `#[invalidate]` do after success.
 
-use std::future::Future;
-
 use retainit_plugin::{StoredValue, Strength};
 
 use super::{Call, Facts, Function, KeyBuf, PutTarget, Shape, Site, Storage};
@@ -16,8 +14,13 @@ fn told<T>(site: &'static Site, operation: &'static str, result: Result<T>) {
     }
 }
 
-async fn store<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R, face: Face)
-where
+async fn store<F: PutTarget, R, P, S>(
+    facts: &Facts<R, P, S>,
+    key: Result<KeyBuf>,
+    tags: Vec<String>,
+    result: &R,
+    face: Face,
+) where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
@@ -25,12 +28,20 @@ where
     let Ok(value) = P::split(result) else { return };
     F::site().keep_facts(facts.value);
     let call = Call::with_key(F::site(), key).tags(tags);
-    told(F::site(), "store", cache::put(call, value, &facts.value, face).await);
+    told(
+        F::site(),
+        "store",
+        cache::put(call, value, &facts.value, face).await,
+    );
 }
 
 /// Stores a result for another function.
-pub async fn put<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
-where
+pub async fn put<F: PutTarget, R, P, S>(
+    facts: &Facts<R, P, S>,
+    key: Result<KeyBuf>,
+    tags: Vec<String>,
+    result: &R,
+) where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
@@ -39,8 +50,12 @@ where
 }
 
 /// The same for sync functions.
-pub fn put_sync<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
-where
+pub fn put_sync<F: PutTarget, R, P, S>(
+    facts: &Facts<R, P, S>,
+    key: Result<KeyBuf>,
+    tags: Vec<String>,
+    result: &R,
+) where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
@@ -48,8 +63,12 @@ where
     block_on(store::<F, R, P, S>(facts, key, tags, result, Face::Sync));
 }
 
-fn remove<F: Function>(key: Result<KeyBuf>, face: Face) -> impl Future<Output = ()> + Send {
-    async move { told(F::site(), "remove", cache::remove(F::site(), key, face).await) }
+async fn remove<F: Function>(key: Result<KeyBuf>, face: Face) {
+    told(
+        F::site(),
+        "remove",
+        cache::remove(F::site(), key, face).await,
+    );
 }
 
 /// Removes one entry of another function.
@@ -64,12 +83,22 @@ pub fn invalidate_key_sync<F: Function>(key: Result<KeyBuf>) {
 
 /// Clears another function.
 pub async fn invalidate_all<F: Function>() {
-    told(F::site(), "clear", cache::clear(F::site(), Face::Async).await);
+    told(
+        F::site(),
+        "clear",
+        cache::clear(F::site(), Face::Async).await,
+    );
 }
 
 /// The same for sync functions.
 pub fn invalidate_all_sync<F: Function>() {
-    block_on(async { told(F::site(), "clear", cache::clear(F::site(), Face::Sync).await) });
+    block_on(async {
+        told(
+            F::site(),
+            "clear",
+            cache::clear(F::site(), Face::Sync).await,
+        )
+    });
 }
 
 async fn tags(tags: Vec<String>, face: Face) {

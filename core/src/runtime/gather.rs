@@ -13,7 +13,9 @@ pub(crate) async fn gather<F: Future>(
     let mut outputs: Vec<Option<F::Output>> = Vec::new();
     std::future::poll_fn(|cx| {
         loop {
-            while active.len() < limit.max(1) && let Some((at, future)) = waiting.next() {
+            while active.len() < limit.max(1)
+                && let Some((at, future)) = waiting.next()
+            {
                 outputs.push(None);
                 active.push((at, Box::pin(future)));
             }
@@ -55,7 +57,11 @@ mod tests {
                 std::future::poll_fn(|cx| {
                     cx.waker().wake_by_ref();
                     turns -= 1;
-                    if turns < 0 { Poll::Ready(()) } else { Poll::Pending }
+                    if turns < 0 {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .await;
                 running.set(running.get() - 1);

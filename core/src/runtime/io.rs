@@ -25,17 +25,26 @@ impl Io {
                 .thread_name("retainit-io")
                 .enable_all()
                 .build()
-                .inspect_err(|error| tracing::error!(%error, "the I/O runtime could not be started"))
+                .inspect_err(
+                    |error| tracing::error!(%error, "the I/O runtime could not be started"),
+                )
                 .ok()
         });
         match runtime {
             Some(runtime) => Ok(runtime.handle().clone()),
-            None => Err(Error::new(ErrorKind::Backend, "the I/O runtime could not be started")),
+            None => Err(Error::new(
+                ErrorKind::Backend,
+                "the I/O runtime could not be started",
+            )),
         }
     }
 
     /// Runs an operation for at most `limit`, polled where the caller is.
-    pub(crate) async fn within<T>(&self, limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        operation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let handle = self.handle()?;
         let timed = {
             let _entered = handle.enter();
@@ -47,7 +56,12 @@ impl Io {
             timed.as_mut().poll(cx)
         })
         .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
+        .unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                format!("no answer within {limit:?}"),
+            ))
+        })
     }
 
     /// Runs a blocking operation on a thread of the pool.

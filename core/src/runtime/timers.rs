@@ -65,7 +65,9 @@ impl Ord for Item {
 
 impl std::fmt::Debug for Item {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Item").field("due", &self.due).finish_non_exhaustive()
+        f.debug_struct("Item")
+            .field("due", &self.due)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +94,10 @@ impl Timers {
         }
         agenda.next += 1;
         let order = agenda.next;
-        let first = agenda.heap.peek().is_none_or(|Reverse(item)| due < item.due);
+        let first = agenda
+            .heap
+            .peek()
+            .is_none_or(|Reverse(item)| due < item.due);
         agenda.heap.push(Reverse(Item { due, order, task }));
         if !agenda.running {
             agenda.running = true;
@@ -140,7 +145,9 @@ impl Timers {
         }
         match agenda.heap.peek() {
             Some(Reverse(item)) if item.due <= now => {
-                let Some(Reverse(item)) = agenda.heap.pop() else { return true };
+                let Some(Reverse(item)) = agenda.heap.pop() else {
+                    return true;
+                };
                 drop(agenda);
                 self.perform(item.task, now);
             }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt as _;
-use syn::{Ident, Index, Signature, Visibility};
+use syn::{Ident, Signature, Visibility};
 
 use super::{Place, Retained};
 use crate::key::Key;
@@ -131,14 +131,8 @@ impl Retained {
         let new = match &self.key {
             Key::Template(template, arguments) => {
                 let (literals, between) = (&template.literals, &template.between);
-                let order = template.values.iter().map(|value| {
-                    Index::from(
-                        arguments
-                            .binary_search(value)
-                            .expect("they are the template's arguments"),
-                    )
-                });
-                quote!(#ty::template(#site, &#facts, &[#(#literals),*], #between, &[#(#order),*]))
+                let order = template.order(arguments);
+                quote!(#ty::template(#site, &#facts, &[#(#literals),*], #between) #order)
             }
             Key::Arguments(_) | Key::Expression(_) => quote!(#ty::new(#site, &#facts)),
         };
