@@ -39,9 +39,7 @@ pub enum Reason {
 impl Explain {
     pub(crate) fn new(plan: &Plan, key: &KeyBuf, reason: Reason) -> Explain {
         let options = &plan.options;
-        let or_off = |ttl: Option<retainit_plugin::Ttl>| {
-            ttl.map_or("not stored".to_owned(), |ttl| ttl.to_string())
-        };
+        let or_off = |ttl: Option<retainit_plugin::Ttl>| ttl.map_or("not stored".to_owned(), |ttl| ttl.to_string());
         Explain {
             function: plan.function.id.clone(),
             key: key.text(),
@@ -55,11 +53,7 @@ impl Explain {
                 or_off(options.none_ttl),
                 or_off(options.err_ttl),
                 options.jitter,
-                if options.single_flight {
-                    "local"
-                } else {
-                    "off"
-                },
+                if options.single_flight { "local" } else { "off" },
                 options.max_load_time,
             ),
             reason,
@@ -94,9 +88,9 @@ impl fmt::Display for Reason {
                 Some(left) => write!(f, "hit: fresh, {:?} old, {left:?} left", meta.age()),
                 None => write!(f, "hit: fresh, {:?} old, never expires", meta.age()),
             },
-            Reason::StoredError => f.write_str(
-                "miss: an error is kept for this key (err_ttl); calls are answered with it",
-            ),
+            Reason::StoredError => {
+                f.write_str("miss: an error is kept for this key (err_ttl); calls are answered with it")
+            }
             Reason::Absent => f.write_str("miss: absent; never stored, removed or evicted"),
             Reason::Expired(meta) => write!(f, "miss: expired, {:?} old", meta.age()),
             Reason::Invalidated(what) => write!(f, "miss: invalidated, {what}"),

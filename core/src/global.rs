@@ -4,6 +4,7 @@ use parking_lot::RwLock;
 use retainit_plugin::BackendConfig;
 
 use crate::engine::{Plan, PlanRef};
+use crate::instance::Health;
 use crate::meta::Evicted;
 use crate::rt::Site;
 use crate::stats::Stats;
@@ -17,20 +18,12 @@ struct Global {
     sites: Vec<&'static Site>,
 }
 
-static GLOBAL: RwLock<Global> = RwLock::new(Global {
-    current: None,
-    explicit: false,
-    sites: Vec::new(),
-});
+static GLOBAL: RwLock<Global> = RwLock::new(Global { current: None, explicit: false, sites: Vec::new() });
 
 impl Global {
     /// The default, made if there is none yet.
-    fn current(&mut self) -> Result<Retainit> {
-        if let Some(current) = &self.current {
-            return Ok(current.clone());
-        }
-        let implicit = Retainit::builder().build()?;
-        Ok(self.current.insert(implicit).clone())
+    fn current(&mut self) -> Retainit {
+        self.current.get_or_insert_with(|| Retainit::builder().implicit()).clone()
     }
 
     fn forget_plans(&mut self) {
@@ -69,11 +62,7 @@ pub(crate) fn install(instance: &Retainit) -> Result<()> {
 pub(crate) fn replan(instance: &Retainit) {
     instance.functions().forget_plans();
     let mut global = GLOBAL.write();
-    if global
-        .current
-        .as_ref()
-        .is_some_and(|current| current.is_same(instance))
-    {
+    if global.current.as_ref().is_some_and(|current| current.is_same(instance)) {
         global.forget_plans();
     }
 }
@@ -85,7 +74,7 @@ pub(crate) fn plan(site: &'static Site) -> Result<PlanRef> {
         Some(scope) => match &scope.instance {
             Some(instance) => instance.scoped_plan(site, &scope),
             None if scope.overrides.is_empty() => default_plan(site).map(PlanRef::Static),
-            None => current()?.scoped_plan(site, &scope),
+            None => installed().scoped_plan(site, &scope),
         },
     }
 }
@@ -96,17 +85,13 @@ fn default_plan(site: &'static Site) -> Result<&'static Plan> {
     }
     loop {
         // The plan is made outside the lock: what goes wrong is logged, and a log may call retained functions.
-        let instance = current()?;
+        let instance = installed();
         let made = instance.plan(site)?;
         let mut global = GLOBAL.write();
         if let Some(plan) = site.plan() {
             return Ok(plan);
         }
-        if global
-            .current
-            .as_ref()
-            .is_some_and(|current| current.is_same(&instance))
-        {
+        if global.current.as_ref().is_some_and(|current| current.is_same(&instance)) {
             let plan: &'static Plan = Box::leak(Box::new(made));
             site.set_plan(Some(plan));
             global.sites.push(site);
@@ -115,24 +100,22 @@ fn default_plan(site: &'static Site) -> Result<&'static Plan> {
     }
 }
 
-/// The instance that retained functions use outside `with_instance`; made with the defaults if there is none yet.
+/// The instance that retained functions use here: that of `with_instance`, else the installed one, else one with the
+/// defaults, which is made now.
 ///
-/// # Errors
-///
-/// [`ErrorKind::UnknownBackend`] when no memory backend is linked.
-pub fn current() -> Result<Retainit> {
-    if let Some(current) = &GLOBAL.read().current {
-        return Ok(current.clone());
+/// A program without any backend linked gets an instance under which functions run uncached.
+pub fn current() -> Retainit {
+    match overrides::current().and_then(|scope| scope.instance.clone()) {
+        Some(instance) => instance,
+        None => installed(),
     }
-    GLOBAL.write().current()
 }
 
-/// The instance that a call here would use.
-pub(crate) fn here() -> Result<Retainit> {
-    match overrides::current().and_then(|scope| scope.instance.clone()) {
-        Some(instance) => Ok(instance),
-        None => current(),
+fn installed() -> Retainit {
+    if let Some(current) = &GLOBAL.read().current {
+        return current.clone();
     }
+    GLOBAL.write().current()
 }
 
 /// Installs an instance with the defaults: up to 10 000 entries in memory that never expire.
@@ -152,7 +135,7 @@ pub fn init() -> Result<Retainit> {
 ///
 /// As [`Retainit::register_backend`].
 pub fn register_backend(name: &str, config: impl BackendConfig) -> Result<()> {
-    here()?.register_backend(name, config)
+    current().register_backend(name, config)
 }
 
 /// As [`Retainit::invalidate_tag`], on the default instance.
@@ -161,7 +144,7 @@ pub fn register_backend(name: &str, config: impl BackendConfig) -> Result<()> {
 ///
 /// As there.
 pub async fn invalidate_tag(tag: impl AsRef<str>) -> Result<()> {
-    here()?.invalidate_tag(tag).await
+    current().invalidate_tag(tag).await
 }
 
 /// As [`Retainit::expire_tag`], on the default instance.
@@ -170,7 +153,7 @@ pub async fn invalidate_tag(tag: impl AsRef<str>) -> Result<()> {
 ///
 /// As there.
 pub async fn expire_tag(tag: impl AsRef<str>) -> Result<()> {
-    here()?.expire_tag(tag).await
+    current().expire_tag(tag).await
 }
 
 /// As [`Retainit::invalidate_pattern`], on the default instance.
@@ -179,7 +162,7 @@ pub async fn expire_tag(tag: impl AsRef<str>) -> Result<()> {
 ///
 /// As there.
 pub async fn invalidate_pattern(pattern: impl Into<crate::Pattern>) -> Result<Evicted> {
-    here()?.invalidate_pattern(pattern).await
+    current().invalidate_pattern(pattern).await
 }
 
 /// As [`Retainit::clear`], on the default instance.
@@ -188,7 +171,7 @@ pub async fn invalidate_pattern(pattern: impl Into<crate::Pattern>) -> Result<Ev
 ///
 /// As there.
 pub async fn clear() -> Result<Evicted> {
-    here()?.clear().await
+    current().clear().await
 }
 
 /// As [`Retainit::health`], on the default instance.
@@ -196,11 +179,11 @@ pub async fn clear() -> Result<Evicted> {
 /// # Errors
 ///
 /// As there.
-pub async fn health() -> Result<()> {
-    here()?.health().await
+pub async fn health() -> Result<Health> {
+    current().health().await
 }
 
-/// As [`Retainit::stats`], on the default instance; all zero if there is none.
+/// As [`Retainit::stats`], on the default instance.
 pub fn stats() -> Stats {
-    here().map(|instance| instance.stats()).unwrap_or_default()
+    current().stats()
 }

@@ -56,28 +56,14 @@ impl Meta {
             Moment::NEVER => None,
             until => Some(until.since(kept.created())),
         };
-        Meta::new(
-            plan.instance.clock().wall(),
-            now.since(kept.created()),
-            fresh_for,
-            kept.load_time(),
-        )
+        Meta::new(plan.instance.clock().wall(), now.since(kept.created()), fresh_for, kept.load_time())
     }
 
-    pub(crate) fn new(
-        now: SystemTime,
-        age: Duration,
-        fresh_for: Option<Duration>,
-        load_time: Duration,
-    ) -> Meta {
+    pub(crate) fn new(now: SystemTime, age: Duration, fresh_for: Option<Duration>, load_time: Duration) -> Meta {
         let created_at = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let is_fresh = fresh_for.is_none_or(|fresh_for| age < fresh_for);
         Meta {
-            freshness: if is_fresh {
-                Freshness::Fresh
-            } else {
-                Freshness::Expired
-            },
+            freshness: if is_fresh { Freshness::Fresh } else { Freshness::Expired },
             created_at,
             fresh_until: fresh_for.and_then(|fresh_for| created_at.checked_add(fresh_for)),
             load_time,

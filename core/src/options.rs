@@ -71,12 +71,7 @@ impl Options {
 
 impl From<Settings> for Options {
     fn from(settings: Settings) -> Options {
-        Options {
-            ttl: settings.ttl,
-            jitter: settings.jitter,
-            idle: settings.idle,
-            ..Options::NONE
-        }
+        Options { ttl: settings.ttl, jitter: settings.jitter, idle: settings.idle, ..Options::NONE }
     }
 }
 

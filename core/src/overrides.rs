@@ -82,9 +82,7 @@ impl Overrides {
     }
 
     fn read(&mut self, ttl: impl IntoTtl) -> Option<Ttl> {
-        ttl.into_ttl()
-            .map_err(|error: Error| self.problem = Some(error.to_string().into()))
-            .ok()
+        ttl.into_ttl().map_err(|error: Error| self.problem = Some(error.to_string().into())).ok()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -133,11 +131,7 @@ pub(crate) fn possible() -> bool {
 
 /// The scope in force.
 pub(crate) fn current() -> Option<Arc<Scope>> {
-    if possible() {
-        SCOPE.with_borrow(Clone::clone)
-    } else {
-        None
-    }
+    if possible() { SCOPE.with_borrow(Clone::clone) } else { None }
 }
 
 /// Whether this thread is outside every scope.
@@ -199,9 +193,7 @@ pin_project_lite::pin_project! {
 
 impl<F> std::fmt::Debug for With<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("With")
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("With").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -217,12 +209,7 @@ impl<F: Future> Future for With<F> {
 }
 
 fn wrap<F>(future: F, scope: Arc<Scope>) -> With<F> {
-    With {
-        future,
-        scope: Some(scope),
-        flights: Vec::new(),
-        alive: Alive::new(),
-    }
+    With { future, scope: Some(scope), flights: Vec::new(), alive: Alive::new() }
 }
 
 /// Runs `future` with overrides: every retained call in it sees them, nothing outside it does.
@@ -250,12 +237,7 @@ pub fn with_instance<F: Future>(instance: &Retainit, future: F) -> With<F> {
 /// tokio::spawn(retainit::propagate(report()));
 /// ```
 pub fn propagate<F: Future>(future: F) -> With<F> {
-    With {
-        future,
-        scope: SCOPE.with_borrow(Clone::clone),
-        flights: flight::Chain::current(),
-        alive: Alive::new(),
-    }
+    With { future, scope: SCOPE.with_borrow(Clone::clone), flights: flight::Chain::current(), alive: Alive::new() }
 }
 
 fn run<T>(scope: Arc<Scope>, f: impl FnOnce() -> T) -> T {

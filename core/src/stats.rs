@@ -31,9 +31,7 @@ struct Block {
 
 impl Block {
     const fn new() -> Block {
-        Block {
-            chunks: [const { OnceLock::new() }; CHUNKS],
-        }
+        Block { chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
     #[inline(always)]
@@ -58,12 +56,8 @@ struct Registry {
     idle: Vec<&'static Block>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
-    next: 1,
-    free: Vec::new(),
-    blocks: Vec::new(),
-    idle: Vec::new(),
-});
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { next: 1, free: Vec::new(), blocks: Vec::new(), idle: Vec::new() });
 
 /// Gives the block back when its thread ends.
 struct Lease(&'static Block);
@@ -110,9 +104,7 @@ pub(crate) fn count(site: u32, count: Count) {
     let Some(block) = BLOCK.get().or_else(block) else {
         return;
     };
-    let counter = block
-        .counter(site, count)
-        .unwrap_or_else(|| block.counter_made(site, count));
+    let counter = block.counter(site, count).unwrap_or_else(|| block.counter_made(site, count));
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
@@ -206,9 +198,7 @@ impl Stats {
         match u32::try_from(self.loads) {
             Ok(0) => Duration::ZERO,
             Ok(loads) => self.load_time / loads,
-            Err(_) => {
-                Duration::from_nanos((self.load_time.as_nanos() / u128::from(self.loads)) as u64)
-            }
+            Err(_) => Duration::from_nanos((self.load_time.as_nanos() / u128::from(self.loads)) as u64),
         }
     }
 }
@@ -227,10 +217,7 @@ mod tests {
                 }
             });
         }
-        assert_eq!(
-            (site.counted(Count::Hit), site.counted(Count::Miss)),
-            (12_000, 0)
-        );
+        assert_eq!((site.counted(Count::Hit), site.counted(Count::Miss)), (12_000, 0));
     }
 
     #[test]

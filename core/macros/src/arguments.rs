@@ -89,10 +89,7 @@ impl Names {
         } else if !self.known.contains(&name.as_str()) {
             errors.at(&argument.name, self.unknown(&name));
         } else if read.iter().any(|other| other.name == argument.name) {
-            errors.at(
-                &argument.name,
-                format!("`{name}` is given twice: keep one of them"),
-            );
+            errors.at(&argument.name, format!("`{name}` is given twice: keep one of them"));
         } else {
             return true;
         }
@@ -105,20 +102,13 @@ impl Names {
             Some(near) => {
                 format!("`#[{attribute}]` has no argument `{name}`: did you mean `{near}`?")
             }
-            None => format!(
-                "`#[{attribute}]` has no argument `{name}`; it has {}",
-                quoted(self.known)
-            ),
+            None => format!("`#[{attribute}]` has no argument `{name}`; it has {}", quoted(self.known)),
         }
     }
 }
 
 fn quoted(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Argument {
@@ -129,9 +119,7 @@ impl Argument {
             Value::Flag => syn::Error::new_spanned(name, message),
             Value::Is(expr) => syn::Error::new_spanned(expr, message),
             Value::List(list) => syn::Error::new(
-                list.iter()
-                    .map(syn::spanned::Spanned::span)
-                    .fold(name.span(), |all, one| all.join(one).unwrap_or(all)),
+                list.iter().map(syn::spanned::Spanned::span).fold(name.span(), |all, one| all.join(one).unwrap_or(all)),
                 message,
             ),
         })
@@ -148,10 +136,7 @@ impl Argument {
     /// `name = "text"`.
     pub(crate) fn text(&self, expected: &str) -> syn::Result<LitStr> {
         match &self.value {
-            Value::Is(Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            })) => Ok(text.clone()),
+            Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Ok(text.clone()),
             _ => self.wrong(expected),
         }
     }
@@ -162,10 +147,7 @@ impl Argument {
         N::Err: std::fmt::Display,
     {
         match &self.value {
-            Value::Is(Expr::Lit(ExprLit {
-                lit: Lit::Int(number),
-                ..
-            })) => match number.base10_parse() {
+            Value::Is(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => match number.base10_parse() {
                 Ok(value) => Ok((value, number.span())),
                 Err(_) => self.wrong(expected),
             },
@@ -176,14 +158,8 @@ impl Argument {
     /// `name = 0.5`; whole numbers too.
     pub(crate) fn fraction(&self, expected: &str) -> syn::Result<(f64, Span)> {
         let value = match &self.value {
-            Value::Is(Expr::Lit(ExprLit {
-                lit: Lit::Float(number),
-                ..
-            })) => number.base10_parse().ok(),
-            Value::Is(Expr::Lit(ExprLit {
-                lit: Lit::Int(number),
-                ..
-            })) => number.base10_parse().ok(),
+            Value::Is(Expr::Lit(ExprLit { lit: Lit::Float(number), .. })) => number.base10_parse().ok(),
+            Value::Is(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => number.base10_parse().ok(),
             _ => None,
         };
         match (value, &self.value) {
@@ -217,11 +193,7 @@ impl Argument {
     }
 
     /// `name(a, b)`, each item turned into what it stands for; not empty.
-    pub(crate) fn list<T>(
-        &self,
-        expected: &str,
-        item: impl Fn(&Expr) -> Option<T>,
-    ) -> syn::Result<Vec<T>> {
+    pub(crate) fn list<T>(&self, expected: &str, item: impl Fn(&Expr) -> Option<T>) -> syn::Result<Vec<T>> {
         let Value::List(list) = &self.value else {
             return self.wrong(expected);
         };
@@ -244,13 +216,8 @@ impl Argument {
 
     /// Whether the value is a number with a minus sign, which is worth a message of its own.
     pub(crate) fn is_negative(&self) -> bool {
-        matches!(
-            &self.value,
-            Value::Is(Expr::Unary(ExprUnary {
-                op: UnOp::Neg(_),
-                ..
-            }))
-        ) || matches!(&self.value, Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value().starts_with('-'))
+        matches!(&self.value, Value::Is(Expr::Unary(ExprUnary { op: UnOp::Neg(_), .. })))
+            || matches!(&self.value, Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value().starts_with('-'))
     }
 
     /// The value's tokens, for messages.
@@ -265,10 +232,7 @@ impl Argument {
 /// A string literal among a list's items.
 pub(crate) fn as_text(expr: &Expr) -> Option<LitStr> {
     match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => Some(text.clone()),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
         Expr::Group(group) => as_text(&group.expr),
         _ => None,
     }

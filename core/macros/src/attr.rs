@@ -7,8 +7,7 @@ use syn::{Expr, Ident, LitStr, Path};
 use crate::arguments::{Argument, Names, as_text, as_word};
 use crate::errors::Errors;
 use crate::values::{
-    Handle, KeyArgument, TTL, Time, handle, identity, jitter, key, load_time, name, single_flight,
-    time,
+    Handle, KeyArgument, TTL, Time, handle, identity, jitter, key, load_time, name, single_flight, time,
 };
 
 const NAMES: Names = Names {
@@ -126,48 +125,20 @@ impl Options {
             "err_ttl" => self.err_ttl = Some((time(argument, TTL)?, span)),
             "max_load_time" => self.max_load_time = Some(load_time(argument)?),
             "jitter" => self.jitter = Some(jitter(argument)?),
-            "backend" => {
-                self.backend = Some(name(
-                    argument,
-                    "the name of a backend, such as \"persistent\"",
-                )?)
-            }
+            "backend" => self.backend = Some(name(argument, "the name of a backend, such as \"persistent\"")?),
             "id" => self.id = Some(identity(argument)?),
-            "version" => {
-                self.version = Some(
-                    argument
-                        .number::<u32>("a whole number from 0 to 4294967295")?
-                        .0,
-                )
-            }
+            "version" => self.version = Some(argument.number::<u32>("a whole number from 0 to 4294967295")?.0),
             "key" => self.key = Some(key(argument)?),
-            "skip" => {
-                self.skip =
-                    argument.list("the names of arguments, such as `skip(token)`", as_word)?
-            }
-            "tags" => {
-                self.tags =
-                    argument.list("text, such as `tags(\"user\", \"user:{id}\")`", as_text)?
-            }
+            "skip" => self.skip = argument.list("the names of arguments, such as `skip(token)`", as_word)?,
+            "tags" => self.tags = argument.list("text, such as `tags(\"user\", \"user:{id}\")`", as_text)?,
             "hash_key" => self.hash_key = argument.flag()?,
             "pii" => self.pii = argument.flag()?,
             "assoc" => self.assoc = argument.flag()?.then_some(span),
-            "err_if" => {
-                self.err_if = Some(
-                    argument.expression("a closure over `&E`, such as `|e| e.is_not_found()`")?,
-                )
-            }
-            "when" => {
-                self.when = Some(
-                    argument
-                        .expression("a closure over what the function returned by reference")?,
-                )
-            }
+            "err_if" => self.err_if = Some(argument.expression("a closure over `&E`, such as `|e| e.is_not_found()`")?),
+            "when" => self.when = Some(argument.expression("a closure over what the function returned by reference")?),
             "single_flight" => self.single_flight = single_flight(argument)?,
             "crate" => {
-                self.root = argument.path(
-                    "the path under which retainit is found, such as `my_framework::retainit`",
-                )?
+                self.root = argument.path("the path under which retainit is found, such as `my_framework::retainit`")?
             }
             _ => self.handle = handle(argument)?,
         }
@@ -207,13 +178,8 @@ mod tests {
         assert!(matches!(options.none_ttl, Some((Time::Seconds(5, _), _))));
         assert!(matches!(options.key, Some(KeyArgument::Template(_))));
         assert!(matches!(options.handle, Handle::Named(name) if name == "Users"));
-        assert_eq!(
-            (options.skip.len(), options.tags.len(), options.version),
-            (2, 2, Some(2))
-        );
-        assert!(
-            options.hash_key && options.pii && !options.single_flight && options.assoc.is_some()
-        );
+        assert_eq!((options.skip.len(), options.tags.len(), options.version), (2, 2, Some(2)));
+        assert!(options.hash_key && options.pii && !options.single_flight && options.assoc.is_some());
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{
-    Attribute, FnArg, Pat, ReturnType, Safety, Signature, Token, Type, Visibility, parse_quote,
-};
+use syn::{Attribute, FnArg, Pat, ReturnType, Safety, Signature, Token, Type, Visibility, parse_quote};
 
 use crate::errors::Errors;
 
@@ -22,38 +20,22 @@ impl Parse for Function {
         let start = input.span();
         let vis = input.parse()?;
         let Ok(sig) = input.parse::<Signature>() else {
-            return Err(syn::Error::new(
-                start,
-                "this is not a function: the attribute goes on a function or a method",
-            ));
+            return Err(syn::Error::new(start, "this is not a function: the attribute goes on a function or a method"));
         };
         if input.peek(Token![;]) {
             let message = "this function has no body: put the attribute on its implementation";
             return Err(syn::Error::new_spanned(&sig, message));
         }
         match input.parse()? {
-            TokenTree::Group(body) => Ok(Function {
-                attrs,
-                vis,
-                sig,
-                body,
-            }),
-            other => Err(syn::Error::new(
-                other.span(),
-                "expected the function's body",
-            )),
+            TokenTree::Group(body) => Ok(Function { attrs, vis, sig, body }),
+            other => Err(syn::Error::new(other.span(), "expected the function's body")),
         }
     }
 }
 
 impl ToTokens for Function {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Function {
-            attrs,
-            vis,
-            sig,
-            body,
-        } = self;
+        let Function { attrs, vis, sig, body } = self;
         tokens.extend(quote!(#(#attrs)* #vis #sig #body));
     }
 }
@@ -61,33 +43,19 @@ impl ToTokens for Function {
 impl Function {
     /// What no attribute here can work on.
     pub(crate) fn check_kind(&self, errors: &mut Errors) {
-        let Signature {
-            constness,
-            safety,
-            abi,
-            variadic,
-            ..
-        } = &self.sig;
+        let Signature { constness, safety, abi, variadic, .. } = &self.sig;
         if let Some(constness) = constness {
-            errors.at(
-                constness,
-                "a `const fn` cannot use a cache: take `const` away",
-            );
+            errors.at(constness, "a `const fn` cannot use a cache: take `const` away");
         }
         if let Safety::Unsafe(token) = safety {
-            errors.at(
-                token,
-                "an `unsafe fn` cannot be wrapped: put the attribute on a safe function around it",
-            );
+            errors.at(token, "an `unsafe fn` cannot be wrapped: put the attribute on a safe function around it");
         }
         if let Some(abi) = abi {
-            errors.at(abi, "an `extern` function cannot be wrapped: put the attribute on a Rust function that it calls");
+            errors
+                .at(abi, "an `extern` function cannot be wrapped: put the attribute on a Rust function that it calls");
         }
         if let Some(variadic) = variadic {
-            errors.at(
-                variadic,
-                "a variadic function has no fixed arguments to make a key of",
-            );
+            errors.at(variadic, "a variadic function has no fixed arguments to make a key of");
         }
     }
 
@@ -107,10 +75,7 @@ impl Function {
 
     /// Lint levels, for the body when it moves to a function of its own.
     pub(crate) fn lints(&self) -> TokenStream {
-        let lints = self
-            .attrs
-            .iter()
-            .filter(|attr| LINTS.iter().any(|lint| attr.path().is_ident(lint)));
+        let lints = self.attrs.iter().filter(|attr| LINTS.iter().any(|lint| attr.path().is_ident(lint)));
         quote!(#(#lints)*)
     }
 
@@ -128,9 +93,7 @@ impl Function {
 
     /// The function with another body in the old one's place, so that lints still see a function of the user's.
     pub(crate) fn with_body(&self, sig: &Signature, statements: TokenStream) -> TokenStream {
-        let Function {
-            attrs, vis, body, ..
-        } = self;
+        let Function { attrs, vis, body, .. } = self;
         let mut block = Group::new(Delimiter::Brace, statements);
         block.set_span(body.span());
         quote!(#(#attrs)* #vis #sig #block)
@@ -172,9 +135,7 @@ pub(crate) fn bound_name(argument: &FnArg) -> Option<Ident> {
     match argument {
         FnArg::Receiver(receiver) => Some(Ident::new("self", receiver.self_token.span)),
         FnArg::Typed(typed) => match &*typed.pat {
-            Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => {
-                Some(ident.ident.clone())
-            }
+            Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => Some(ident.ident.clone()),
             _ => None,
         },
     }

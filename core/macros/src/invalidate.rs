@@ -14,11 +14,7 @@ use crate::put::{KEY, OF};
 use crate::template::{Scope, Template};
 use crate::writer::{succeeded, wrap};
 
-const NAMES: Names = Names {
-    attribute: "invalidate",
-    known: &["of", "key", "tags", "crate"],
-    later: &[],
-};
+const NAMES: Names = Names { attribute: "invalidate", known: &["of", "key", "tags", "crate"], later: &[] };
 
 struct Options {
     of: Option<Path>,
@@ -40,15 +36,8 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
     };
     function.check_kind(&mut errors);
     let names = names(&function.sig);
-    let scope = Scope {
-        arguments: &names,
-        skipped: &[],
-    };
-    let tags = options
-        .tags
-        .iter()
-        .filter_map(|tag| errors.take(Template::parse(tag, &scope)))
-        .collect::<Vec<_>>();
+    let scope = Scope { arguments: &names, skipped: &[] };
+    let tags = options.tags.iter().filter_map(|tag| errors.take(Template::parse(tag, &scope))).collect::<Vec<_>>();
     errors.finish()?;
 
     let root = &options.root;
@@ -62,13 +51,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
         before.extend(quote! {
             let __retain_tags = ::std::vec::Vec::<::std::string::String>::from([#(#tags),*]);
         });
-        after.extend(call(
-            &function,
-            &rt,
-            "invalidate_tags",
-            &quote!(),
-            &quote!(__retain_tags),
-        ));
+        after.extend(call(&function, &rt, "invalidate_tags", &quote!(), &quote!(__retain_tags)));
     }
     let succeeded = succeeded(&rt, &function);
     Ok(wrap(&function, &before, &quote!(if #succeeded { #after })))
@@ -76,24 +59,13 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
 
 impl Options {
     fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
-        let mut options = Options {
-            of: None,
-            key: None,
-            tags: Vec::new(),
-            root: default_root(),
-        };
+        let mut options = Options { of: None, key: None, tags: Vec::new(), root: default_root() };
         for argument in NAMES.read(tokens, errors) {
             let result = match argument.name.to_string().as_str() {
                 "of" => argument.path(OF).map(|of| options.of = Some(of)),
-                "key" => argument
-                    .expression(KEY)
-                    .map(|key| options.key = Some(single(key))),
-                "tags" => argument
-                    .list("text, such as `tags(\"user:{id}\")`", as_text)
-                    .map(|tags| options.tags = tags),
-                _ => argument
-                    .path("the path under which retainit is found")
-                    .map(|root| options.root = root),
+                "key" => argument.expression(KEY).map(|key| options.key = Some(single(key))),
+                "tags" => argument.list("text, such as `tags(\"user:{id}\")`", as_text).map(|tags| options.tags = tags),
+                _ => argument.path("the path under which retainit is found").map(|root| options.root = root),
             };
             if errors.take(result).is_none() {
                 // What was meant is known, so that nothing is said to be missing.
@@ -129,13 +101,7 @@ impl Options {
         if let Some(key) = &self.key {
             let key = quote_spanned!(key.span()=> &#key);
             before.extend(quote_spanned!(of.span()=> let __retain_key = #of::__key(#key);));
-            after.extend(call(
-                function,
-                rt,
-                "invalidate_key",
-                &target,
-                &quote!(__retain_key),
-            ));
+            after.extend(call(function, rt, "invalidate_key", &target, &quote!(__retain_key)));
         } else {
             after.extend(call(function, rt, "invalidate_all", &target, &quote!()));
         }

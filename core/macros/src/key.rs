@@ -21,19 +21,10 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) fn new(
-        options: &Options,
-        inputs: &Inputs,
-        scope: &Scope<'_>,
-        errors: &mut Errors,
-    ) -> Option<Key> {
+    pub(crate) fn new(options: &Options, inputs: &Inputs, scope: &Scope<'_>, errors: &mut Errors) -> Option<Key> {
         let key = match &options.key {
             None => {
-                let kept = inputs
-                    .inputs
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, input)| !scope.skipped.contains(&input.name));
+                let kept = inputs.inputs.iter().enumerate().filter(|(_, input)| !scope.skipped.contains(&input.name));
                 Key::Arguments(kept.map(|(index, _)| index).collect())
             }
             Some(KeyArgument::Template(text)) => {
@@ -66,9 +57,7 @@ impl Key {
             None | Some([]) => parse_quote!(()),
             Some([one]) => single_key(&inputs.inputs[*one].ty),
             Some(several) => {
-                let types = several
-                    .iter()
-                    .map(|index| tuple_key(&inputs.inputs[*index].ty));
+                let types = several.iter().map(|index| tuple_key(&inputs.inputs[*index].ty));
                 parse_quote!((#(#types),*))
             }
         }
@@ -106,9 +95,7 @@ impl Key {
 /// A tuple of one is what is in it: `(id,)` and `id` are the same key.
 pub(crate) fn single(expr: Expr) -> Expr {
     match expr {
-        Expr::Tuple(tuple) if tuple.elems.len() == 1 => {
-            tuple.elems.into_iter().next().expect("there is one")
-        }
+        Expr::Tuple(tuple) if tuple.elems.len() == 1 => tuple.elems.into_iter().next().expect("there is one"),
         Expr::Paren(inner) => single(*inner.expr),
         other => other,
     }
@@ -144,10 +131,7 @@ fn check_skipped(expr: &Expr, skipped: &[Ident], errors: &mut Errors) {
             if let Some(name) = path.path.get_ident()
                 && self.0.contains(name)
             {
-                self.1.at(
-                    name,
-                    format!("`{name}` is skipped and cannot be used here: take it out of `skip`"),
-                );
+                self.1.at(name, format!("`{name}` is skipped and cannot be used here: take it out of `skip`"));
             }
             visit::visit_expr_path(self, path);
         }

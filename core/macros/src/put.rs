@@ -13,11 +13,7 @@ use crate::key::single;
 use crate::signature::check_output;
 use crate::writer::{facts, wrap};
 
-const NAMES: Names = Names {
-    attribute: "retain_put",
-    known: &["of", "key", "crate"],
-    later: &[],
-};
+const NAMES: Names = Names { attribute: "retain_put", known: &["of", "key", "crate"], later: &[] };
 
 pub(crate) const OF: &str = "the path of a function with `#[retain]`, such as `of = user`";
 pub(crate) const KEY: &str = "that function's key, such as `key = (id,)`";
@@ -34,11 +30,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
         match argument.name.to_string().as_str() {
             "of" => of = errors.take(argument.path(OF)).or(of),
             "key" => key = errors.take(argument.expression(KEY)).or(key),
-            _ => {
-                root = errors
-                    .take(argument.path("the path under which retainit is found"))
-                    .unwrap_or(root)
-            }
+            _ => root = errors.take(argument.path("the path under which retainit is found")).unwrap_or(root),
         }
     }
     let function = errors.take(syn::parse2::<Function>(item));
@@ -55,24 +47,14 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
         return Err(errors.finish().expect_err("one was just put in"));
     };
     errors.finish()?;
-    Ok(write(
-        &function,
-        &of,
-        single(key),
-        &quote!(#root::__private),
-    ))
+    Ok(write(&function, &of, single(key), &quote!(#root::__private)))
 }
 
 fn write(function: &Function, of: &Path, key: Expr, rt: &TokenStream) -> TokenStream {
     let facts = facts(rt, &function.output());
     let key = quote_spanned!(key.span()=> &#key);
     let before = quote_spanned!(of.span()=> let (__retain_key, __retain_tags) = #of::__put(#key););
-    let arguments = quote!(
-        &__retain_facts,
-        __retain_key,
-        __retain_tags,
-        &__retain_result
-    );
+    let arguments = quote!(&__retain_facts, __retain_key, __retain_tags, &__retain_result);
     let put = if function.sig.asyncness.is_some() {
         quote_spanned!(of.span()=> #rt::put::<#of, _, _, _>(#arguments).await)
     } else {

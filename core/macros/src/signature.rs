@@ -4,8 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{
-    FnArg, GenericParam, Ident, Receiver, ReceiverKind, Signature, Type, WhereClause,
-    WherePredicate, parse_quote,
+    FnArg, GenericParam, Ident, Receiver, ReceiverKind, Signature, Type, WhereClause, WherePredicate, parse_quote,
 };
 
 use crate::attr::Options;
@@ -27,26 +26,19 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     pub(crate) fn read(sig: &Signature, errors: &mut Errors) -> Inputs {
-        let mut read = Inputs {
-            receiver: None,
-            inputs: Vec::new(),
-        };
+        let mut read = Inputs { receiver: None, inputs: Vec::new() };
         for input in &sig.inputs {
             match input {
                 FnArg::Receiver(receiver) => read.receiver = Some(receiver.clone()),
                 FnArg::Typed(typed) => {
                     if let Some(found) = parts(&typed.ty).impl_trait {
-                        errors.at(found, "the type behind `impl Trait` cannot be named: write a type parameter, `<T: …>`");
-                    }
-                    for attr in typed
-                        .attrs
-                        .iter()
-                        .filter(|attr| attr.path().is_ident("cfg"))
-                    {
                         errors.at(
-                            attr,
-                            "an argument cannot come and go with `cfg`: put `cfg` on two functions",
+                            found,
+                            "the type behind `impl Trait` cannot be named: write a type parameter, `<T: …>`",
                         );
+                    }
+                    for attr in typed.attrs.iter().filter(|attr| attr.path().is_ident("cfg")) {
+                        errors.at(attr, "an argument cannot come and go with `cfg`: put `cfg` on two functions");
                     }
                     match bound_name(input) {
                         Some(name) => read.inputs.push(Input { name, ty: Type::clone(&typed.ty) }),
@@ -68,11 +60,8 @@ impl Inputs {
     /// Each skipped name has to be an argument's.
     pub(crate) fn check_skipped(&self, skipped: &[Ident], errors: &mut Errors) {
         for name in skipped {
-            let known = if name == "self" {
-                self.receiver.is_some()
-            } else {
-                self.inputs.iter().any(|i| i.name == *name)
-            };
+            let known =
+                if name == "self" { self.receiver.is_some() } else { self.inputs.iter().any(|i| i.name == *name) };
             if !known {
                 errors.at(name, self.unknown(name));
             }
@@ -80,11 +69,7 @@ impl Inputs {
     }
 
     fn unknown(&self, name: &Ident) -> String {
-        let names = self
-            .inputs
-            .iter()
-            .map(|input| input.name.to_string())
-            .collect::<Vec<_>>();
+        let names = self.inputs.iter().map(|input| input.name.to_string()).collect::<Vec<_>>();
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
         match crate::nearest::nearest(&name.to_string(), &names) {
             Some(near) => format!("there is no argument `{name}` to skip: did you mean `{near}`?"),
@@ -135,15 +120,9 @@ pub(crate) fn check_output(function: &Function, errors: &mut Errors) {
     }
     let found = parts(&output);
     if found.future {
-        errors.at(
-            &output,
-            "this function returns a future, not a value: write it as `async fn`",
-        );
+        errors.at(&output, "this function returns a future, not a value: write it as `async fn`");
     } else if let Some(found) = found.impl_trait {
-        errors.at(
-            found,
-            "the type behind `impl Trait` cannot be named: return a type that has a name",
-        );
+        errors.at(found, "the type behind `impl Trait` cannot be named: return a type that has a name");
     } else if let Some(first) = found.borrowed.first() {
         errors.at(
             first,
@@ -154,20 +133,12 @@ pub(crate) fn check_output(function: &Function, errors: &mut Errors) {
 }
 
 /// Methods, functions of an `impl`, and where the handle would get into the way.
-pub(crate) fn check_place(
-    function: &Function,
-    inputs: &Inputs,
-    options: &Options,
-    errors: &mut Errors,
-) {
+pub(crate) fn check_place(function: &Function, inputs: &Inputs, options: &Options, errors: &mut Errors) {
     let name = &function.sig.ident;
     match &inputs.receiver {
         Some(receiver) => {
             if let Some(span) = options.assoc {
-                errors.at_span(
-                    span,
-                    "`assoc` is for a function of an `impl` without `self`: take it away",
-                );
+                errors.at_span(span, "`assoc` is for a function of an `impl` without `self`: take it away");
             }
             if options.key.is_none() && !options.skip.iter().any(|name| name == "self") {
                 errors.at(receiver, format!(
@@ -175,8 +146,7 @@ pub(crate) fn check_place(
                      result depends on nothing in it, or name what it depends on, such as `key = (self.tenant, id)`"
                 ));
             }
-            if matches!(&receiver.kind, ReceiverKind::Typed(_, ty) if parts(ty).impl_trait.is_some())
-            {
+            if matches!(&receiver.kind, ReceiverKind::Typed(_, ty) if parts(ty).impl_trait.is_some()) {
                 errors.at(receiver, "`self` cannot be an `impl Trait`");
             }
         }
@@ -195,8 +165,8 @@ pub(crate) fn check_place(
 /// The handle's type would hide a primitive type in the whole module.
 fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors) {
     const PRIMITIVES: [&str; 17] = [
-        "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32",
-        "i64", "i128", "isize", "f32", "f64",
+        "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+        "f32", "f64",
     ];
     let name = match &options.handle {
         Handle::Own => &function.sig.ident,
@@ -204,9 +174,10 @@ fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors
         Handle::Off => return,
     };
     if PRIMITIVES.iter().any(|primitive| name == primitive) {
-        errors.at(name, format!(
-            "the handle of this function would hide the type `{name}`: say `handle = Name`, or `handle = off`"
-        ));
+        errors.at(
+            name,
+            format!("the handle of this function would hide the type `{name}`: say `handle = Name`, or `handle = off`"),
+        );
     }
 }
 
@@ -215,13 +186,10 @@ fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors
 /// The bound goes where the parameter has its others, or clippy would find it in two places.
 pub(crate) fn bound_type_parameters(sig: &mut Signature, rt: &TokenStream) {
     let in_clause = |clause: &Option<WhereClause>, name: &Ident| {
-        clause
-            .iter()
-            .flat_map(|clause| &clause.predicates)
-            .any(|predicate| {
-                matches!(predicate, WherePredicate::Type(bound)
+        clause.iter().flat_map(|clause| &clause.predicates).any(|predicate| {
+            matches!(predicate, WherePredicate::Type(bound)
                 if matches!(&bound.bounded_ty, Type::Path(path) if path.path.is_ident(name)))
-            })
+        })
     };
     let mut predicates = Vec::<WherePredicate>::new();
     for parameter in sig.generics.params.iter_mut() {
@@ -237,19 +205,13 @@ pub(crate) fn bound_type_parameters(sig: &mut Signature, rt: &TokenStream) {
         }
     }
     if !predicates.is_empty() {
-        sig.generics
-            .make_where_clause()
-            .predicates
-            .extend(predicates);
+        sig.generics.make_where_clause().predicates.extend(predicates);
     }
 }
 
 /// Whether it has type or const parameters; lifetimes alone make no difference.
 pub(crate) fn is_generic(sig: &Signature) -> bool {
-    sig.generics
-        .params
-        .iter()
-        .any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
+    sig.generics.params.iter().any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
 }
 
 /// The place of a return type, for messages about it.

@@ -37,12 +37,9 @@ impl Template {
         let fail = |message| syn::Error::new(text.span(), message);
         let (literals, placeholders) = split(&text.value()).map_err(fail)?;
         let between = separators(&literals, &placeholders).map_err(fail)?;
-        let mixed = placeholders.contains(&Placeholder::Next)
-            && placeholders.iter().any(|p| *p != Placeholder::Next);
+        let mixed = placeholders.contains(&Placeholder::Next) && placeholders.iter().any(|p| *p != Placeholder::Next);
         if mixed {
-            return Err(fail(
-                "`{}` and named placeholders do not mix: name them all".to_owned(),
-            ));
+            return Err(fail("`{}` and named placeholders do not mix: name them all".to_owned()));
         }
         let values = placeholders
             .iter()
@@ -50,12 +47,7 @@ impl Template {
             .map(|(at, placeholder)| scope.resolve(placeholder, at))
             .collect::<Result<_, _>>()
             .map_err(fail)?;
-        Ok(Template {
-            literals,
-            values,
-            between,
-            span: text.span(),
-        })
+        Ok(Template { literals, values, between, span: text.span() })
     }
 
     /// The arguments it names, each once, in the order of their declaration.
@@ -124,19 +116,13 @@ impl Scope<'_> {
         };
         let name = &self.arguments[index];
         if self.skipped.contains(name) {
-            return Err(format!(
-                "`{name}` is skipped and cannot be used here: take it out of `skip`"
-            ));
+            return Err(format!("`{name}` is skipped and cannot be used here: take it out of `skip`"));
         }
         Ok(index)
     }
 
     fn find(&self, name: &str) -> Result<usize, String> {
-        if let Some(index) = self
-            .arguments
-            .iter()
-            .position(|argument| argument.unraw() == name)
-        {
+        if let Some(index) = self.arguments.iter().position(|argument| argument.unraw() == name) {
             return Ok(index);
         }
         if name.starts_with("self") || name.contains('.') {
@@ -145,21 +131,14 @@ impl Scope<'_> {
                  expression, such as `key = (self.tenant, id)`"
             ));
         }
-        let names = self
-            .arguments
-            .iter()
-            .map(|argument| argument.unraw().to_string())
-            .collect::<Vec<_>>();
+        let names = self.arguments.iter().map(|argument| argument.unraw().to_string()).collect::<Vec<_>>();
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
         Err(match nearest(name, &names) {
             Some(near) => format!("there is no argument `{name}`: did you mean `{near}`?"),
             None if names.is_empty() => {
                 format!("there is no argument `{name}`: the function has none")
             }
-            None => format!(
-                "there is no argument `{name}`; the function has `{}`",
-                names.join("`, `")
-            ),
+            None => format!("there is no argument `{name}`; the function has `{}`", names.join("`, `")),
         })
     }
 }
@@ -170,14 +149,9 @@ fn split(text: &str) -> Result<(Vec<String>, Vec<Placeholder>), String> {
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
         let (before, brace) = rest.split_at(at);
-        let last = literals
-            .last_mut()
-            .expect("it begins with one and only grows");
+        let last = literals.last_mut().expect("it begins with one and only grows");
         last.push_str(before);
-        if let Some(after) = brace
-            .strip_prefix("{{")
-            .or_else(|| brace.strip_prefix("}}"))
-        {
+        if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
             last.push_str(&brace[..1]);
             rest = after;
             continue;
@@ -192,10 +166,7 @@ fn split(text: &str) -> Result<(Vec<String>, Vec<Placeholder>), String> {
         literals.push(String::new());
         rest = after;
     }
-    literals
-        .last_mut()
-        .expect("it begins with one and only grows")
-        .push_str(rest);
+    literals.last_mut().expect("it begins with one and only grows").push_str(rest);
     Ok((literals, placeholders))
 }
 
@@ -204,30 +175,19 @@ fn placeholder(name: &str) -> Result<Placeholder, String> {
         return Err("`{` is not closed: write `{{` for a brace".to_owned());
     }
     if name.contains(':') {
-        return Err(format!(
-            "`{{{name}}}` has a format: a placeholder is only an argument's name"
-        ));
+        return Err(format!("`{{{name}}}` has a format: a placeholder is only an argument's name"));
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!(
-            "`{{{name}}}` is a number: name the argument, or write `{{}}` for one after the other"
-        ));
+        return Err(format!("`{{{name}}}` is a number: name the argument, or write `{{}}` for one after the other"));
     }
-    Ok(if name.is_empty() {
-        Placeholder::Next
-    } else {
-        Placeholder::Named(name.to_owned())
-    })
+    Ok(if name.is_empty() { Placeholder::Next } else { Placeholder::Named(name.to_owned()) })
 }
 
 /// The distinct separators, which are escaped in values; without one, two values could not be told apart.
 fn separators(literals: &[String], placeholders: &[Placeholder]) -> Result<String, String> {
     let mut between = String::new();
     for at in 1..placeholders.len() {
-        let separators = literals[at]
-            .chars()
-            .filter(|c| !c.is_alphanumeric() && *c != '%')
-            .collect::<Vec<_>>();
+        let separators = literals[at].chars().filter(|c| !c.is_alphanumeric() && *c != '%').collect::<Vec<_>>();
         if separators.is_empty() {
             return Err(format!(
                 "nothing tells {} from {}: put a character such as `:` between them that is no letter, digit or `%`",
@@ -260,30 +220,18 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<(Vec<String>, Vec<usize>, String), String> {
-        let arguments =
-            ["id", "region", "r#type", "token"].map(|name| match name.strip_prefix("r#") {
-                Some(raw) => Ident::new_raw(raw, Span::call_site()),
-                None => format_ident!("{name}"),
-            });
-        let scope = Scope {
-            arguments: &arguments,
-            skipped: &[format_ident!("token")],
-        };
+        let arguments = ["id", "region", "r#type", "token"].map(|name| match name.strip_prefix("r#") {
+            Some(raw) => Ident::new_raw(raw, Span::call_site()),
+            None => format_ident!("{name}"),
+        });
+        let scope = Scope { arguments: &arguments, skipped: &[format_ident!("token")] };
         Template::parse(&LitStr::new(text, Span::call_site()), &scope)
             .map(|template| (template.literals, template.values, template.between))
             .map_err(|error| error.to_string())
     }
 
-    fn parts(
-        literals: &[&str],
-        values: &[usize],
-        between: &str,
-    ) -> Result<(Vec<String>, Vec<usize>, String), String> {
-        Ok((
-            literals.iter().map(|l| (*l).to_owned()).collect(),
-            values.to_vec(),
-            between.to_owned(),
-        ))
+    fn parts(literals: &[&str], values: &[usize], between: &str) -> Result<(Vec<String>, Vec<usize>, String), String> {
+        Ok((literals.iter().map(|l| (*l).to_owned()).collect(), values.to_vec(), between.to_owned()))
     }
 
     // A-02, A-03
@@ -293,10 +241,7 @@ mod tests {
         assert_eq!(parse("user:{id}"), parts(&["user:", ""], &[0], ""));
         assert_eq!(parse("user:{}"), parts(&["user:", ""], &[0], ""));
         assert_eq!(parse("{}:{}"), parts(&["", ":", ""], &[0, 1], ":"));
-        assert_eq!(
-            parse("{region}/{id}:-/{ type }"),
-            parts(&["", "/", ":-/", ""], &[1, 0, 2], "/:-")
-        );
+        assert_eq!(parse("{region}/{id}:-/{ type }"), parts(&["", "/", ":-/", ""], &[1, 0, 2], "/:-"));
         assert_eq!(parse("{{{id}}}"), parts(&["{", "}"], &[0], ""));
         assert_eq!(parse("{id}a_%{id}"), parts(&["", "a_%", ""], &[0, 0], "_"));
     }
@@ -313,10 +258,7 @@ mod tests {
             ("{id}{region}", "nothing tells `{id}` from `{region}`"),
             ("{id}a1%{region}", "nothing tells"),
             ("{regoin}", "did you mean `region`"),
-            (
-                "{colours}",
-                "the function has `id`, `region`, `type`, `token`",
-            ),
+            ("{colours}", "the function has `id`, `region`, `type`, `token`"),
             ("{self.id}", "is not an argument"),
             ("{token}", "is skipped"),
             ("{}/{}/{}/{}", "is skipped"),

@@ -10,11 +10,7 @@ use crate::arguments::Names;
 use crate::attr::default_root;
 use crate::errors::Errors;
 
-const NAMES: Names = Names {
-    attribute: "type_tag",
-    known: &["id", "crate"],
-    later: &[],
-};
+const NAMES: Names = Names { attribute: "type_tag", known: &["id", "crate"], later: &[] };
 
 /// The derive.
 pub(crate) fn type_tag(item: TokenStream) -> TokenStream {
@@ -25,11 +21,7 @@ fn expand(item: TokenStream) -> syn::Result<TokenStream> {
     let mut input = syn::parse2::<DeriveInput>(item)?;
     let mut errors = Errors::default();
     let (mut id, mut root) = (None::<LitStr>, default_root());
-    for attr in input
-        .attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("type_tag"))
-    {
+    for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("type_tag")) {
         let tokens = match &attr.meta {
             Meta::List(list) => list.tokens.clone(),
             // The short form of `id`.
@@ -38,21 +30,14 @@ fn expand(item: TokenStream) -> syn::Result<TokenStream> {
                 quote_spanned!(name.path.span()=> id = #value)
             }
             Meta::Path(path) => {
-                errors.at(
-                    path,
-                    "`type_tag` gives a name, such as `#[type_tag = \"shop.User\"]`",
-                );
+                errors.at(path, "`type_tag` gives a name, such as `#[type_tag = \"shop.User\"]`");
                 continue;
             }
         };
         for argument in NAMES.read(tokens, &mut errors) {
             match argument.name.to_string().as_str() {
                 "id" => id = errors.take(crate::values::identity(&argument)).or(id),
-                _ => {
-                    root = errors
-                        .take(argument.path("the path under which retainit is found"))
-                        .unwrap_or(root)
-                }
+                _ => root = errors.take(argument.path("the path under which retainit is found")).unwrap_or(root),
             }
         }
     }
@@ -101,11 +86,7 @@ fn parameters(input: &mut DeriveInput, rt: &TokenStream) -> Vec<TokenStream> {
     }
     if !bounds.is_empty() {
         let clause = input.generics.make_where_clause();
-        clause.predicates.extend(
-            bounds
-                .into_iter()
-                .map(|bound| -> syn::WherePredicate { syn::parse_quote!(#bound) }),
-        );
+        clause.predicates.extend(bounds.into_iter().map(|bound| -> syn::WherePredicate { syn::parse_quote!(#bound) }));
     }
     tags
 }

@@ -3,8 +3,8 @@
 use syn::visit::{self, Visit};
 use syn::visit_mut::VisitMut;
 use syn::{
-    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait,
-    TypeParamBound, TypePath, TypeReference, parse_quote,
+    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypeParamBound, TypePath,
+    TypeReference, parse_quote,
 };
 
 /// What a spelled type has in it. What stands in `fn(…)` and `Fn(…)` does not count: it has lifetimes of its own.
@@ -60,16 +60,9 @@ impl<'a> Visit<'a> for Parts<'a> {
             if last.ident.to_string().ends_with("HashSet") {
                 self.hash_set = Some(path);
             }
-            self.future |= ["BoxFuture", "LocalBoxFuture"]
-                .iter()
-                .any(|name| last.ident == name);
+            self.future |= ["BoxFuture", "LocalBoxFuture"].iter().any(|name| last.ident == name);
         }
-        if path
-            .path
-            .segments
-            .first()
-            .is_some_and(|first| first.ident == "Self")
-        {
+        if path.path.segments.first().is_some_and(|first| first.ident == "Self") {
             self.self_type = Some(path);
         }
         visit::visit_type_path(self, path);
@@ -82,11 +75,7 @@ impl<'a> Visit<'a> for Parts<'a> {
 
 fn is_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
     bounds.into_iter().any(|bound| match bound {
-        TypeParamBound::Trait(bound) => bound
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "Future"),
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "Future"),
         _ => false,
     })
 }
@@ -147,11 +136,7 @@ pub(crate) fn single_key(ty: &Type) -> Type {
 
 /// The type of one argument in a key of several: `&'a str` for `&str` and `String`, `&'a T` for `&T`, else the type.
 pub(crate) fn tuple_key(ty: &Type) -> Type {
-    if is(ty, "String") {
-        parse_quote!(&'a ::core::primitive::str)
-    } else {
-        within_a(ty)
-    }
+    if is(ty, "String") { parse_quote!(&'a ::core::primitive::str) } else { within_a(ty) }
 }
 
 fn within_a(ty: &Type) -> Type {
@@ -170,11 +155,7 @@ pub(crate) fn within(ty: &Type, lifetime: &'static str) -> Type {
             self.visit_type_mut(&mut reference.elem);
         }
         fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
-        fn visit_parenthesized_generic_arguments_mut(
-            &mut self,
-            _: &mut ParenthesizedGenericArguments,
-        ) {
-        }
+        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
     }
     let mut ty = ty.clone();
     Rename(lifetime).visit_type_mut(&mut ty);
@@ -246,16 +227,8 @@ mod tests {
             ("u64", "u64", "u64"),
             ("&str", "str", "&'astr"),
             ("&'static str", "str", "&'astr"),
-            (
-                "String",
-                "::core::primitive::str",
-                "&'a::core::primitive::str",
-            ),
-            (
-                "std::string::String",
-                "::core::primitive::str",
-                "&'a::core::primitive::str",
-            ),
+            ("String", "::core::primitive::str", "&'a::core::primitive::str"),
+            ("std::string::String", "::core::primitive::str", "&'a::core::primitive::str"),
             ("&User", "User", "&'aUser"),
             ("&[u8]", "[u8]", "&'a[u8]"),
             ("&&str", "&'astr", "&'a&'astr"),
@@ -295,15 +268,8 @@ mod tests {
 
     #[test]
     fn parts_of_types() {
-        assert_eq!(
-            parts(&read("Result<&'static str, &'a E>")).borrowed.len(),
-            1
-        );
-        assert!(
-            parts(&read("Option<std::collections::HashSet<u8>>"))
-                .hash_set
-                .is_some()
-        );
+        assert_eq!(parts(&read("Result<&'static str, &'a E>")).borrowed.len(), 1);
+        assert!(parts(&read("Option<std::collections::HashSet<u8>>")).hash_set.is_some());
         assert!(parts(&read("Pin<Box<dyn Future<Output = u8> + Send>>")).future);
         assert!(is_nothing(&read("()")) && is_nothing(&read("!")) && !is_nothing(&read("((),)")));
     }

@@ -26,10 +26,8 @@ pub(crate) enum Handle {
     Off,
 }
 
-pub(crate) const TTL: &str =
-    "a time such as \"30s\", \"5m\", \"2h\", \"never\", \"off\", or whole seconds";
-const LENGTH: &str =
-    "a length of time such as \"500ms\", \"60s\", or whole seconds, longer than zero";
+pub(crate) const TTL: &str = "a time such as \"30s\", \"5m\", \"2h\", \"never\", \"off\", or whole seconds";
+const LENGTH: &str = "a length of time such as \"500ms\", \"60s\", or whole seconds, longer than zero";
 
 pub(crate) fn time(argument: &Argument, expected: &str) -> syn::Result<Time> {
     if argument.is_negative() {
@@ -37,22 +35,14 @@ pub(crate) fn time(argument: &Argument, expected: &str) -> syn::Result<Time> {
         return Err(syn::Error::new_spanned(argument.value_tokens(), message));
     }
     match &argument.value {
-        Value::Is(Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        })) => Ok(Time::Text(text.clone())),
-        _ => argument
-            .number::<u64>(expected)
-            .map(|(seconds, span)| Time::Seconds(seconds, span)),
+        Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Ok(Time::Text(text.clone())),
+        _ => argument.number::<u64>(expected).map(|(seconds, span)| Time::Seconds(seconds, span)),
     }
 }
 
 pub(crate) fn load_time(argument: &Argument) -> syn::Result<Time> {
     match time(argument, LENGTH)? {
-        Time::Seconds(0, span) => Err(syn::Error::new(
-            span,
-            format!("`max_load_time` takes {LENGTH}"),
-        )),
+        Time::Seconds(0, span) => Err(syn::Error::new(span, format!("`max_load_time` takes {LENGTH}"))),
         time => Ok(time),
     }
 }
@@ -77,14 +67,8 @@ pub(crate) fn name(argument: &Argument, expected: &str) -> syn::Result<LitStr> {
 }
 
 pub(crate) fn identity(argument: &Argument) -> syn::Result<LitStr> {
-    let text = name(
-        argument,
-        "a name that survives renames, such as \"users.get\"",
-    )?;
-    if text
-        .value()
-        .contains(|c: char| c.is_whitespace() || c.is_control())
-    {
+    let text = name(argument, "a name that survives renames, such as \"users.get\"")?;
+    if text.value().contains(|c: char| c.is_whitespace() || c.is_control()) {
         let message = "`id` has blanks or control characters in it: write it as one word, such as \"users.get\"";
         return Err(syn::Error::new(text.span(), message));
     }
@@ -92,8 +76,7 @@ pub(crate) fn identity(argument: &Argument) -> syn::Result<LitStr> {
 }
 
 pub(crate) fn key(argument: &Argument) -> syn::Result<KeyArgument> {
-    let expr = argument
-        .expression("a template such as \"user:{id}\" or an expression such as `(id, &region)`")?;
+    let expr = argument.expression("a template such as \"user:{id}\" or an expression such as `(id, &region)`")?;
     Ok(match as_text(&expr) {
         Some(text) => KeyArgument::Template(text),
         None => KeyArgument::Expression(expr),
@@ -106,24 +89,14 @@ pub(crate) fn single_flight(argument: &Argument) -> syn::Result<bool> {
     match text.value().as_str() {
         "local" => Ok(true),
         "off" => Ok(false),
-        "cluster" => Err(syn::Error::new(
-            text.span(),
-            "`single_flight = \"cluster\"` is not supported yet",
-        )),
-        _ => Err(syn::Error::new(
-            text.span(),
-            format!("`single_flight` takes {EXPECTED}"),
-        )),
+        "cluster" => Err(syn::Error::new(text.span(), "`single_flight = \"cluster\"` is not supported yet")),
+        _ => Err(syn::Error::new(text.span(), format!("`single_flight` takes {EXPECTED}"))),
     }
 }
 
 pub(crate) fn handle(argument: &Argument) -> syn::Result<Handle> {
     let word = argument.word("`off` or a name, such as `handle = Users`")?;
-    Ok(if word == "off" {
-        Handle::Off
-    } else {
-        Handle::Named(word)
-    })
+    Ok(if word == "off" { Handle::Off } else { Handle::Named(word) })
 }
 
 /// A path that is found as before and shown elsewhere, so that a message points at what it is about.

@@ -11,11 +11,7 @@ use crate::types::{is_nothing, is_spelled_result, parts};
 
 /// The question about the return type, whatever it is.
 pub(crate) fn facts(rt: &TokenStream, output: &Type) -> TokenStream {
-    if parts(output).reference {
-        quote!(#rt::facts!(ref #output))
-    } else {
-        quote!(#rt::facts!(#output))
-    }
+    if parts(output).reference { quote!(#rt::facts!(ref #output)) } else { quote!(#rt::facts!(#output)) }
 }
 
 /// Puts `before` in front of the body and `after` behind it. `after` sees `__retain_result`, what the body returned.
@@ -23,11 +19,7 @@ pub(crate) fn wrap(function: &Function, before: &TokenStream, after: &TokenStrea
     let output = function.output();
     let spelled = parts(&output).impl_trait.is_none().then_some(&output);
     let body = function.body_inline(spelled);
-    let run = if function.sig.asyncness.is_some() {
-        quote!((#body).await)
-    } else {
-        quote!((#body)())
-    };
+    let run = if function.sig.asyncness.is_some() { quote!((#body).await) } else { quote!((#body)()) };
     let statements = quote! {
         #before
         #[allow(unknown_lints, clippy::let_unit_value, clippy::redundant_closure_call)]

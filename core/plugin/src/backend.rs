@@ -25,10 +25,7 @@ impl<'a> Read<'a> {
 
     /// A read by someone who is going to load on a miss and store within `lease`.
     pub fn fenced(lease: Duration) -> Read<'a> {
-        Read {
-            fence: Some(lease),
-            groups: &[],
-        }
+        Read { fence: Some(lease), groups: &[] }
     }
 
     /// Also asks for versions.
@@ -54,11 +51,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What a read found.
     pub fn new(entry: Option<Bytes>, fence: Option<Fence>, versions: Vec<Version>) -> Snapshot {
-        Snapshot {
-            entry,
-            fence,
-            versions,
-        }
+        Snapshot { entry, fence, versions }
     }
 }
 
@@ -89,11 +82,7 @@ pub struct Terms<'a> {
 impl<'a> Terms<'a> {
     /// A store under `when` that never expires.
     pub fn new(when: When) -> Terms<'a> {
-        Terms {
-            when,
-            ttl: None,
-            groups: &[],
-        }
+        Terms { when, ttl: None, groups: &[] }
     }
 
     /// Sets the physical ttl.
@@ -130,16 +119,22 @@ pub struct Scan {
     pub cursor: Option<String>,
     /// About how many keys a page should have.
     pub page: usize,
+    /// Show slots too that hold nothing but a placeholder: who removes by pattern removes those, so that the loads
+    /// behind them are refused.
+    pub placeholders: bool,
 }
 
 impl Scan {
     /// The first page of the keys below `prefix`.
     pub fn prefix(prefix: impl Into<String>) -> Scan {
-        Scan {
-            prefix: prefix.into(),
-            cursor: None,
-            page: 512,
-        }
+        Scan { prefix: prefix.into(), cursor: None, page: 512, placeholders: false }
+    }
+
+    /// Shows placeholders too.
+    #[must_use]
+    pub fn placeholders(mut self) -> Scan {
+        self.placeholders = true;
+        self
     }
 
     /// The page behind `cursor`.
@@ -154,7 +149,7 @@ impl Scan {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Page {
-    /// Full keys; placeholders are not shown. A key may appear twice while others write.
+    /// Full keys; placeholders only if they were asked for. A key may appear twice while others write.
     pub keys: Vec<String>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
@@ -285,8 +280,5 @@ pub trait LocalBackend: Send + Sync + fmt::Debug + 'static {
 }
 
 fn unsupported(what: &'static str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("this backend does not offer `{what}`"),
-    )
+    Error::new(ErrorKind::Unsupported, format!("this backend does not offer `{what}`"))
 }

@@ -55,10 +55,7 @@ impl Clock for SystemClock {
         monotonic()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock everything else asks"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock everything else asks")]
     fn wall(&self) -> SystemTime {
         SystemTime::now()
     }
@@ -73,10 +70,7 @@ fn monotonic() -> Moment {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock everything else asks"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the clock everything else asks")]
 fn monotonic() -> Moment {
     use std::sync::OnceLock;
     use std::time::Instant;
@@ -92,12 +86,7 @@ mod tests {
     fn a_moment_never_reaches_never_by_addition() {
         let late = Moment::from_millis(u64::MAX - 5).after(Duration::from_secs(1));
         assert!(late < Moment::NEVER);
-        assert_eq!(
-            Moment::from_millis(1)
-                .after(Duration::from_micros(1))
-                .as_millis(),
-            2
-        );
+        assert_eq!(Moment::from_millis(1).after(Duration::from_micros(1)).as_millis(), 2);
     }
 
     #[test]

@@ -19,11 +19,7 @@ pub struct Field {
 impl Field {
     /// A field that may be shown.
     pub const fn new(name: &'static str) -> Field {
-        Field {
-            name,
-            aliases: &[],
-            secret: false,
-        }
+        Field { name, aliases: &[], secret: false }
     }
 
     /// Other names for it.
@@ -68,16 +64,8 @@ pub struct Context {
 
 impl Context {
     /// The context of a backend called `name`.
-    pub fn new(
-        name: impl Into<Arc<str>>,
-        clock: Arc<dyn Clock>,
-        listener: Arc<dyn Listener>,
-    ) -> Context {
-        Context {
-            name: name.into(),
-            clock,
-            listener,
-        }
+    pub fn new(name: impl Into<Arc<str>>, clock: Arc<dyn Clock>, listener: Arc<dyn Listener>) -> Context {
+        Context { name: name.into(), clock, listener }
     }
 }
 

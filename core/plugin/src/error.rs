@@ -79,12 +79,7 @@ struct Inner {
 impl Error {
     /// An error of `kind`; the message starts in lower case and names the option or key, never a secret.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Inner {
-            kind,
-            message: message.into(),
-            context: Vec::new(),
-            source: None,
-        }))
+        Error(Box::new(Inner { kind, message: message.into(), context: Vec::new(), source: None }))
     }
 
     /// Adds where it happened; shown behind the message.
@@ -108,10 +103,7 @@ impl Error {
 
     /// Whether the same call may succeed later without a change of the program.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.0.kind,
-            ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Pending
-        )
+        matches!(self.0.kind, ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Pending)
     }
 }
 
@@ -134,18 +126,12 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("message", &self.to_string())
-            .finish()
+        f.debug_struct("Error").field("kind", &self.0.kind).field("message", &self.to_string()).finish()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|s| s.as_ref() as &(dyn StdError + 'static))
+        self.0.source.as_ref().map(|s| s.as_ref() as &(dyn StdError + 'static))
     }
 }

@@ -56,10 +56,7 @@ pub struct Mark {
 impl Mark {
     /// A group that was never invalidated.
     pub const fn new() -> Mark {
-        Mark {
-            hard: AtomicU64::new(0),
-            soft: AtomicU64::new(0),
-        }
+        Mark { hard: AtomicU64::new(0), soft: AtomicU64::new(0) }
     }
 
     /// Raises the mark. The caller publishes the new generation afterwards, never before.

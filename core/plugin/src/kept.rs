@@ -1,10 +1,7 @@
 //! A value as object backends keep it: erased, in one word where it fits, with the times of its life.
 //!
 //! This file owns the only unsafe code of the contracts: erasing a value's type and getting it back.
-#![expect(
-    unsafe_code,
-    reason = "values are erased so that functions of different types share one store"
-)]
+#![expect(unsafe_code, reason = "values are erased so that functions of different types share one store")]
 
 use std::any::TypeId;
 use std::fmt;
@@ -53,10 +50,7 @@ pub struct Extra {
 impl Extra {
     /// Tags and nothing else.
     pub fn tags(tags: impl Into<Box<[Arc<Mark>]>>) -> Extra {
-        Extra {
-            tags: tags.into(),
-            ..Extra::default()
-        }
+        Extra { tags: tags.into(), ..Extra::default() }
     }
 
     /// When it was last read; the moment it was stored if it never was.
@@ -130,15 +124,9 @@ impl<V: 'static> Form<V> {
         drop: |word| unsafe { drop(Box::from_raw(word.as_ptr().cast::<*mut Boxed<V>>().read())) },
         // SAFETY: the word holds a pointer to a live `Boxed<V>` that only `drop` frees; the borrow of the word keeps
         // the `Kept` from being dropped or changed.
-        extra: |word| unsafe {
-            (*word.as_ptr().cast::<*const Boxed<V>>().read())
-                .extra
-                .as_ref()
-        },
+        extra: |word| unsafe { (*word.as_ptr().cast::<*const Boxed<V>>().read()).extra.as_ref() },
         // SAFETY: as for `extra`.
-        value: |word| unsafe {
-            ptr::from_ref(&(*word.as_ptr().cast::<*const Boxed<V>>().read()).value).cast()
-        },
+        value: |word| unsafe { ptr::from_ref(&(*word.as_ptr().cast::<*const Boxed<V>>().read()).value).cast() },
     };
 }
 
@@ -152,14 +140,9 @@ impl Kept {
             Form::<V>::INLINE
         } else {
             if let Some(extra) = &life.extra {
-                extra
-                    .accessed
-                    .store(life.created.as_millis(), Ordering::Relaxed);
+                extra.accessed.store(life.created.as_millis(), Ordering::Relaxed);
             }
-            let boxed = Box::into_raw(Box::new(Boxed {
-                extra: life.extra,
-                value,
-            }));
+            let boxed = Box::into_raw(Box::new(Boxed { extra: life.extra, value }));
             // SAFETY: a thin pointer is a word.
             unsafe { word.as_mut_ptr().cast::<*mut Boxed<V>>().write(boxed) };
             Form::<V>::BOXED
@@ -221,9 +204,7 @@ impl Kept {
             Moment::NEVER => Moment::NEVER,
             fresh_until => fresh_until.after(extra.stale_for + extra.grace_for),
         };
-        extra
-            .idle
-            .map_or(aged, |idle| extra.accessed().after(idle).min(aged))
+        extra.idle.map_or(aged, |idle| extra.accessed().after(idle).min(aged))
     }
 
     /// When it was stored.
@@ -334,28 +315,16 @@ mod tests {
         assert_eq!(kept.load_time(), Duration::from_millis(12));
         for micros in [0, 1, 16_383, 16_384, 1_000_000, u64::MAX >> 1] {
             let back = expand(compress(Duration::from_micros(micros))).as_micros() as f64;
-            assert!(
-                (back - micros as f64).abs() <= micros as f64 / 8_000.0,
-                "{micros} came back as {back}"
-            );
+            assert!((back - micros as f64).abs() <= micros as f64 / 8_000.0, "{micros} came back as {back}");
         }
     }
 
     #[test]
     fn an_entry_ends_when_its_last_use_does() {
-        let extra = Extra {
-            stale_for: Duration::from_millis(10),
-            grace_for: Duration::from_millis(5),
-            ..Extra::default()
-        };
-        assert_eq!(
-            Kept::new(1u8, life(Some(extra))).ends(),
-            Moment::from_millis(2_015)
-        );
-        let idle = Extra {
-            idle: Some(Duration::from_millis(100)),
-            ..Extra::default()
-        };
+        let extra =
+            Extra { stale_for: Duration::from_millis(10), grace_for: Duration::from_millis(5), ..Extra::default() };
+        assert_eq!(Kept::new(1u8, life(Some(extra))).ends(), Moment::from_millis(2_015));
+        let idle = Extra { idle: Some(Duration::from_millis(100)), ..Extra::default() };
         let kept = Kept::new(1u8, life(Some(idle)));
         assert_eq!(kept.ends(), Moment::from_millis(1_100));
         kept.touch(Moment::from_millis(1_500));

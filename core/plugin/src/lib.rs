@@ -28,9 +28,7 @@ mod ttl;
 mod weigh;
 
 pub use async_trait::async_trait;
-pub use backend::{
-    Backend, LocalBackend, Page, Read, Scan, Snapshot, Stored, Terms, Versions, When,
-};
+pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, Stored, Terms, Versions, When};
 pub use bytes::Bytes;
 pub use capabilities::Capabilities;
 pub use clock::{Clock, Moment, SystemClock};

@@ -22,12 +22,7 @@ impl Registration {
         fields: fn() -> &'static [Field],
         default: fn() -> Box<dyn crate::BackendConfig>,
     ) -> Registration {
-        Registration {
-            name,
-            origin,
-            fields,
-            default,
-        }
+        Registration { name, origin, fields, default }
     }
 }
 

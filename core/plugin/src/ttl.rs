@@ -14,7 +14,8 @@ pub enum Ttl {
     Off,
 }
 
-const REMEDY: &str = "expected a whole number of seconds, \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\", \"never\" or \"off\"";
+const REMEDY: &str =
+    "expected a whole number of seconds, \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\", \"never\" or \"off\"";
 
 impl Ttl {
     /// Reads `"5m"`, `"1h30m"`, `"500ms"`, `"300"` (seconds), `"never"` and `"off"`. Zero means never.
@@ -25,12 +26,7 @@ impl Ttl {
     ///
     /// [`ErrorKind::Config`] when the text is none of these; a negative value is one.
     pub fn parse(text: &str) -> Result<Ttl> {
-        Ttl::try_parse(text).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                format!("unreadable ttl `{text}`: {REMEDY}"),
-            )
-        })
+        Ttl::try_parse(text).ok_or_else(|| Error::new(ErrorKind::Config, format!("unreadable ttl `{text}`: {REMEDY}")))
     }
 
     /// As [`Ttl::parse`], `None` for unreadable text.
@@ -79,11 +75,7 @@ impl Ttl {
                 None => return None,
             };
         }
-        if text.is_empty() {
-            None
-        } else {
-            Some(Ttl::from_millis(millis))
-        }
+        if text.is_empty() { None } else { Some(Ttl::from_millis(millis)) }
     }
 
     /// A ttl in seconds; zero means never.
@@ -92,11 +84,7 @@ impl Ttl {
     }
 
     const fn from_millis(millis: u64) -> Ttl {
-        if millis == 0 {
-            Ttl::Never
-        } else {
-            Ttl::For(Duration::from_millis(millis))
-        }
+        if millis == 0 { Ttl::Never } else { Ttl::For(Duration::from_millis(millis)) }
     }
 }
 
@@ -155,11 +143,7 @@ impl IntoTtl for String {
 /// Parts of a millisecond count as a whole one; zero means never.
 impl IntoTtl for Duration {
     fn into_ttl(self) -> Result<Ttl> {
-        Ok(if self.is_zero() {
-            Ttl::Never
-        } else {
-            Ttl::For(self)
-        })
+        Ok(if self.is_zero() { Ttl::Never } else { Ttl::For(self) })
     }
 }
 

@@ -62,10 +62,7 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     pub fn get_or_load(&self, key: &(impl Serialize + ?Sized), loader: impl FnOnce() -> V) -> V {
         match self.0.hit(key) {
             Some(value) => value,
-            None => block_on(
-                self.0
-                    .load::<V, Plain, _>(key, Face::Sync, async { loader() }),
-            ),
+            None => block_on(self.0.load::<V, Plain, _>(key, Face::Sync, async { loader() })),
         }
     }
 
@@ -81,10 +78,7 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     ) -> Result<V, E> {
         match self.0.hit(key) {
             Some(value) => Ok(value),
-            None => block_on(
-                self.0
-                    .load::<Result<V, E>, Fallible, _>(key, Face::Sync, async { loader() }),
-            ),
+            None => block_on(self.0.load::<Result<V, E>, Fallible, _>(key, Face::Sync, async { loader() })),
         }
     }
 
@@ -93,10 +87,7 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     /// # Errors
     ///
     /// As there.
-    pub fn get_many<K: Serialize>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Lookup<V>>> {
+    pub fn get_many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Lookup<V>>> {
         block_on(self.0.many(keys, Face::Sync))
     }
 
@@ -123,12 +114,7 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     /// # Errors
     ///
     /// As there.
-    pub fn set_with(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        value: V,
-        options: CallOptions,
-    ) -> Result<()> {
+    pub fn set_with(&self, key: &(impl Serialize + ?Sized), value: V, options: CallOptions) -> Result<()> {
         block_on(self.0.store(key, value, options, Mode::Always, Face::Sync)).map(drop)
     }
 
@@ -138,10 +124,7 @@ impl<V: StoredValue> BlockingCache<'_, V> {
     ///
     /// As there.
     pub fn set_if_absent(&self, key: &(impl Serialize + ?Sized), value: V) -> Result<bool> {
-        block_on(
-            self.0
-                .store(key, value, CallOptions::new(), Mode::Absent, Face::Sync),
-        )
+        block_on(self.0.store(key, value, CallOptions::new(), Mode::Absent, Face::Sync))
     }
 
     /// As [`Cache::clear`].

@@ -103,9 +103,7 @@ impl<V> CacheBuilder<V> {
         match mode.as_ref() {
             "local" => self.options.single_flight = Some(true),
             "off" => self.options.single_flight = Some(false),
-            other => self.problem(format!(
-                "single_flight `{other}`: expected \"local\" or \"off\""
-            )),
+            other => self.problem(format!("single_flight `{other}`: expected \"local\" or \"off\"")),
         }
         self
     }
@@ -127,9 +125,7 @@ impl<V> CacheBuilder<V> {
     }
 
     fn read(&mut self, option: &'static str, ttl: impl IntoTtl) -> Option<Ttl> {
-        ttl.into_ttl()
-            .map_err(|error| self.problems.push(error.context("option", option)))
-            .ok()
+        ttl.into_ttl().map_err(|error| self.problems.push(error.context("option", option))).ok()
     }
 
     fn problem(&mut self, text: String) {
@@ -165,13 +161,7 @@ impl<V: StoredValue> CacheBuilder<V> {
     ///
     /// As [`build`](CacheBuilder::build), and [`ErrorKind::Config`] for a backend that keeps bytes or weighs values.
     pub fn build_local(self) -> Result<Cache<V>> {
-        let facts = ValueFacts {
-            is_none: |_| false,
-            codec: None,
-            weigh: None,
-            direct: false,
-            when: self.when,
-        };
+        let facts = ValueFacts { is_none: |_| false, codec: None, weigh: None, direct: false, when: self.when };
         self.make(facts)
     }
 
@@ -180,26 +170,12 @@ impl<V: StoredValue> CacheBuilder<V> {
         if self.name.is_empty() {
             problems.push(Error::new(ErrorKind::Config, "a cache needs a name"));
         }
-        crate::instance::all(problems)
-            .map_err(|error| error.context("cache", self.name.as_str()))?;
-        let level = Level {
-            backend: self.backend.as_deref(),
-            options: self.options,
-        };
-        let store = level.backend.map_or_else(
-            || self.instance.default_store(),
-            |name| self.instance.store(name),
-        );
-        let keys = if self.hashed {
-            KeyKind::Digest
-        } else {
-            KeyKind::Canonical
-        };
+        crate::instance::all(problems).map_err(|error| error.context("cache", self.name.as_str()))?;
+        let level = Level { backend: self.backend.as_deref(), options: self.options };
+        let store = level.backend.map_or_else(|| self.instance.default_store(), |name| self.instance.store(name));
+        let keys = if self.hashed { KeyKind::Digest } else { KeyKind::Canonical };
         let refuse = |why: &str| {
-            Err(Error::new(
-                ErrorKind::Config,
-                format!("the cache `{}` cannot use this backend: {why}", self.name),
-            ))
+            Err(Error::new(ErrorKind::Config, format!("the cache `{}` cannot use this backend: {why}", self.name)))
         };
         match &store?.kind {
             Kind::Bytes(_) if facts.codec.is_none() => {
@@ -214,15 +190,8 @@ impl<V: StoredValue> CacheBuilder<V> {
             _ => {}
         }
         let value = (TypeId::of::<V>(), std::any::type_name::<V>());
-        let function = self
-            .instance
-            .functions()
-            .cache(&self.name, self.version, keys, value)?;
-        let plan = PlanRef::Shared(Arc::new(self.instance.cache_plan(
-            &function,
-            level,
-            &Overrides::default(),
-        )));
+        let function = self.instance.functions().cache(&self.name, self.version, keys, value)?;
+        let plan = PlanRef::Shared(Arc::new(self.instance.cache_plan(&function, level, &Overrides::default())));
         Ok(Cache {
             inner: Arc::new(Inner {
                 instance: self.instance,

@@ -49,17 +49,13 @@ struct Inner<V> {
 
 impl<V> Clone for Cache<V> {
     fn clone(&self) -> Self {
-        Cache {
-            inner: Arc::clone(&self.inner),
-        }
+        Cache { inner: Arc::clone(&self.inner) }
     }
 }
 
 impl<V> std::fmt::Debug for Cache<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache")
-            .field("name", &self.inner.function.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Cache").field("name", &self.inner.function.id).finish_non_exhaustive()
     }
 }
 
@@ -72,26 +68,15 @@ impl<V: StoredValue> Cache<V> {
         match overrides::current() {
             Some(scope) if !scope.overrides.is_empty() => {
                 let inner = &*self.inner;
-                let level = Level {
-                    backend: inner.backend.as_deref(),
-                    options: inner.options,
-                };
-                PlanRef::Shared(Arc::new(inner.instance.cache_plan(
-                    &inner.function,
-                    level,
-                    &scope.overrides,
-                )))
+                let level = Level { backend: inner.backend.as_deref(), options: inner.options };
+                PlanRef::Shared(Arc::new(inner.instance.cache_plan(&inner.function, level, &scope.overrides)))
             }
             _ => self.inner.plan.read().clone(),
         }
     }
 
     fn ops(&self, face: Face) -> Ops<V> {
-        Ops {
-            plan: self.plan(),
-            facts: self.inner.facts,
-            face,
-        }
+        Ops { plan: self.plan(), facts: self.inner.facts, face }
     }
 
     fn key(&self, plan: &PlanRef, key: &(impl Serialize + ?Sized)) -> Result<KeyBuf> {
@@ -101,10 +86,8 @@ impl<V: StoredValue> Cache<V> {
     /// Whether this call runs as if there were no cache, and its job otherwise.
     fn job(&self, key: &(impl Serialize + ?Sized), how: How, face: Face) -> Option<Job> {
         let plan = self.plan();
-        let key = self
-            .key(&plan, key)
-            .inspect_err(|error| plan.function.failed("key", &plan.store.name, error))
-            .ok()?;
+        let key =
+            self.key(&plan, key).inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
         Some(Job::new(plan, key, &self.inner.tags, how, face))
     }
 
@@ -122,10 +105,7 @@ impl<V: StoredValue> Cache<V> {
     {
         match self.hit(key) {
             Some(value) => value,
-            None => {
-                self.load::<V, Plain, _>(key, Face::Async, async { loader().await })
-                    .await
-            }
+            None => self.load::<V, Plain, _>(key, Face::Async, async { loader().await }).await,
         }
     }
 
@@ -135,21 +115,14 @@ impl<V: StoredValue> Cache<V> {
     /// # Errors
     ///
     /// The loader's.
-    pub async fn try_get_or_load<F, L, E>(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        loader: F,
-    ) -> Result<V, E>
+    pub async fn try_get_or_load<F, L, E>(&self, key: &(impl Serialize + ?Sized), loader: F) -> Result<V, E>
     where
         F: FnOnce() -> L,
         L: Future<Output = Result<V, E>>,
     {
         match self.hit(key) {
             Some(value) => Ok(value),
-            None => {
-                self.load::<Result<V, E>, Fallible, _>(key, Face::Async, async { loader().await })
-                    .await
-            }
+            None => self.load::<Result<V, E>, Fallible, _>(key, Face::Async, async { loader().await }).await,
         }
     }
 
@@ -168,11 +141,7 @@ impl<V: StoredValue> Cache<V> {
         loader: L,
     ) -> R {
         match self.job(key, How::Call, face) {
-            Some(job) => {
-                Box::pin(load(&self.facts::<R, P>(), job, Rules::NONE, loader))
-                    .await
-                    .0
-            }
+            Some(job) => Box::pin(load(&self.facts::<R, P>(), job, Rules::NONE, loader)).await.0,
             None => loader.await,
         }
     }
@@ -193,27 +162,14 @@ impl<V: StoredValue> Cache<V> {
     /// # Errors
     ///
     /// The first of [`get`](Cache::get)'s.
-    pub async fn get_many<K: Serialize>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Lookup<V>>> {
+    pub async fn get_many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Lookup<V>>> {
         self.many(keys, Face::Async).await
     }
 
-    async fn many<K: Serialize>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-        face: Face,
-    ) -> Result<Vec<Lookup<V>>> {
+    async fn many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>, face: Face) -> Result<Vec<Lookup<V>>> {
         let ops = self.ops(face);
-        let keys = keys
-            .into_iter()
-            .map(|key| self.key(&ops.plan, &key))
-            .collect::<Result<Vec<_>>>()?;
-        gather(keys.iter().map(|key| ops.get(key)), SIDE_BY_SIDE, |_| {})
-            .await
-            .into_iter()
-            .collect()
+        let keys = keys.into_iter().map(|key| self.key(&ops.plan, &key)).collect::<Result<Vec<_>>>()?;
+        gather(keys.iter().map(|key| ops.get(key)), SIDE_BY_SIDE, |_| {}).await.into_iter().collect()
     }
 
     /// The entry of a key as it lies in the store, expired or not; it does not count as a use.
@@ -236,12 +192,7 @@ impl<V: StoredValue> Cache<V> {
         self.put_entry(key, entry, Face::Async).await
     }
 
-    async fn put_entry(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        entry: Entry<V>,
-        face: Face,
-    ) -> Result<()> {
+    async fn put_entry(&self, key: &(impl Serialize + ?Sized), entry: Entry<V>, face: Face) -> Result<()> {
         let ops = self.ops(face);
         let key = self.key(&ops.plan, key)?;
         ops.set_entry(&key, &self.inner.tags, entry).await
@@ -261,15 +212,8 @@ impl<V: StoredValue> Cache<V> {
     /// # Errors
     ///
     /// As [`set`](Cache::set), and [`ErrorKind::Config`] for an option that cannot be used.
-    pub async fn set_with(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        value: V,
-        options: CallOptions,
-    ) -> Result<()> {
-        self.store(key, value, options, Mode::Always, Face::Async)
-            .await
-            .map(drop)
+    pub async fn set_with(&self, key: &(impl Serialize + ?Sized), value: V, options: CallOptions) -> Result<()> {
+        self.store(key, value, options, Mode::Always, Face::Async).await.map(drop)
     }
 
     /// Stores a value if there is none that could be served, atomically. True if it was stored.
@@ -278,8 +222,7 @@ impl<V: StoredValue> Cache<V> {
     ///
     /// As [`set`](Cache::set), and [`ErrorKind::Unsupported`] where the backend cannot do it.
     pub async fn set_if_absent(&self, key: &(impl Serialize + ?Sized), value: V) -> Result<bool> {
-        self.store(key, value, CallOptions::new(), Mode::Absent, Face::Async)
-            .await
+        self.store(key, value, CallOptions::new(), Mode::Absent, Face::Async).await
     }
 
     async fn store(
@@ -293,13 +236,7 @@ impl<V: StoredValue> Cache<V> {
         let options = options.check()?;
         let ops = self.ops(face);
         let key = self.key(&ops.plan, key)?;
-        let tags: Vec<String> = self
-            .inner
-            .tags
-            .iter()
-            .cloned()
-            .chain(options.tags)
-            .collect();
+        let tags: Vec<String> = self.inner.tags.iter().cloned().chain(options.tags).collect();
         ops.set(&key, &tags, value, options.ttl, mode).await
     }
 
@@ -355,12 +292,7 @@ impl<V: StoredValue> Cache<V> {
         let mut wanted = Wanted::prefix(format!("{}:", self.inner.function.id));
         wanted.site = Some(plan.site);
         wanted.below = Some(plan.function_prefix());
-        Keys::new(vec![Walk::new(
-            &self.inner.instance,
-            &plan.store,
-            wanted,
-            face,
-        )])
+        Keys::new(vec![Walk::new(&self.inner.instance, &plan.store, wanted, face)])
     }
 
     /// Why a lookup of this key hits or misses, and which options hold.

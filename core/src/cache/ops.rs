@@ -9,8 +9,8 @@ use super::closed;
 use crate::engine::flight::Ticket;
 use crate::engine::plan::Bypass;
 use crate::engine::{
-    ByteStore, BytesLook, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write,
-    invalidate, lookup_bytes, lookup_object, write,
+    ByteStore, BytesLook, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate, lookup_bytes,
+    lookup_object, write,
 };
 use crate::explain::{Explain, Reason};
 use crate::key::KeyBuf;
@@ -30,14 +30,7 @@ impl<V: StoredValue> Ops<V> {
     /// A lookup that counts as a use, and in the statistics like a call.
     pub(crate) async fn get(&self, key: &KeyBuf) -> Result<Lookup<V>> {
         let looked = self.look(key, Look::Use).await?;
-        count(
-            self.plan.site,
-            if matches!(looked, Looked::Hit(Hit::Value(..))) {
-                Count::Hit
-            } else {
-                Count::Miss
-            },
-        );
+        count(self.plan.site, if matches!(looked, Looked::Hit(Hit::Value(..))) { Count::Hit } else { Count::Miss });
         Ok(lookup(looked))
     }
 
@@ -77,23 +70,14 @@ impl<V: StoredValue> Ops<V> {
         match lookup_object::<Shared<V>>(&self.plan, object, key, look) {
             Looked::Miss => Looked::Miss,
             Looked::Hit(Hit::Failure(failure)) => Looked::Hit(Hit::Failure(failure)),
-            Looked::Hit(Hit::Value(shared, meta)) => {
-                Looked::Hit(Hit::Value(V::clone(&shared.0), meta))
-            }
+            Looked::Hit(Hit::Value(shared, meta)) => Looked::Hit(Hit::Value(V::clone(&shared.0), meta)),
         }
     }
 
     async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
         let (key, groups) = (self.plan.logical_key(key), self.plan.groups(&[]));
         let even_dead = look == Look::Raw;
-        let look = BytesLook {
-            store,
-            face: self.face,
-            key: &key,
-            lease: None,
-            groups: &groups,
-            even_dead,
-        };
+        let look = BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, even_dead };
         Ok(lookup_bytes(&self.plan, look, &self.facts).await?.looked)
     }
 
@@ -106,60 +90,25 @@ impl<V: StoredValue> Ops<V> {
         ttl: Option<Ttl>,
         mode: Mode,
     ) -> Result<bool> {
-        let none = (self.facts.is_none)(&value)
-            .then_some(self.plan.options.none_ttl)
-            .flatten();
+        let none = (self.facts.is_none)(&value).then_some(self.plan.options.none_ttl).flatten();
         let ttl = ttl.or(none).unwrap_or(self.plan.options.ttl);
-        let times = Times {
-            ttl,
-            age: Duration::ZERO,
-            load_time: Duration::ZERO,
-        };
+        let times = Times { ttl, age: Duration::ZERO, load_time: Duration::ZERO };
         self.put(key, tags, value, times, mode).await
     }
 
     /// Stores an entry as it was.
-    pub(crate) async fn set_entry(
-        &self,
-        key: &KeyBuf,
-        tags: &[String],
-        entry: Entry<V>,
-    ) -> Result<()> {
-        let Meta {
-            fresh_until,
-            created_at,
-            load_time,
-            ..
-        } = entry.meta;
+    pub(crate) async fn set_entry(&self, key: &KeyBuf, tags: &[String], entry: Entry<V>) -> Result<()> {
+        let Meta { fresh_until, created_at, load_time, .. } = entry.meta;
         let ttl = match fresh_until {
             None => Ttl::Never,
             Some(until) => Ttl::For(until.duration_since(created_at).unwrap_or_default()),
         };
         let now = self.plan.instance.clock().wall();
         let age = now.duration_since(created_at).unwrap_or_default();
-        self.put(
-            key,
-            tags,
-            entry.value,
-            Times {
-                ttl,
-                age,
-                load_time,
-            },
-            Mode::Always,
-        )
-        .await
-        .map(drop)
+        self.put(key, tags, entry.value, Times { ttl, age, load_time }, Mode::Always).await.map(drop)
     }
 
-    async fn put(
-        &self,
-        key: &KeyBuf,
-        tags: &[String],
-        value: V,
-        times: Times,
-        mode: Mode,
-    ) -> Result<bool> {
+    async fn put(&self, key: &KeyBuf, tags: &[String], value: V, times: Times, mode: Mode) -> Result<bool> {
         match &self.plan.bypass {
             Some(Bypass::Disabled) => return Ok(false),
             Some(Bypass::Broken(why)) => {
@@ -167,26 +116,16 @@ impl<V: StoredValue> Ops<V> {
             }
             None => {}
         }
-        let marks: Vec<Arc<Mark>> = tags
-            .iter()
-            .map(|tag| self.plan.instance.tags().mark(tag))
-            .collect();
+        let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
         let groups = self.plan.groups(tags);
         let generation = self.plan.instance.generation().now();
         let versions = match self.plan.store.bytes() {
             Some(store) if !groups.is_empty() => {
-                store
-                    .read(self.face, &self.plan.logical_key(key), None, &groups)
-                    .await?
-                    .versions
+                store.read(self.face, &self.plan.logical_key(key), None, &groups).await?.versions
             }
             _ => Vec::new(),
         };
-        let ticket = Ticket {
-            generation,
-            fence: None,
-            versions: versions.into(),
-        };
+        let ticket = Ticket { generation, fence: None, versions: versions.into() };
         let request = Write {
             plan: &self.plan,
             key,
@@ -268,12 +207,7 @@ pub(crate) fn stats(plan: &Plan) -> Stats {
 // ------------------------------------------------------------------------------------- for other functions' sites
 
 /// Stores a function's result for another function.
-pub(crate) async fn put<V: StoredValue>(
-    call: Call,
-    value: &V,
-    facts: &ValueFacts<V>,
-    face: Face,
-) -> Result<()> {
+pub(crate) async fn put<V: StoredValue>(call: Call, value: &V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
     let (plan, key, tags) = call.into_parts()?;
     if plan.bypass.is_some() || plan.instance.is_closed() {
         return Ok(());
@@ -282,14 +216,7 @@ pub(crate) async fn put<V: StoredValue>(
         // A write that left nothing leaves nothing in the cache either.
         return invalidate::remove(&plan, &key, face).await.map(drop);
     }
-    Ops {
-        plan,
-        facts: *facts,
-        face,
-    }
-    .set(&key, &tags, value.clone(), None, Mode::Always)
-    .await
-    .map(drop)
+    Ops { plan, facts: *facts, face }.set(&key, &tags, value.clone(), None, Mode::Always).await.map(drop)
 }
 
 /// Removes one entry of a function.

@@ -23,18 +23,13 @@ pub struct Warm {
 
 impl Default for Warm {
     fn default() -> Self {
-        Warm {
-            concurrency: 16,
-            progress: None,
-        }
+        Warm { concurrency: 16, progress: None }
     }
 }
 
 impl fmt::Debug for Warm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warm")
-            .field("concurrency", &self.concurrency)
-            .finish_non_exhaustive()
+        f.debug_struct("Warm").field("concurrency", &self.concurrency).finish_non_exhaustive()
     }
 }
 
@@ -88,14 +83,7 @@ struct Tally {
 
 impl Tally {
     fn new(warm: Warm, total: usize) -> Tally {
-        Tally {
-            warm,
-            progress: Progress {
-                done: 0,
-                total: total as u64,
-            },
-            warmed: Warmed::default(),
-        }
+        Tally { warm, progress: Progress { done: 0, total: total as u64 }, warmed: Warmed::default() }
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -114,9 +102,7 @@ impl Tally {
 pub(crate) async fn warm<F: Reload>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed {
     let args: Vec<_> = args.into_iter().collect();
     let (limit, mut tally) = (warm.concurrency, Tally::new(warm, args.len()));
-    let calls = args
-        .into_iter()
-        .map(|args| caught(async move { F::reload(args, How::Warm).await.outcome }));
+    let calls = args.into_iter().map(|args| caught(async move { F::reload(args, How::Warm).await.outcome }));
     gather(calls, limit, |outcome| tally.note(*outcome)).await;
     tally.warmed
 }
@@ -128,8 +114,7 @@ async fn caught(call: impl Future<Output = Outcome>) -> Outcome {
         let Some(running) = &mut call else {
             return Poll::Ready(Outcome::Failed);
         };
-        let polled =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.as_mut().poll(cx)));
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.as_mut().poll(cx)));
         polled.unwrap_or_else(|_| {
             call = None;
             Poll::Ready(Outcome::Failed)
@@ -139,19 +124,13 @@ async fn caught(call: impl Future<Output = Outcome>) -> Outcome {
 }
 
 /// Sync functions run on threads of their own, which inherit the overrides of the caller.
-pub(crate) fn warm_sync<F: ReloadSync>(
-    args: impl IntoIterator<Item = F::Args>,
-    warm: Warm,
-) -> Warmed
+pub(crate) fn warm_sync<F: ReloadSync>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed
 where
     F::Args: Send,
 {
     let args: Vec<_> = args.into_iter().collect();
     let (threads, total) = (warm.concurrency.min(args.len()), args.len());
-    let (queue, tally) = (
-        Mutex::new(args.into_iter()),
-        Mutex::new(Tally::new(warm, total)),
-    );
+    let (queue, tally) = (Mutex::new(args.into_iter()), Mutex::new(Tally::new(warm, total)));
     let scope = crate::overrides::current();
     let next = || queue.lock().unwrap_or_else(|e| e.into_inner()).next();
     let work = || {
@@ -159,19 +138,14 @@ where
             while let Some(args) = next() {
                 let run = std::panic::AssertUnwindSafe(|| F::reload(args, How::Warm).outcome);
                 let outcome = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed);
-                tally
-                    .lock()
-                    .unwrap_or_else(|e| e.into_inner())
-                    .note(outcome);
+                tally.lock().unwrap_or_else(|e| e.into_inner()).note(outcome);
             }
         });
     };
     if threads <= 1 {
         work();
     } else {
-        std::thread::scope(|threads_scope| {
-            (0..threads).for_each(|_| drop(threads_scope.spawn(work)))
-        });
+        std::thread::scope(|threads_scope| (0..threads).for_each(|_| drop(threads_scope.spawn(work))));
     }
     tally.into_inner().unwrap_or_else(|e| e.into_inner()).warmed
 }

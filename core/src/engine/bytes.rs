@@ -2,11 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored,
-    Strength, Terms, Version,
+    Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored, Strength, Terms, Version,
 };
 
-use super::Face;
+use super::{Face, Owed, Pending};
 use crate::runtime::Io;
 use crate::{Error, ErrorKind, Result};
 
@@ -16,6 +15,7 @@ pub(crate) struct ByteStore {
     side: Side,
     io: Arc<Io>,
     op_timeout: Duration,
+    pending: Arc<Pending>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,28 +39,12 @@ impl OwnedTerms {
 }
 
 impl ByteStore {
-    pub(crate) fn remote(
-        backend: Arc<dyn Backend>,
-        io: &Arc<Io>,
-        op_timeout: Duration,
-    ) -> ByteStore {
-        ByteStore {
-            side: Side::Remote(backend),
-            io: Arc::clone(io),
-            op_timeout,
-        }
+    pub(crate) fn remote(backend: Arc<dyn Backend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
+        ByteStore { side: Side::Remote(backend), io: Arc::clone(io), op_timeout, pending: Arc::default() }
     }
 
-    pub(crate) fn local(
-        backend: Arc<dyn LocalBackend>,
-        io: &Arc<Io>,
-        op_timeout: Duration,
-    ) -> ByteStore {
-        ByteStore {
-            side: Side::Local(backend),
-            io: Arc::clone(io),
-            op_timeout,
-        }
+    pub(crate) fn local(backend: Arc<dyn LocalBackend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
+        ByteStore { side: Side::Local(backend), io: Arc::clone(io), op_timeout, pending: Arc::default() }
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
@@ -81,14 +65,35 @@ impl ByteStore {
             Face::Sync => call(backend.as_ref()),
             Face::Async => {
                 let backend = Arc::clone(backend);
-                self.io
-                    .within(
-                        self.op_timeout,
-                        self.io.off_thread(move || call(backend.as_ref())),
-                    )
-                    .await
+                self.io.within(self.op_timeout, self.io.off_thread(move || call(backend.as_ref()))).await
             }
         }
+    }
+
+    /// Pays what is owed, before anything else is asked of the backend.
+    async fn settle(&self, face: Face) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        for owed in self.pending.list() {
+            match &owed {
+                Owed::Remove(key) => self.remove_now(face, key).await.map(drop)?,
+                Owed::Raise(group, strength) => self.raise_now(face, group.clone(), *strength).await.map(drop)?,
+            }
+            self.pending.done(&owed);
+        }
+        Ok(())
+    }
+
+    /// Owes a removal that the backend did not acknowledge. False if a repetition could not help.
+    pub(crate) fn owe(&self, error: &Error, owed: Owed, namespace: &str) -> bool {
+        if !matches!(error.kind(), ErrorKind::Backend | ErrorKind::Timeout) {
+            return false;
+        }
+        let versioned = self.capabilities().has_versions();
+        self.pending
+            .add(owed, || versioned.then(|| Owed::Raise(super::groups::namespace_group(namespace), Strength::Hard)));
+        true
     }
 
     pub(crate) async fn read(
@@ -101,18 +106,12 @@ impl ByteStore {
         fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
             lease.map_or_else(Read::peek, Read::fenced).groups(groups)
         }
+        self.settle(face).await?;
         match &self.side {
-            Side::Remote(backend) => {
-                self.io
-                    .within(self.op_timeout, backend.read(key, read(lease, groups)))
-                    .await
-            }
+            Side::Remote(backend) => self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await,
             Side::Local(backend) => {
                 let (key, groups) = (key.to_owned(), Arc::clone(groups));
-                self.local_call(backend, face, move |backend| {
-                    backend.read(&key, read(lease, &groups))
-                })
-                .await
+                self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
             }
         }
     }
@@ -127,14 +126,7 @@ impl ByteStore {
         ttl: Option<Duration>,
         groups: &Arc<[Group]>,
     ) -> Result<Stored> {
-        let (key, terms) = (
-            key.to_owned(),
-            OwnedTerms {
-                when,
-                ttl,
-                groups: Arc::clone(groups),
-            },
-        );
+        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: Arc::clone(groups) });
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
@@ -142,65 +134,54 @@ impl ByteStore {
                 self.io.detached(self.op_timeout, store).await
             }
             Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| {
-                    backend.store(&key, entry, terms.terms())
-                })
-                .await
+                self.local_call(backend, face, move |backend| backend.store(&key, entry, terms.terms())).await
             }
         }
     }
 
     pub(crate) async fn remove(&self, face: Face, key: &str) -> Result<bool> {
+        self.settle(face).await?;
+        self.remove_now(face, key).await
+    }
+
+    async fn remove_now(&self, face: Face, key: &str) -> Result<bool> {
         let key = key.to_owned();
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
-                self.io
-                    .detached(self.op_timeout, async move { backend.remove(&key).await })
-                    .await
+                self.io.detached(self.op_timeout, async move { backend.remove(&key).await }).await
             }
-            Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| backend.remove(&key))
-                    .await
-            }
+            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.remove(&key)).await,
         }
     }
 
     pub(crate) async fn scan(&self, face: Face, scan: Scan) -> Result<Page> {
+        self.settle(face).await?;
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.scan(scan)).await,
-            Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| backend.scan(scan))
-                    .await
-            }
+            Side::Local(backend) => self.local_call(backend, face, move |backend| backend.scan(scan)).await,
         }
     }
 
-    pub(crate) async fn raise(
-        &self,
-        face: Face,
-        group: Group,
-        strength: Strength,
-    ) -> Result<Version> {
+    pub(crate) async fn raise(&self, face: Face, group: Group, strength: Strength) -> Result<Version> {
+        self.settle(face).await?;
+        self.raise_now(face, group, strength).await
+    }
+
+    async fn raise_now(&self, face: Face, group: Group, strength: Strength) -> Result<Version> {
         match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 let raise = async move {
                     match backend.versions() {
                         Some(versions) => versions.raise(&group, strength).await,
-                        None => Err(Error::new(
-                            ErrorKind::Unsupported,
-                            "this backend keeps no versions of groups",
-                        )),
+                        None => Err(Error::new(ErrorKind::Unsupported, "this backend keeps no versions of groups")),
                     }
                 };
                 self.io.detached(self.op_timeout, raise).await
             }
             Side::Local(backend) => {
-                self.local_call(backend, face, move |backend| {
-                    backend.raise(&group, strength)
-                })
-                .await
+                self.local_call(backend, face, move |backend| backend.raise(&group, strength)).await
             }
         }
     }
@@ -208,20 +189,14 @@ impl ByteStore {
     pub(crate) async fn health(&self, face: Face) -> Result<()> {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.health()).await,
-            Side::Local(backend) => {
-                self.local_call(backend, face, |backend| backend.health())
-                    .await
-            }
+            Side::Local(backend) => self.local_call(backend, face, |backend| backend.health()).await,
         }
     }
 
     pub(crate) async fn close(&self, face: Face) -> Result<()> {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.close()).await,
-            Side::Local(backend) => {
-                self.local_call(backend, face, |backend| backend.close())
-                    .await
-            }
+            Side::Local(backend) => self.local_call(backend, face, |backend| backend.close()).await,
         }
     }
 }

@@ -31,12 +31,7 @@ const WIRE: u8 = 0;
 const MAX_SKEW: Duration = Duration::from_secs(5);
 
 impl Envelope {
-    pub(super) fn new(
-        created: SystemTime,
-        fresh_for: Option<Duration>,
-        load_time: Duration,
-        payload: Vec<u8>,
-    ) -> Self {
+    pub(super) fn new(created: SystemTime, fresh_for: Option<Duration>, load_time: Duration, payload: Vec<u8>) -> Self {
         Envelope {
             wire: WIRE,
             created: millis(created),
@@ -54,29 +49,23 @@ impl Envelope {
     }
 
     pub(super) fn groups(mut self, groups: impl Iterator<Item = (String, Version)>) -> Self {
-        self.groups = groups
-            .map(|(name, version)| (name, version.hard, version.soft))
-            .collect();
+        self.groups = groups.map(|(name, version)| (name, version.hard, version.soft)).collect();
         self
     }
 
     pub(super) fn encode(&self) -> Result<Bytes> {
-        rmp_serde::to_vec(self).map(Bytes::from).map_err(|e| {
-            Error::new(ErrorKind::Codec, "the envelope could not be written").source(e)
-        })
+        rmp_serde::to_vec(self)
+            .map(Bytes::from)
+            .map_err(|e| Error::new(ErrorKind::Codec, "the envelope could not be written").source(e))
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Envelope> {
-        let envelope: Envelope = rmp_serde::from_slice(bytes).map_err(|e| {
-            Error::new(ErrorKind::Codec, "the envelope could not be read").source(e)
-        })?;
+        let envelope: Envelope = rmp_serde::from_slice(bytes)
+            .map_err(|e| Error::new(ErrorKind::Codec, "the envelope could not be read").source(e))?;
         if envelope.wire == WIRE {
             Ok(envelope)
         } else {
-            Err(Error::new(
-                ErrorKind::Codec,
-                format!("wire version {} is not known", envelope.wire),
-            ))
+            Err(Error::new(ErrorKind::Codec, format!("wire version {} is not known", envelope.wire)))
         }
     }
 
@@ -99,8 +88,7 @@ impl Envelope {
     /// Its age, `None` for an entry from the future.
     pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
         let (now, skew) = (millis(now), MAX_SKEW.as_millis() as u64);
-        (self.created <= now + skew)
-            .then(|| Duration::from_millis(now.saturating_sub(self.created)))
+        (self.created <= now + skew).then(|| Duration::from_millis(now.saturating_sub(self.created)))
     }
 
     pub(super) fn group_names(&self) -> impl Iterator<Item = &str> {
@@ -110,16 +98,12 @@ impl Envelope {
     /// The version it was loaded under.
     pub(super) fn version(&self, group: &str) -> Option<Version> {
         let (_, hard, soft) = self.groups.iter().find(|(name, ..)| name == group)?;
-        Some(Version {
-            hard: *hard,
-            soft: *soft,
-        })
+        Some(Version { hard: *hard, soft: *soft })
     }
 }
 
 fn millis(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as u64)
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// Bytes as bytes: a list of numbers costs a hundred times as much.
@@ -131,9 +115,7 @@ mod payload {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         struct Bytes;
         impl<'de> Visitor<'de> for Bytes {
             type Value = Vec<u8>;

@@ -137,9 +137,7 @@ enum Phase {
 
 impl fmt::Debug for Flight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flight")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Flight").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -165,10 +163,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Flights {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Flights {
-        Flights {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            clock,
-        }
+        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock }
     }
 
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
@@ -191,9 +186,9 @@ impl Flights {
         valid: impl Fn(&Ticket) -> bool,
     ) -> Role {
         let mut shard = self.shard(key.hash).lock();
-        let found = shard.table.find_mut(key.hash, |e| {
-            !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key
-        });
+        let found = shard
+            .table
+            .find_mut(key.hash, |e| !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key);
         if let Some(entry) = found {
             if valid(&entry.ticket) {
                 let Ok(edges) = Chain::edges_to(entry.id) else {
@@ -201,18 +196,9 @@ impl Flights {
                 };
                 let flight = entry.flight.get_or_insert_with(|| self.flight(terms));
                 let token = flight.state.lock().enter();
-                let at = At {
-                    id: entry.id,
-                    hash: key.hash,
-                };
+                let at = At { id: entry.id, hash: key.hash };
                 let (flights, flight) = (Arc::clone(self), Arc::clone(flight));
-                return Role::Follow(Follow {
-                    flights,
-                    flight,
-                    at,
-                    token: Some(token),
-                    edges,
-                });
+                return Role::Follow(Follow { flights, flight, at, token: Some(token), edges });
             }
             entry.detached = true;
         }
@@ -230,14 +216,7 @@ impl Flights {
         shard.table.insert_unique(key.hash, entry, |e| e.hash);
         drop(shard);
         let (flights, abandoned) = (Arc::clone(self), Arc::clone(terms.abandoned));
-        Role::Lead(Lead {
-            flights,
-            at: At { id, hash: key.hash },
-            number: 0,
-            flight,
-            abandoned,
-            over: false,
-        })
+        Role::Lead(Lead { flights, at: At { id, hash: key.hash }, number: 0, flight, abandoned, over: false })
     }
 
     fn flight(&self, terms: &Terms<'_>) -> Arc<Flight> {
@@ -321,10 +300,7 @@ impl Lead {
     /// Runs the loader in place, watched for starvation and for circles.
     pub(crate) async fn run<F: Future>(&self, loader: F) -> F::Output {
         let mut loader = std::pin::pin!(loader);
-        let watch = self
-            .flight
-            .as_ref()
-            .map(|flight| Waker::from(Arc::clone(flight)));
+        let watch = self.flight.as_ref().map(|flight| Waker::from(Arc::clone(flight)));
         std::future::poll_fn(|cx| {
             let _chain = Chain::enter(&[self.at.id]);
             match (&self.flight, &watch) {
@@ -340,12 +316,8 @@ impl Lead {
 
     /// Renews the ticket that newcomers are compared with: the load begins now.
     pub(crate) fn renew(&self, ticket: &Ticket) {
-        if let Some(entry) = self
-            .flights
-            .shard(self.at.hash)
-            .lock()
-            .table
-            .find_mut(self.at.hash, |e| e.id == self.at.id)
+        if let Some(entry) =
+            self.flights.shard(self.at.hash).lock().table.find_mut(self.at.hash, |e| e.id == self.at.id)
         {
             entry.ticket = ticket.clone();
         }
@@ -409,15 +381,7 @@ impl Wake for Flight {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let now = self.clock.now();
-        let first = self
-            .woken
-            .compare_exchange(
-                0,
-                now.as_millis().max(1),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok();
+        let first = self.woken.compare_exchange(0, now.as_millis().max(1), Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if first
             && let Some(timers) = self.timers.upgrade()
             && self.state.lock().waiting > 0
@@ -448,11 +412,7 @@ impl Flight {
                 return;
             }
             let room = |n: usize| (n < MOST_ABANDONED).then_some(n + 1);
-            if self
-                .abandoned
-                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, room)
-                .is_err()
-            {
+            if self.abandoned.fetch_update(Ordering::AcqRel, Ordering::Relaxed, room).is_err() {
                 state.watched = None;
                 return;
             }
@@ -545,17 +505,9 @@ impl Future for Follow {
                 flight.woken.store(0, Ordering::Release);
                 *flight.leader.lock() = None;
                 self.edges = Edges::default();
-                let (flights, abandoned) =
-                    (Arc::clone(&self.flights), Arc::clone(&flight.abandoned));
+                let (flights, abandoned) = (Arc::clone(&self.flights), Arc::clone(&flight.abandoned));
                 let flight = Some(flight);
-                Poll::Ready(Got::Lead(Lead {
-                    flights,
-                    at: self.at,
-                    number,
-                    flight,
-                    abandoned,
-                    over: false,
-                }))
+                Poll::Ready(Got::Lead(Lead { flights, at: self.at, number, flight, abandoned, over: false }))
             }
         }
     }
@@ -569,17 +521,11 @@ impl Flight {
             return;
         };
         if let Some((lead, started)) = lead {
-            timers.at(
-                started.after(self.max_load_time),
-                Alarm::TooLong(Arc::downgrade(self), lead),
-            );
+            timers.at(started.after(self.max_load_time), Alarm::TooLong(Arc::downgrade(self), lead));
         }
         let woken = self.woken.load(Ordering::Acquire);
         if woken != 0 {
-            timers.at(
-                Moment::from_millis(woken).after(STARVED),
-                Alarm::Starved(Arc::downgrade(self)),
-            );
+            timers.at(Moment::from_millis(woken).after(STARVED), Alarm::Starved(Arc::downgrade(self)));
         }
     }
 }
@@ -659,10 +605,7 @@ impl Chain {
         for id in &from {
             waits.entry(*id).or_default().push(target);
         }
-        Ok(Edges {
-            from,
-            to: Some(target),
-        })
+        Ok(Edges { from, to: Some(target) })
     }
 }
 

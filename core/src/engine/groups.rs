@@ -18,10 +18,7 @@ pub(crate) struct Generation {
 
 impl Default for Generation {
     fn default() -> Self {
-        Generation {
-            now: AtomicU64::new(1),
-            raising: Mutex::new(()),
-        }
+        Generation { now: AtomicU64::new(1), raising: Mutex::new(()) }
     }
 }
 
@@ -60,10 +57,7 @@ const SMALL: usize = 64;
 
 impl Default for Tags {
     fn default() -> Self {
-        Tags {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: foldhash::fast::RandomState::default(),
-        }
+        Tags { shards: std::array::from_fn(|_| Mutex::default()), hasher: foldhash::fast::RandomState::default() }
     }
 }
 
@@ -99,10 +93,7 @@ impl Tags {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().marks.len())
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().marks.len()).sum()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use retainit_plugin::{Kept, Mark, RemovalCause, Strength, Visit};
+use retainit_plugin::{Group, Kept, Mark, RemovalCause, Strength, Visit};
 
-use super::{Face, Kind, Plan, Store, Walk, Wanted, groups};
+use super::{Face, Kind, Owed, Plan, Store, Walk, Wanted, groups};
 use crate::key::{KeyBuf, Pattern, arguments_text};
 use crate::meta::Evicted;
 use crate::{Error, ErrorKind, Result, Retainit};
@@ -39,48 +39,46 @@ pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool
 async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Result<bool> {
     match &store.kind {
         Kind::Object(object) => {
-            let mut present = Present {
-                plan,
-                key: key.bytes(),
-                live: false,
-            };
+            let mut present = Present { plan, key: key.bytes(), live: false };
             object.remove(plan.place(key.hash()), &mut present);
             Ok(present.live)
         }
-        Kind::Bytes(bytes) => bytes
-            .remove(face, &plan.logical_key(key))
-            .await
-            .map_err(|error| pending(store, error)),
+        Kind::Bytes(bytes) => {
+            let full = plan.logical_key(key);
+            let removed = bytes.remove(face, &full).await;
+            removed.map_err(|error| pending(&plan.instance, store, Owed::Remove(full), error))
+        }
     }
 }
 
-/// A removal that a tier has not acknowledged.
-fn pending(store: &Store, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Backend | ErrorKind::Timeout => Error::new(
-            ErrorKind::Pending,
-            "the removal was not acknowledged; call again when the backend answers",
-        )
-        .context("backend", &*store.name)
-        .source(error),
-        _ => error,
+/// A removal that the backend has not acknowledged is owed to it, and the caller told so.
+fn pending(instance: &Retainit, store: &Store, owed: Owed, error: Error) -> Error {
+    if !store.bytes().is_some_and(|bytes| bytes.owe(&error, owed, instance.namespace())) {
+        return error.context("backend", &*store.name);
     }
+    Error::new(
+        ErrorKind::Pending,
+        "the removal was not acknowledged: it is queued, and goes first when the backend answers",
+    )
+    .context("backend", &*store.name)
+    .source(error)
+}
+
+/// Raises a group's version where the store keeps any.
+async fn raise(instance: &Retainit, store: &Store, group: Group, strength: Strength, face: Face) -> Result<()> {
+    let Some(bytes) = store.bytes() else { return Ok(()) };
+    let raised = bytes.raise(face, group.clone(), strength).await;
+    raised.map(drop).map_err(|error| pending(instance, store, Owed::Raise(group, strength), error))
 }
 
 fn open(instance: &Retainit) -> Result<()> {
-    if instance.is_closed() {
-        Err(Error::new(ErrorKind::Closed, "this instance is closed"))
-    } else {
-        Ok(())
-    }
+    if instance.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
 }
 
 /// Clears one function or cache.
 pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
     open(&plan.instance)?;
-    plan.instance
-        .generation()
-        .raise(&plan.function.mark, Strength::Hard);
+    plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
     let evicted = clear_in(plan, &plan.store, face).await;
     match &plan.hidden {
         Some(hidden) => Ok(clear_in(plan, hidden, face).await?.and(evicted?)),
@@ -105,10 +103,7 @@ async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted
     let versioned = bytes.capabilities().has_versions();
     if versioned {
         let group = groups::function_group(plan.instance.namespace(), &plan.function.full_id());
-        bytes
-            .raise(face, group, Strength::Hard)
-            .await
-            .map_err(|error| pending(store, error))?;
+        raise(&plan.instance, store, group, Strength::Hard, face).await?;
     }
     let mut wanted = Wanted::prefix("");
     wanted.below = Some(plan.function_prefix());
@@ -127,42 +122,45 @@ async fn remove_wanted(
         return Ok(Evicted::Exact(0));
     };
     if !bytes.capabilities().has_scan() {
-        let unsupported = || {
-            Error::new(
-                ErrorKind::Unsupported,
-                "this backend can neither list its keys nor keep versions",
-            )
-        };
-        return if versioned {
-            Ok(Evicted::Unknown)
-        } else {
-            Err(unsupported().context("backend", &*store.name))
-        };
+        let unsupported =
+            || Error::new(ErrorKind::Unsupported, "this backend can neither list its keys nor keep versions");
+        return if versioned { Ok(Evicted::Unknown) } else { Err(unsupported().context("backend", &*store.name)) };
     }
     let mut walk = Walk::new(instance, store, wanted, face);
     let mut removed = 0;
     loop {
-        let page = walk.page().await.map_err(|error| pending(store, error))?;
+        // A group that was invalidated is gone whether or not its keys can be deleted and counted now.
+        let page = match walk.page().await {
+            Ok(page) => page,
+            Err(_) if versioned => return Ok(Evicted::Unknown),
+            Err(error) => return Err(unfinished(instance, store, error)),
+        };
         if page.is_empty() {
             return Ok(Evicted::Exact(removed));
         }
-        for full in page.iter().filter_map(|found| found.full.as_deref()) {
-            removed += u64::from(
-                bytes
-                    .remove(face, full)
-                    .await
-                    .map_err(|error| pending(store, error))?,
-            );
+        for full in page.into_iter().filter_map(|found| found.full) {
+            match bytes.remove(face, &full).await {
+                Ok(one) => removed += u64::from(one),
+                Err(_) if versioned => return Ok(Evicted::Unknown),
+                Err(error) => return Err(unfinished(instance, store, error)),
+            }
         }
     }
+}
+
+/// A walk that broke off: which keys were left nobody knows, so the whole namespace is owed, if that can be had.
+fn unfinished(instance: &Retainit, store: &Store, error: Error) -> Error {
+    if store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
+        let all = Owed::Raise(groups::namespace_group(instance.namespace()), Strength::Hard);
+        return pending(instance, store, all, error);
+    }
+    error.context("backend", &*store.name)
 }
 
 /// Clears the namespace: everything this instance's name stands for, and nothing else.
 pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<Evicted> {
     open(instance)?;
-    instance
-        .generation()
-        .raise(instance.namespace_mark(), Strength::Hard);
+    instance.generation().raise(instance.namespace_mark(), Strength::Hard);
     let mut evicted = Ok(Evicted::Exact(0));
     for store in instance.stores() {
         let cleared = match &store.kind {
@@ -179,17 +177,11 @@ pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<E
                 let versioned = bytes.capabilities().has_versions();
                 let group = groups::namespace_group(instance.namespace());
                 let raised = match versioned {
-                    true => bytes
-                        .raise(face, group, Strength::Hard)
-                        .await
-                        .map(drop)
-                        .map_err(|e| pending(&store, e)),
+                    true => raise(instance, &store, group, Strength::Hard, face).await,
                     false => Ok(()),
                 };
                 match raised {
-                    Ok(()) => {
-                        remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await
-                    }
+                    Ok(()) => remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await,
                     Err(error) => Err(error),
                 }
             }
@@ -204,12 +196,7 @@ fn both(a: Result<Evicted>, b: Result<Evicted>) -> Result<Evicted> {
 }
 
 /// Invalidates everything with a tag: one increment, however many entries.
-pub(crate) async fn tag(
-    instance: &Retainit,
-    tag: &str,
-    strength: Strength,
-    face: Face,
-) -> Result<()> {
+pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face: Face) -> Result<()> {
     open(instance)?;
     // A tag nobody holds is on no entry in memory and on no load under way.
     if let Some(mark) = instance.tags().held(tag) {
@@ -220,16 +207,10 @@ pub(crate) async fn tag(
     for store in instance.stores() {
         let Some(bytes) = store.bytes() else { continue };
         let raised = match bytes.capabilities().has_versions() {
-            true => bytes
-                .raise(face, group.clone(), strength)
-                .await
-                .map(drop)
-                .map_err(|e| pending(&store, e)),
+            true => raise(instance, &store, group.clone(), strength, face).await,
             false => {
-                let error = Error::new(
-                    ErrorKind::Unsupported,
-                    "this backend keeps no versions of tags: its bound is the ttl",
-                );
+                let error =
+                    Error::new(ErrorKind::Unsupported, "this backend keeps no versions of tags: its bound is the ttl");
                 Err(error.context("backend", &*store.name))
             }
         };
@@ -243,17 +224,13 @@ pub(crate) async fn tag(
 /// Entries of loads that began after the call did may survive it.
 pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -> Result<Evicted> {
     open(instance)?;
-    let wanted = Wanted::pattern(pattern);
+    let wanted = Wanted { placeholders: true, ..Wanted::pattern(pattern) };
     let mut evicted = Ok(Evicted::Exact(0));
     for store in instance.stores() {
         let removed = match &store.kind {
             Kind::Object(object) => {
                 object.break_fences();
-                Ok(Evicted::Exact(remove_matching(
-                    instance,
-                    object.as_ref(),
-                    &wanted,
-                )))
+                Ok(Evicted::Exact(remove_matching(instance, object.as_ref(), &wanted)))
             }
             Kind::Bytes(_) => remove_wanted(instance, &store, wanted.clone(), face, false).await,
         };
@@ -262,25 +239,14 @@ pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -
     evicted
 }
 
-fn remove_matching(
-    instance: &Retainit,
-    object: &dyn retainit_plugin::ObjectBackend,
-    wanted: &Wanted,
-) -> u64 {
+fn remove_matching(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> u64 {
     let (functions, now) = (instance.functions_by_site(), instance.clock().now());
     let mut live = 0;
     object.retain(&mut |entry| {
         let function = functions.get(&entry.site)?;
-        let shown = format!(
-            "{}:{}",
-            function.id,
-            arguments_text(function.keys, entry.key)
-        );
+        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
         let gone = wanted.wants(&shown);
-        live += u64::from(
-            gone && entry.kept.ends() > now
-                && !super::is_dead(instance, &function.mark, entry.kept),
-        );
+        live += u64::from(gone && entry.kept.ends() > now && !super::is_dead(instance, &function.mark, entry.kept));
         gone.then_some(RemovalCause::Removed)
     });
     live
@@ -299,20 +265,14 @@ pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
             expired += 1;
             return Some(RemovalCause::Expired);
         }
-        let mark = functions
-            .get(&entry.site)
-            .map_or(&none, |function| &*function.mark);
+        let mark = functions.get(&entry.site).map_or(&none, |function| &*function.mark);
         super::is_dead(instance, mark, entry.kept).then_some(RemovalCause::Invalidated)
     });
     expired
 }
 
 /// What was invalidated, of an entry that lies in the store and may not be served.
-pub(crate) fn why_dead(
-    plan: &Plan,
-    object: &dyn retainit_plugin::ObjectBackend,
-    key: &KeyBuf,
-) -> Option<&'static str> {
+pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend, key: &KeyBuf) -> Option<&'static str> {
     struct Why<'a> {
         plan: &'a Plan,
         key: &'a [u8],
@@ -328,11 +288,7 @@ pub(crate) fn why_dead(
             found
         }
     }
-    let mut why = Why {
-        plan,
-        key: key.bytes(),
-        why: None,
-    };
+    let mut why = Why { plan, key: key.bytes(), why: None };
     object.peek(plan.place(key.hash()), &mut why);
     why.why
 }

@@ -28,16 +28,13 @@ pub(crate) struct Wanted {
     pub(crate) site: Option<u32>,
     /// The beginning of its full keys.
     pub(crate) below: Option<String>,
+    /// Slots too that only hold a load's fence.
+    pub(crate) placeholders: bool,
 }
 
 impl Wanted {
     pub(crate) fn prefix(prefix: impl Into<String>) -> Wanted {
-        Wanted {
-            prefix: prefix.into(),
-            pattern: None,
-            site: None,
-            below: None,
-        }
+        Wanted { prefix: prefix.into(), pattern: None, site: None, below: None, placeholders: false }
     }
 
     pub(crate) fn pattern(pattern: Pattern) -> Wanted {
@@ -46,43 +43,28 @@ impl Wanted {
             pattern: Some(pattern),
             site: None,
             below: None,
+            placeholders: false,
         }
     }
 
     pub(crate) fn wants(&self, shown: &str) -> bool {
-        shown.starts_with(&self.prefix)
-            && self
-                .pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(shown))
+        shown.starts_with(&self.prefix) && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(shown))
     }
 }
 
 /// The keys an object store holds that may still be served.
-fn object_keys(
-    instance: &Retainit,
-    object: &dyn retainit_plugin::ObjectBackend,
-    wanted: &Wanted,
-) -> VecDeque<Found> {
+fn object_keys(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> VecDeque<Found> {
     let mut found = VecDeque::new();
     let functions = instance.functions_by_site();
     object.scan(&mut |entry| {
-        let Some(function) = functions
-            .get(&entry.site)
-            .filter(|f| wanted.site.is_none_or(|site| site == f.site.get()))
+        let Some(function) = functions.get(&entry.site).filter(|f| wanted.site.is_none_or(|site| site == f.site.get()))
         else {
             return;
         };
-        if entry.kept.ends() <= instance.clock().now()
-            || is_dead(instance, &function.mark, entry.kept)
-        {
+        if entry.kept.ends() <= instance.clock().now() || is_dead(instance, &function.mark, entry.kept) {
             return;
         }
-        let shown = format!(
-            "{}:{}",
-            function.id,
-            arguments_text(function.keys, entry.key)
-        );
+        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
         if wanted.wants(&shown) {
             found.push_back(Found { shown, full: None });
         }
@@ -91,11 +73,7 @@ fn object_keys(
 }
 
 /// Whether an entry was invalidated and merely not met since.
-pub(crate) fn is_dead(
-    instance: &Retainit,
-    function: &retainit_plugin::Mark,
-    kept: &retainit_plugin::Kept,
-) -> bool {
+pub(crate) fn is_dead(instance: &Retainit, function: &retainit_plugin::Mark, kept: &retainit_plugin::Kept) -> bool {
     let generation = kept.generation();
     let fell = |mark: &retainit_plugin::Mark| {
         mark.generation(Strength::Hard) > generation || mark.generation(Strength::Soft) > generation
@@ -103,9 +81,7 @@ pub(crate) fn is_dead(
     generation != instance.generation().now()
         && (fell(instance.namespace_mark())
             || fell(function)
-            || kept
-                .extra()
-                .is_some_and(|extra| extra.tags.iter().any(|tag| fell(tag))))
+            || kept.extra().is_some_and(|extra| extra.tags.iter().any(|tag| fell(tag))))
 }
 
 /// A page-wise walk over the keys of one store.
@@ -127,13 +103,7 @@ enum Cursor {
 
 impl Walk {
     pub(crate) fn new(instance: &Retainit, store: &Arc<Store>, wanted: Wanted, face: Face) -> Walk {
-        Walk {
-            instance: instance.clone(),
-            store: Arc::clone(store),
-            wanted,
-            face,
-            cursor: Cursor::Start,
-        }
+        Walk { instance: instance.clone(), store: Arc::clone(store), wanted, face, cursor: Cursor::Start }
     }
 
     /// The next keys; empty at the end.
@@ -144,6 +114,7 @@ impl Walk {
                 Cursor::Start => Scan::prefix(self.scan_prefix()),
                 Cursor::At(cursor) => Scan::prefix(self.scan_prefix()).after(cursor),
             };
+            let scan = if self.wanted.placeholders { scan.placeholders() } else { scan };
             let bytes = match &self.store.kind {
                 Kind::Object(object) => {
                     return Ok(object_keys(&self.instance, object.as_ref(), &self.wanted));
@@ -152,11 +123,7 @@ impl Walk {
             };
             let page = bytes.scan(self.face, scan).await?;
             self.cursor = page.next.map_or(Cursor::End, Cursor::At);
-            let found: VecDeque<_> = page
-                .keys
-                .into_iter()
-                .filter_map(|full| self.read(full))
-                .collect();
+            let found: VecDeque<_> = page.keys.into_iter().filter_map(|full| self.read(full)).collect();
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -165,10 +132,7 @@ impl Walk {
 
     /// Where in the store the wanted keys lie: below the function, or as far as a prefix reaches into its name.
     fn scan_prefix(&self) -> String {
-        self.wanted
-            .below
-            .clone()
-            .unwrap_or_else(|| super::groups::prefix('d', self.instance.namespace()))
+        self.wanted.below.clone().unwrap_or_else(|| super::groups::prefix('d', self.instance.namespace()))
     }
 
     /// A full key as people see it, if it is wanted.
@@ -177,10 +141,7 @@ impl Walk {
         let (function, args) = rest.split_once(':')?;
         let (id, _version) = function.rsplit_once('@')?;
         let shown = format!("{}:{args}", text::unescape(id));
-        self.wanted.wants(&shown).then_some(Found {
-            shown,
-            full: Some(full),
-        })
+        self.wanted.wants(&shown).then_some(Found { shown, full: Some(full) })
     }
 }
 
@@ -198,13 +159,7 @@ impl std::fmt::Debug for Keys {
 
 impl Keys {
     pub(crate) fn new(walks: Vec<Walk>) -> Keys {
-        Keys {
-            stream: Box::pin(Pages {
-                walks: walks.into(),
-                ready: VecDeque::new(),
-                page: None,
-            }),
-        }
+        Keys { stream: Box::pin(Pages { walks: walks.into(), ready: VecDeque::new(), page: None }) }
     }
 
     /// The next key; `None` at the end.

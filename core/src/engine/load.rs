@@ -63,12 +63,7 @@ pub(crate) struct Job {
 }
 
 /// Answers a call. The cache never fails it and never keeps it longer than its limits.
-pub(crate) async fn load<R, P, S, L>(
-    facts: &Facts<R, P, S>,
-    job: Job,
-    rules: Rules<R>,
-    loader: L,
-) -> (R, Outcome)
+pub(crate) async fn load<R, P, S, L>(facts: &Facts<R, P, S>, job: Job, rules: Rules<R>, loader: L) -> (R, Outcome)
 where
     P: Shape<R>,
     P::Value: StoredValue,
@@ -78,20 +73,11 @@ where
     if job.plan.bypass.is_some() || job.plan.instance.is_closed() {
         return (loader.await, Outcome::Failed);
     }
-    let run = Run {
-        facts,
-        job: &job,
-        rules,
-    };
+    let run = Run { facts, job: &job, rules };
     if job.how != How::Refresh
         && !job.looked
         && let Kind::Object(object) = &job.plan.store.kind
-        && let Some(result) = run.serve(lookup_object(
-            &job.plan,
-            object.as_ref(),
-            &job.key,
-            Look::Use,
-        ))
+        && let Some(result) = run.serve(lookup_object(&job.plan, object.as_ref(), &job.key, Look::Use))
     {
         count(job.plan.site, Count::Hit);
         return (result, Outcome::Present);
@@ -136,12 +122,7 @@ where
         match failure {
             Failure::Any(any) => (self.facts.share?.take)(any.as_ref()),
             Failure::Bytes(bytes) => (self.facts.whole?.decode)(&bytes)
-                .inspect_err(|error| {
-                    self.job
-                        .plan
-                        .function
-                        .failed("read", &self.job.plan.store.name, error)
-                })
+                .inspect_err(|error| self.job.plan.function.failed("read", &self.job.plan.store.name, error))
                 .ok(),
         }
     }
@@ -158,30 +139,14 @@ where
         let ticket = self.ticket(object);
         let served = match self.job.how {
             How::Refresh => None,
-            How::Call | How::Warm => self.serve(lookup_object(
-                &self.job.plan,
-                object,
-                &self.job.key,
-                Look::Use,
-            )),
+            How::Call | How::Warm => self.serve(lookup_object(&self.job.plan, object, &self.job.key, Look::Use)),
         };
-        Before {
-            served,
-            ticket,
-            unreachable: false,
-        }
+        Before { served, ticket, unreachable: false }
     }
 
     fn ticket(&self, object: &dyn ObjectBackend) -> Ticket {
-        let fence = object
-            .capabilities()
-            .has_fences()
-            .then(|| object.fence(self.job.plan.place(self.job.key.hash())));
-        Ticket {
-            generation: self.job.plan.instance.generation().now(),
-            fence,
-            versions: Box::default(),
-        }
+        let fence = object.capabilities().has_fences().then(|| object.fence(self.job.plan.place(self.job.key.hash())));
+        Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default() }
     }
 
     async fn before_bytes(&self, store: &ByteStore) -> Before<R> {
@@ -204,29 +169,13 @@ where
                     Looked::Hit(Hit::Value(value, _)) => Some(P::wrap(value)),
                     Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
                 };
-                let ticket = Ticket {
-                    generation,
-                    fence: found.fence,
-                    versions: found.versions.into(),
-                };
-                Before {
-                    served,
-                    ticket,
-                    unreachable: false,
-                }
+                let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into() };
+                Before { served, ticket, unreachable: false }
             }
             Err(error) => {
                 plan.function.failed("read", &plan.store.name, &error);
-                let ticket = Ticket {
-                    generation,
-                    fence: None,
-                    versions: Box::default(),
-                };
-                Before {
-                    served: None,
-                    ticket,
-                    unreachable: true,
-                }
+                let ticket = Ticket { generation, fence: None, versions: Box::default() };
+                Before { served: None, ticket, unreachable: true }
             }
         }
     }
@@ -243,9 +192,7 @@ where
         }
         let watch = Stopwatch::start();
         let result = loader.await;
-        let stored = self
-            .finish(&result, &before.ticket, before.unreachable, &watch)
-            .await;
+        let stored = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
         (result, stored)
     }
 
@@ -258,11 +205,9 @@ where
             let ended = flights.ended(self.job.key.hash());
             let before = match &plan.store.kind {
                 // In memory the lead looks again, which is enough.
-                Kind::Object(object) => Before {
-                    served: None,
-                    ticket: self.ticket(object.as_ref()),
-                    unreachable: false,
-                },
+                Kind::Object(object) => {
+                    Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }
+                }
                 Kind::Bytes(store) => self.before_bytes(store).await,
             };
             if let Some(result) = before.served {
@@ -276,8 +221,8 @@ where
             let got = match role {
                 Role::Inline => return (self.timed(loader).await, Outcome::Failed),
                 Role::Lead(lead) => {
-                    let again = matches!(plan.store.kind, Kind::Object(_))
-                        || flights.ended(self.job.key.hash()) != ended;
+                    let again =
+                        matches!(plan.store.kind, Kind::Object(_)) || flights.ended(self.job.key.hash()) != ended;
                     return self.lead(lead, loader, (!again).then_some(before)).await;
                 }
                 Role::Follow(follow) => follow,
@@ -293,11 +238,7 @@ where
 
     fn join(&self, flights: &Arc<Flights>, ticket: &Ticket) -> Role {
         let plan = &*self.job.plan;
-        let key = FlightKey {
-            hash: self.job.key.hash(),
-            plan: plan.fingerprint,
-            key: self.job.key.bytes(),
-        };
+        let key = FlightKey { hash: self.job.key.hash(), plan: plan.fingerprint, key: self.job.key.bytes() };
         let terms = flight::Terms {
             eager: self.job.face == Face::Async,
             max_load_time: plan.options.max_load_time,
@@ -312,12 +253,7 @@ where
     }
 
     /// Loads for all who wait. Without `before`, the store is asked once more first.
-    async fn lead<L: Future<Output = R>>(
-        &self,
-        lead: Lead,
-        loader: L,
-        before: Option<Before<R>>,
-    ) -> (R, Outcome) {
+    async fn lead<L: Future<Output = R>>(&self, lead: Lead, loader: L, before: Option<Before<R>>) -> (R, Outcome) {
         let before = match before {
             Some(before) => before,
             None => {
@@ -332,9 +268,7 @@ where
         }
         let watch = Stopwatch::start();
         let result = lead.run(loader).await;
-        let outcome = self
-            .finish(&result, &before.ticket, before.unreachable, &watch)
-            .await;
+        let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
         lead.complete(|| self.fruit(&result));
         (result, outcome)
     }
@@ -362,14 +296,10 @@ where
             Got::Lead(lead) => Followed::Lead(lead),
             Got::Fruit(Fruit::Value(any)) => any
                 .downcast_ref::<S::Kept>()
-                .map_or(Followed::Again, |kept| {
-                    Followed::Result(P::wrap(S::give(kept.clone())))
-                }),
-            Got::Fruit(Fruit::Whole(any)) => self
-                .facts
-                .share
-                .and_then(|share| (share.take)(any.as_ref()))
-                .map_or(Followed::Again, Followed::Result),
+                .map_or(Followed::Again, |kept| Followed::Result(P::wrap(S::give(kept.clone())))),
+            Got::Fruit(Fruit::Whole(any)) => {
+                self.facts.share.and_then(|share| (share.take)(any.as_ref())).map_or(Followed::Again, Followed::Result)
+            }
             Got::Fruit(Fruit::Unshared) => Followed::Alone,
         }
     }
@@ -384,20 +314,12 @@ where
         }
         let watch = Stopwatch::start();
         let result = loader.await;
-        let outcome = self
-            .finish(&result, &before.ticket, before.unreachable, &watch)
-            .await;
+        let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
         (result, outcome)
     }
 
     /// Counts a load and stores what is to be stored of it.
-    async fn finish(
-        &self,
-        result: &R,
-        ticket: &Ticket,
-        unreachable: bool,
-        watch: &Stopwatch,
-    ) -> Outcome {
+    async fn finish(&self, result: &R, ticket: &Ticket, unreachable: bool, watch: &Stopwatch) -> Outcome {
         let (plan, time) = (&*self.job.plan, watch.elapsed());
         plan.function.loaded(time);
         let Some((value, ttl)) = self.to_store(result) else {
@@ -412,11 +334,7 @@ where
             tags: &self.job.tags,
             groups: &self.job.groups,
             ticket,
-            mode: if self.job.how == How::Refresh {
-                Mode::Replace
-            } else {
-                Mode::Fill
-            },
+            mode: if self.job.how == How::Refresh { Mode::Replace } else { Mode::Fill },
             ttl,
             load_time: time,
             age: Duration::ZERO,
@@ -443,28 +361,17 @@ where
             Ok(value) if self.facts.value.when.is_some_and(|when| !when(value)) => None,
             Ok(value) if (self.facts.value.is_none)(value) => Some((
                 Value::Value(value.clone()),
-                self.job
-                    .ttl
-                    .or(options.none_ttl)
-                    .filter(|_| options.none_ttl.is_some())?,
+                self.job.ttl.or(options.none_ttl).filter(|_| options.none_ttl.is_some())?,
             )),
-            Ok(value) => Some((
-                Value::Value(value.clone()),
-                self.job.ttl.unwrap_or(options.ttl),
-            )),
+            Ok(value) => Some((Value::Value(value.clone()), self.job.ttl.unwrap_or(options.ttl))),
             Err(_) => {
                 let ttl = options.err_ttl?;
                 if rules.err_if.is_some_and(|err_if| !err_if(result)) {
                     return None;
                 }
                 let any: Arc<dyn Any + Send + Sync> = (self.facts.share?.share)(result);
-                let bytes = self
-                    .job
-                    .plan
-                    .store
-                    .bytes()
-                    .and(self.facts.whole)
-                    .and_then(|whole| (whole.encode)(result).ok());
+                let bytes =
+                    self.job.plan.store.bytes().and(self.facts.whole).and_then(|whole| (whole.encode)(result).ok());
                 Some((Value::Failure(any, bytes), ttl))
             }
         }
@@ -480,32 +387,16 @@ enum Followed<R> {
 
 impl Job {
     pub(crate) fn new(plan: PlanRef, key: KeyBuf, tags: &[String], how: How, face: Face) -> Job {
-        let marks = tags
-            .iter()
-            .map(|tag| plan.instance.tags().mark(tag))
-            .collect();
+        let marks = tags.iter().map(|tag| plan.instance.tags().mark(tag)).collect();
         let groups = plan.groups(tags);
-        Job {
-            plan,
-            key,
-            tags: marks,
-            groups,
-            how,
-            face,
-            ttl: None,
-            looked: false,
-        }
+        Job { plan, key, tags: marks, groups, how, face, ttl: None, looked: false }
     }
 }
 
 impl Plan {
     /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
     pub(crate) fn groups(&self, tags: &[String]) -> Arc<[Group]> {
-        if !self
-            .store
-            .bytes()
-            .is_some_and(|bytes| bytes.capabilities().has_versions())
-        {
+        if !self.store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
             return Arc::default();
         }
         let namespace = self.instance.namespace();
@@ -513,12 +404,7 @@ impl Plan {
             super::groups::namespace_group(namespace),
             super::groups::function_group(namespace, &self.function.full_id()),
         ];
-        own.into_iter()
-            .chain(
-                tags.iter()
-                    .map(|tag| super::groups::tag_group(namespace, tag)),
-            )
-            .collect()
+        own.into_iter().chain(tags.iter().map(|tag| super::groups::tag_group(namespace, tag))).collect()
     }
 
     /// The full key in a byte store.

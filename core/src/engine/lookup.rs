@@ -81,12 +81,7 @@ pub(crate) fn lookup_object<K: StoredValue>(
     key: &KeyBuf,
     look: Look,
 ) -> Looked<K> {
-    let mut finder = Finder {
-        plan,
-        key: key.bytes(),
-        even_dead: look == Look::Raw,
-        found: Looked::Miss,
-    };
+    let mut finder = Finder { plan, key: key.bytes(), even_dead: look == Look::Raw, found: Looked::Miss };
     let place = plan.place(key.hash());
     match look {
         Look::Use => object.get(place, &mut finder),
@@ -115,20 +110,9 @@ pub(crate) struct BytesLook<'a> {
     pub(crate) even_dead: bool,
 }
 
-pub(crate) async fn lookup_bytes<V>(
-    plan: &Plan,
-    look: BytesLook<'_>,
-    facts: &ValueFacts<V>,
-) -> Result<BytesLooked<V>> {
-    let snapshot = look
-        .store
-        .read(look.face, look.key, look.lease, look.groups)
-        .await?;
-    let missed = |looked| BytesLooked {
-        looked,
-        fence: snapshot.fence,
-        versions: snapshot.versions.clone(),
-    };
+pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &ValueFacts<V>) -> Result<BytesLooked<V>> {
+    let snapshot = look.store.read(look.face, look.key, look.lease, look.groups).await?;
+    let missed = |looked| BytesLooked { looked, fence: snapshot.fence, versions: snapshot.versions.clone() };
     let Some(bytes) = &snapshot.entry else {
         return Ok(missed(Looked::Miss));
     };
@@ -159,30 +143,18 @@ async fn read_entry<V>(
         return Ok(Looked::Miss);
     }
     if envelope.is_error() {
-        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(
-            envelope.payload().to_vec(),
-        ))));
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload().to_vec()))));
     }
     let Some(Codec { decode, .. }) = facts.codec else {
-        return Err(Error::new(
-            crate::ErrorKind::Codec,
-            "values of this type are kept in memory only",
-        ));
+        return Err(Error::new(crate::ErrorKind::Codec, "values of this type are kept in memory only"));
     };
     let value = decode(envelope.payload())?;
-    Ok(Looked::Hit(Hit::Value(
-        value,
-        Meta::new(now, age, envelope.fresh_for(), envelope.load_time()),
-    )))
+    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for(), envelope.load_time()))))
 }
 
 /// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as
 /// the tags of one `set_with`, cost a read of their own.
-async fn versions_hold(
-    look: &BytesLook<'_>,
-    envelope: &Envelope,
-    versions: &[Version],
-) -> Result<bool> {
+async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Version]) -> Result<bool> {
     let mut unknown = Vec::new();
     for name in envelope.group_names() {
         match look.groups.iter().position(|group| group.as_str() == name) {
@@ -195,12 +167,7 @@ async fn versions_hold(
         return Ok(true);
     }
     let unknown: Arc<[Group]> = unknown.into();
-    let current = look
-        .store
-        .read(look.face, look.key, None, &unknown)
-        .await?
-        .versions;
-    let holds =
-        |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
+    let current = look.store.read(look.face, look.key, None, &unknown).await?.versions;
+    let holds = |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
     Ok(current.len() == unknown.len() && unknown.iter().zip(&current).all(holds))
 }

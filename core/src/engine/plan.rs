@@ -98,19 +98,12 @@ impl Plan {
     /// Where a key of this function belongs.
     #[inline(always)]
     pub(crate) fn place(&self, key_hash: u64) -> Place {
-        Place {
-            hash: key_hash.wrapping_add(self.salt),
-            site: self.site,
-        }
+        Place { hash: key_hash.wrapping_add(self.salt), site: self.site }
     }
 
     #[inline(always)]
     pub(crate) fn now(&self) -> Moment {
-        if self.system_clock {
-            SystemClock.now()
-        } else {
-            self.instance.clock().now()
-        }
+        if self.system_clock { SystemClock.now() } else { self.instance.clock().now() }
     }
 
     /// Whether an entry may be served as fresh at `now`, which is only asked for where it matters.
@@ -126,10 +119,7 @@ impl Plan {
     #[inline(never)]
     fn recheck(&self, kept: &Kept) -> bool {
         let now = self.instance.generation().now();
-        let valid = self.valid_since(
-            kept.generation(),
-            kept.extra().map_or(&[], |extra| &extra.tags),
-        );
+        let valid = self.valid_since(kept.generation(), kept.extra().map_or(&[], |extra| &extra.tags));
         if valid {
             kept.confirm(now);
         }
@@ -142,15 +132,9 @@ impl Plan {
     }
 
     /// What was invalidated after `generation`: for `explain`.
-    pub(crate) fn invalidated_by(
-        &self,
-        generation: u64,
-        tags: &[Arc<Mark>],
-    ) -> Option<&'static str> {
-        let fell = |mark: &Mark| {
-            mark.generation(Strength::Hard) > generation
-                || mark.generation(Strength::Soft) > generation
-        };
+    pub(crate) fn invalidated_by(&self, generation: u64, tags: &[Arc<Mark>]) -> Option<&'static str> {
+        let fell =
+            |mark: &Mark| mark.generation(Strength::Hard) > generation || mark.generation(Strength::Soft) > generation;
         if fell(self.instance.namespace_mark()) {
             Some("the namespace was cleared")
         } else if fell(&self.function.mark) {

@@ -34,9 +34,7 @@ impl Store {
         io: &Arc<Io>,
         op_timeout: std::time::Duration,
     ) -> Result<Store> {
-        let ear = Arc::new(Ear {
-            backend: Arc::clone(&name),
-        });
+        let ear = Arc::new(Ear { backend: Arc::clone(&name) });
         let built = config
             .build(Context::new(Arc::clone(&name), clock, ear))
             .map_err(|error| error.context("backend", &*name))?;
@@ -51,12 +49,7 @@ impl Store {
                 ));
             }
         };
-        Ok(Store {
-            name,
-            type_name: config.type_name(),
-            options: config.settings().into(),
-            kind,
-        })
+        Ok(Store { name, type_name: config.type_name(), options: config.settings().into(), kind })
     }
 
     /// The bytes side, if it is one.

@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Bytes, Extra, Group, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored,
-    Ttl, When,
+    Bytes, Extra, Group, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
 };
 
 use super::envelope::Envelope;
@@ -52,11 +51,7 @@ pub(crate) struct Write<'a> {
 }
 
 /// Stores a value. False if the condition did not hold.
-pub(crate) async fn write<V: StoredValue>(
-    write: Write<'_>,
-    value: Value<V>,
-    facts: &ValueFacts<V>,
-) -> Result<bool> {
+pub(crate) async fn write<V: StoredValue>(write: Write<'_>, value: Value<V>, facts: &ValueFacts<V>) -> Result<bool> {
     if write.plan.instance.is_closed() {
         return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
     }
@@ -80,12 +75,7 @@ impl Write<'_> {
             return ttl;
         }
         let seed = blake3::hash(self.key.bytes());
-        let seed = u64::from_le_bytes(
-            *seed
-                .as_bytes()
-                .first_chunk::<8>()
-                .expect("a digest has 32 bytes"),
-        );
+        let seed = u64::from_le_bytes(*seed.as_bytes().first_chunk::<8>().expect("a digest has 32 bytes"));
         let mixed = (seed ^ self.ticket.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let u = (mixed >> 11) as f64 / (1u64 << 53) as f64;
         ttl.mul_f64(1.0 - u * jitter)
@@ -98,12 +88,7 @@ impl Write<'_> {
         value: Value<V>,
         facts: &ValueFacts<V>,
     ) -> bool {
-        let created = Moment::from_millis(
-            self.plan
-                .now()
-                .as_millis()
-                .saturating_sub(self.age.as_millis() as u64),
-        );
+        let created = Moment::from_millis(self.plan.now().as_millis().saturating_sub(self.age.as_millis() as u64));
         let bytes = match (&value, facts.weigh) {
             (Value::Value(value), Some(weigh)) if object.weighs() => weigh(value),
             _ => 0,
@@ -121,12 +106,7 @@ impl Write<'_> {
             Value::Failure(any, _) => Kept::new(Failure::Any(any), life),
         };
         let ends = kept.ends();
-        let entry = NewEntry {
-            place: self.plan.place(self.key.hash()),
-            key: self.key.bytes(),
-            kept,
-            bytes,
-        };
+        let entry = NewEntry { place: self.plan.place(self.key.hash()), key: self.key.bytes(), kept, bytes };
         let live = |kept: &Kept| self.plan.is_live(kept);
         let inserted = object.insert(entry, self.put(&live));
         if inserted == Inserted::Yes && ends != Moment::NEVER {
@@ -154,12 +134,7 @@ impl Write<'_> {
         Some(extra)
     }
 
-    async fn bytes<V>(
-        &self,
-        fresh_for: Option<Duration>,
-        value: Value<V>,
-        facts: &ValueFacts<V>,
-    ) -> Result<bool> {
+    async fn bytes<V>(&self, fresh_for: Option<Duration>, value: Value<V>, facts: &ValueFacts<V>) -> Result<bool> {
         let Kind::Bytes(store) = &self.plan.store.kind else {
             return Ok(false);
         };
@@ -167,9 +142,7 @@ impl Write<'_> {
         let envelope = self.envelope(fresh_for, value, facts)?;
         let ttl = fresh_for.map(|fresh_for| fresh_for.saturating_sub(self.age));
         let key = self.plan.logical_key(self.key);
-        let stored = store
-            .store(self.face, &key, envelope, when, ttl, self.groups)
-            .await?;
+        let stored = store.store(self.face, &key, envelope, when, ttl, self.groups).await?;
         Ok(stored == Stored::Yes)
     }
 
@@ -177,45 +150,23 @@ impl Write<'_> {
         Ok(match (self.mode, self.ticket.fence) {
             (Mode::Fill | Mode::Replace, Some(fence)) => When::Fenced(fence),
             (Mode::Absent, _) if !capabilities.has_set_if_absent() => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "this backend does not offer `set_if_absent`",
-                ));
+                return Err(Error::new(ErrorKind::Unsupported, "this backend does not offer `set_if_absent`"));
             }
             (Mode::Absent, _) => When::Absent,
             _ => When::Always,
         })
     }
 
-    fn envelope<V>(
-        &self,
-        fresh_for: Option<Duration>,
-        value: Value<V>,
-        facts: &ValueFacts<V>,
-    ) -> Result<Bytes> {
-        let no_codec = || {
-            Error::new(
-                ErrorKind::Codec,
-                "values of this type are kept in memory only",
-            )
-        };
+    fn envelope<V>(&self, fresh_for: Option<Duration>, value: Value<V>, facts: &ValueFacts<V>) -> Result<Bytes> {
+        let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
         let (payload, is_error) = match value {
             Value::Value(value) => ((facts.codec.ok_or_else(no_codec)?.encode)(&value)?, false),
             Value::Failure(_, bytes) => (bytes.ok_or_else(no_codec)?, true),
         };
         let wall = self.plan.instance.clock().wall();
         let created = wall.checked_sub(self.age).unwrap_or(wall);
-        let groups = self
-            .groups
-            .iter()
-            .zip(&self.ticket.versions)
-            .map(|(g, v)| (g.as_str().to_owned(), *v));
+        let groups = self.groups.iter().zip(&self.ticket.versions).map(|(g, v)| (g.as_str().to_owned(), *v));
         let envelope = Envelope::new(created, fresh_for, self.load_time, payload).groups(groups);
-        if is_error {
-            envelope.of_error()
-        } else {
-            envelope
-        }
-        .encode()
+        if is_error { envelope.of_error() } else { envelope }.encode()
     }
 }

@@ -37,11 +37,7 @@ impl Builder {
     }
 
     /// Registers a backend under a name.
-    pub fn register_backend(
-        mut self,
-        name: impl Into<Arc<str>>,
-        config: impl BackendConfig,
-    ) -> Builder {
+    pub fn register_backend(mut self, name: impl Into<Arc<str>>, config: impl BackendConfig) -> Builder {
         self.backends.push((name.into(), Box::new(config)));
         self
     }
@@ -67,10 +63,7 @@ impl Builder {
     /// The secret that keys of `hash_key` and `pii` functions are hashed with. Default: random, so that hashed keys
     /// of one process mean nothing in another; byte backends refuse that.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Builder {
-        self.secret = Some(blake3::derive_key(
-            "retainit 2026-01-01 hashed keys",
-            secret.as_ref(),
-        ));
+        self.secret = Some(blake3::derive_key("retainit 2026-01-01 hashed keys", secret.as_ref()));
         self
     }
 
@@ -80,28 +73,48 @@ impl Builder {
         self
     }
 
+    /// An instance for a program that configured nothing. It cannot fail: without a backend, functions run uncached.
+    pub(crate) fn implicit(self) -> Retainit {
+        let clock = Arc::new(SystemClock);
+        self.build().unwrap_or_else(|error| {
+            tracing::warn!(target: "retainit", %error, "cache_error");
+            Builder::new().assemble(clock, true, Arc::default(), Stores::new())
+        })
+    }
+
     /// Builds the instance.
     ///
     /// # Errors
     ///
     /// One [`ErrorKind::Config`], [`ErrorKind::Duplicate`] or [`ErrorKind::UnknownBackend`] whose text holds all
     /// problems.
-    pub fn build(self) -> Result<Retainit> {
+    pub fn build(mut self) -> Result<Retainit> {
         let system_clock = self.clock.is_none();
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
         let io = Arc::new(Io::default());
-        let (stores, mut problems) = build_stores(self.backends, &clock, &io, self.op_timeout);
+        let (stores, mut problems) = build_stores(std::mem::take(&mut self.backends), &clock, &io, self.op_timeout);
         if self.namespace.is_empty() {
             problems.push(Error::new(ErrorKind::Config, "`namespace` is empty"));
         }
         if self.op_timeout.is_zero() {
-            problems.push(Error::new(
-                ErrorKind::Config,
-                "`op_timeout` is zero: no operation could ever answer",
-            ));
+            problems.push(Error::new(ErrorKind::Config, "`op_timeout` is zero: no operation could ever answer"));
         }
         all(problems)?;
-        let retainit = Retainit(Arc::new(Inner {
+        let default_backend = self.default_backend.clone();
+        let retainit = self.assemble(clock, system_clock, io, stores);
+        if retainit.stores().is_empty() && default_backend.is_none() {
+            let memory = retainit.store("memory")?;
+            *retainit.0.default_backend.write() = Some(Arc::clone(&memory.name));
+        }
+        if let Some(name) = default_backend {
+            retainit.store(&name).map_err(|error| error.context("option", "default_backend"))?;
+            *retainit.0.default_backend.write() = Some(name);
+        }
+        Ok(retainit)
+    }
+
+    fn assemble(self, clock: Arc<dyn Clock>, system_clock: bool, io: Arc<Io>, stores: Stores) -> Retainit {
+        Retainit(Arc::new(Inner {
             generation: Generation::default(),
             flights: Arc::new(Flights::new(Arc::clone(&clock))),
             timers: Timers::new(Arc::clone(&clock), !system_clock),
@@ -119,18 +132,7 @@ impl Builder {
             secret: self.secret.unwrap_or_else(random_secret),
             sweep_due: u64::MAX.into(),
             closed: false.into(),
-        }));
-        if retainit.stores().is_empty() && self.default_backend.is_none() {
-            let memory = retainit.store("memory")?;
-            *retainit.0.default_backend.write() = Some(Arc::clone(&memory.name));
-        }
-        if let Some(name) = self.default_backend {
-            retainit
-                .store(&name)
-                .map_err(|error| error.context("option", "default_backend"))?;
-            *retainit.0.default_backend.write() = Some(name);
-        }
-        Ok(retainit)
+        }))
     }
 }
 
@@ -145,19 +147,10 @@ fn build_stores(
     let (mut stores, mut problems) = (Stores::new(), Vec::new());
     for (name, config) in backends {
         if stores.contains_key(&name) {
-            problems.push(Error::new(
-                ErrorKind::Duplicate,
-                format!("two backends are called `{name}`"),
-            ));
+            problems.push(Error::new(ErrorKind::Duplicate, format!("two backends are called `{name}`")));
             continue;
         }
-        match Store::build(
-            Arc::clone(&name),
-            &*config,
-            Arc::clone(clock),
-            io,
-            op_timeout,
-        ) {
+        match Store::build(Arc::clone(&name), &*config, Arc::clone(clock), io, op_timeout) {
             Ok(store) => drop(stores.insert(name, Arc::new(store))),
             Err(error) => problems.push(error),
         }
@@ -171,14 +164,8 @@ pub(crate) fn all(mut problems: Vec<Error>) -> Result<()> {
         0 => Ok(()),
         1 => Err(problems.remove(0)),
         n => {
-            let texts: Vec<_> = problems
-                .iter()
-                .map(|problem| format!("- {problem}"))
-                .collect();
-            Err(Error::new(
-                problems[0].kind(),
-                format!("{n} problems:\n{}", texts.join("\n")),
-            ))
+            let texts: Vec<_> = problems.iter().map(|problem| format!("- {problem}")).collect();
+            Err(Error::new(problems[0].kind(), format!("{n} problems:\n{}", texts.join("\n"))))
         }
     }
 }

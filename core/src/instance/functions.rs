@@ -52,12 +52,7 @@ struct Cache {
 
 impl Functions {
     pub(crate) fn by_site(&self) -> HashMap<u32, Arc<Function>> {
-        self.0
-            .lock()
-            .all
-            .iter()
-            .map(|function| (function.site.get(), Arc::clone(function)))
-            .collect()
+        self.0.lock().all.iter().map(|function| (function.site.get(), Arc::clone(function))).collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -86,24 +81,17 @@ impl Functions {
         }
         let descriptor = &site.descriptor;
         let identity = Identity::of(site);
-        let problem =
-            match known.by_id.get(&identity.id) {
-                Some(owner) if descriptor.id.is_some() || owner.site.is_none() => Some(
-                    two_of_one_id(&identity.id, &owner.place, &descriptor.place()),
-                ),
-                _ => None,
-            };
+        let problem = match known.by_id.get(&identity.id) {
+            Some(owner) if descriptor.id.is_some() || owner.site.is_none() => {
+                Some(two_of_one_id(&identity.id, &owner.place, &descriptor.place()))
+            }
+            _ => None,
+        };
         if descriptor.id.is_some() {
-            let owner = Owner {
-                site: Some(site.address()),
-                place: descriptor.place(),
-            };
+            let owner = Owner { site: Some(site.address()), place: descriptor.place() };
             known.by_id.entry(identity.id.clone()).or_insert(owner);
         }
-        let keys = match (
-            descriptor.hash_key || descriptor.pii,
-            descriptor.template_key,
-        ) {
+        let keys = match (descriptor.hash_key || descriptor.pii, descriptor.template_key) {
             (true, _) => KeyKind::Digest,
             (false, true) => KeyKind::Text,
             (false, false) => KeyKind::Canonical,
@@ -111,10 +99,7 @@ impl Functions {
         let number = number()?;
         let mut function = Function::new(number, identity.id, descriptor.version, keys);
         function.unstable = identity.unstable;
-        let registered = Registered {
-            function: Arc::new(function),
-            problem: problem.map(Into::into),
-        };
+        let registered = Registered { function: Arc::new(function), problem: problem.map(Into::into) };
         known.all.push(Arc::clone(&registered.function));
         known.by_site.insert(site.address(), registered.clone());
         Ok(registered)
@@ -133,53 +118,37 @@ impl Functions {
             if cache.value != value.0 {
                 return Err(Error::new(
                     ErrorKind::TypeMismatch,
-                    format!(
-                        "the cache `{name}` keeps values of type {}, not {}",
-                        cache.value_name, value.1
-                    ),
+                    format!("the cache `{name}` keeps values of type {}, not {}", cache.value_name, value.1),
                 ));
             }
             if cache.function.version == version && cache.function.keys == keys {
                 return Ok(Arc::clone(&cache.function));
             }
         } else if let Some(owner) = known.by_id.get(name) {
-            let text = format!(
-                "the name `{name}` belongs to the retained function at {}",
-                owner.place
-            );
+            let text = format!("the name `{name}` belongs to the retained function at {}", owner.place);
             return Err(Error::new(ErrorKind::Duplicate, text));
         }
         let function = Arc::new(Function::new(number()?, name.to_owned(), version, keys));
         known.all.push(Arc::clone(&function));
-        known.by_id.insert(
-            name.to_owned(),
-            Owner {
-                site: None,
-                place: "a cache of that name".into(),
-            },
-        );
-        known.caches.insert(
-            name.to_owned(),
-            Cache {
-                value: value.0,
-                value_name: value.1,
-                function: Arc::clone(&function),
-            },
-        );
+        known.by_id.insert(name.to_owned(), Owner { site: None, place: "a cache of that name".into() });
+        known
+            .caches
+            .insert(name.to_owned(), Cache { value: value.0, value_name: value.1, function: Arc::clone(&function) });
         Ok(function)
     }
 }
 
 fn number() -> Result<SiteNumber> {
     SiteNumber::take().ok_or_else(|| {
-        Error::new(ErrorKind::Config, "more than 262 000 functions and caches are alive: use keys, not cache names, for what varies")
+        Error::new(
+            ErrorKind::Config,
+            "more than 262 000 functions and caches are alive: use keys, not cache names, for what varies",
+        )
     })
 }
 
 fn two_of_one_id(id: &str, first: &str, second: &str) -> String {
-    format!(
-        "two functions have the id `{id}`: at {first} and at {second}; give one of them another `id`"
-    )
+    format!("two functions have the id `{id}`: at {first} and at {second}; give one of them another `id`")
 }
 
 /// What a function is called.
@@ -193,15 +162,13 @@ impl Identity {
         let descriptor = &site.descriptor;
         let (path, named) = descriptor.path();
         let (id, stable) = match (descriptor.id, &site.label) {
-            (Some(id), Some(label)) if descriptor.generic => (
-                format!("{id}{}", label.find('<').map_or("", |at| &label[at..])),
-                true,
-            ),
+            (Some(id), Some(label)) if descriptor.generic => {
+                (format!("{id}{}", label.find('<').map_or("", |at| &label[at..])), true)
+            }
             (Some(id), _) => (id.to_owned(), true),
-            (None, Some(label)) if descriptor.generic => (
-                format!("{path}{}", label.find('<').map_or("", |at| &label[at..])),
-                named,
-            ),
+            (None, Some(label)) if descriptor.generic => {
+                (format!("{path}{}", label.find('<').map_or("", |at| &label[at..])), named)
+            }
             (None, Some(label)) => (label.clone(), false),
             (None, None) => (path, named),
         };
@@ -225,37 +192,22 @@ impl Retainit {
                 return Ok(PlanRef::Shared(Arc::clone(plan)));
             }
             let plan = Arc::new(self.plan(site)?);
-            self.functions()
-                .0
-                .lock()
-                .plans
-                .insert(site.address(), Arc::clone(&plan));
+            self.functions().0.lock().plans.insert(site.address(), Arc::clone(&plan));
             return Ok(PlanRef::Shared(plan));
         }
-        self.plan_under(site, &scope.overrides)
-            .map(|plan| PlanRef::Shared(Arc::new(plan)))
+        self.plan_under(site, &scope.overrides).map(|plan| PlanRef::Shared(Arc::new(plan)))
     }
 
     fn plan_under(&self, site: &'static Site, overrides: &Overrides) -> Result<Plan> {
         let Registered { function, problem } = self.functions().register(site)?;
-        let attribute = Level {
-            backend: site.descriptor.backend,
-            options: site.descriptor.options,
-        };
+        let attribute = Level { backend: site.descriptor.backend, options: site.descriptor.options };
         let fits = |store: &Arc<Store>| fits(self, site, &function, store);
-        let problem = problem.map_or(Ok(()), |text| {
-            Err(Error::new(ErrorKind::Duplicate, text.to_string()))
-        });
+        let problem = problem.map_or(Ok(()), |text| Err(Error::new(ErrorKind::Duplicate, text.to_string())));
         Ok(self.resolve(Arc::clone(&function), attribute, overrides, problem, fits))
     }
 
     /// The plan of a cache, under the overrides in force.
-    pub(crate) fn cache_plan(
-        &self,
-        function: &Arc<Function>,
-        level: Level<'_>,
-        overrides: &Overrides,
-    ) -> Plan {
+    pub(crate) fn cache_plan(&self, function: &Arc<Function>, level: Level<'_>, overrides: &Overrides) -> Plan {
         self.resolve(Arc::clone(function), level, overrides, Ok(()), |_| Ok(()))
     }
 
@@ -268,42 +220,26 @@ impl Retainit {
         problem: Result<()>,
         fits: impl Fn(&Arc<Store>) -> Result<()>,
     ) -> Plan {
-        let own_store = own
-            .backend
-            .map_or_else(|| self.default_store(), |name| self.store(name));
+        let own_store = own.backend.map_or_else(|| self.default_store(), |name| self.store(name));
         let store = match &overrides.backend {
             Some(name) => self.store(name),
             None => own_store.as_ref().map(Arc::clone).map_err(again),
         };
-        let unusable = overrides.problem.as_deref().map_or(Ok(()), |text| {
-            Err(Error::new(ErrorKind::Config, text.to_owned()))
-        });
-        let checked = problem
-            .and(unusable)
-            .and_then(|()| store.as_ref().map_err(again).and_then(&fits));
+        let unusable =
+            overrides.problem.as_deref().map_or(Ok(()), |text| Err(Error::new(ErrorKind::Config, text.to_owned())));
+        let checked = problem.and(unusable).and_then(|()| store.as_ref().map_err(again).and_then(&fits));
         let bypass = match checked {
             _ if overrides.disabled == Some(true) => Some(Bypass::Disabled),
             Ok(()) => None,
             Err(error) => {
-                function.failed(
-                    "plan",
-                    overrides
-                        .backend
-                        .as_deref()
-                        .or(own.backend)
-                        .unwrap_or("default"),
-                    &error,
-                );
+                function.failed("plan", overrides.backend.as_deref().or(own.backend).unwrap_or("default"), &error);
                 Some(Bypass::Broken(error.to_string().into()))
             }
         };
         let store = store.unwrap_or_else(|_| self.nowhere());
         let hidden = own_store.ok().filter(|own| !Arc::ptr_eq(own, &store));
         let remote = matches!(store.kind, Kind::Bytes(_));
-        let options = Options::from(overrides)
-            .over(&own.options)
-            .over(&store.options)
-            .resolve(remote);
+        let options = Options::from(overrides).over(&own.options).over(&store.options).resolve(remote);
         Plan::new(self.clone(), function, store, options, hidden, bypass)
     }
 
@@ -332,33 +268,23 @@ fn again(error: &Error) -> Error {
 }
 
 /// Whether a function's values and keys can go to a store.
-fn fits(
-    instance: &Retainit,
-    site: &'static Site,
-    function: &Function,
-    store: &Arc<Store>,
-) -> Result<()> {
+fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &Arc<Store>) -> Result<()> {
     let kinds = site.descriptor.values.map(|values| values());
     let refuse = |why: &str| {
-        Err(Error::new(
-            ErrorKind::Config,
-            format!(
-                "`{}` cannot use the backend `{}`: {why}",
-                function.id, store.name
-            ),
-        )
-        .context("at", site.descriptor.place()))
+        Err(Error::new(ErrorKind::Config, format!("`{}` cannot use the backend `{}`: {why}", function.id, store.name))
+            .context("at", site.descriptor.place()))
     };
     match &store.kind {
         Kind::Object(object) if object.weighs() && kinds.is_some_and(|kinds| !kinds.weight) => {
-            refuse(
-                "it has `max_bytes`, and the returned type implements neither `Weigh` nor `Serialize`",
-            )
+            refuse("it has `max_bytes`, and the returned type implements neither `Weigh` nor `Serialize`")
         }
         Kind::Object(_) => Ok(()),
         Kind::Bytes(_) if kinds.is_some_and(|kinds| !kinds.bytes) => refuse(
             "the returned type does not implement `Serialize` and `DeserializeOwned`, or is spelled with a reference",
         ),
+        Kind::Bytes(_) if site.descriptor.pii => {
+            refuse("`pii` demands encryption, which this version does not have; keep it in memory")
+        }
         Kind::Bytes(_) if function.keys == KeyKind::Digest && !instance.secret_is_given() => {
             refuse("its keys are hashed with a random secret; set `secret`")
         }
@@ -375,34 +301,22 @@ pub(super) fn check(instance: &Retainit) -> Result<()> {
         if let Some(id) = descriptor.id.filter(|_| !descriptor.generic)
             && let Some(first) = ids.insert(id, descriptor.place())
         {
-            problems.push(Error::new(
-                ErrorKind::Duplicate,
-                two_of_one_id(id, &first, &descriptor.place()),
-            ));
+            problems.push(Error::new(ErrorKind::Duplicate, two_of_one_id(id, &first, &descriptor.place())));
         }
-        let store = descriptor
-            .backend
-            .map_or_else(|| instance.default_store(), |name| instance.store(name));
+        let store = descriptor.backend.map_or_else(|| instance.default_store(), |name| instance.store(name));
         // A generic function or method has no types before it is called; its calls are checked then.
         let checked = store.and_then(|store| {
             if descriptor.generic || descriptor.method {
                 return Ok(());
             }
             let identity = Identity::of(site);
-            let keys = if descriptor.hash_key || descriptor.pii {
-                KeyKind::Digest
-            } else {
-                KeyKind::Canonical
-            };
+            let keys = if descriptor.hash_key || descriptor.pii { KeyKind::Digest } else { KeyKind::Canonical };
             let mut function = Function::new(number()?, identity.id, descriptor.version, keys);
             function.unstable = identity.unstable;
             fits(instance, site, &function, &store)
         });
         if let Err(error) = checked {
-            problems.push(error.context(
-                "function",
-                format!("{} at {}", descriptor.path().0, descriptor.place()),
-            ));
+            problems.push(error.context("function", format!("{} at {}", descriptor.path().0, descriptor.place())));
         }
     }
     all(problems)

@@ -2,6 +2,7 @@
 
 mod builder;
 mod functions;
+mod health;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,6 +16,7 @@ use retainit_plugin::{BackendConfig, Clock, Mark, Moment, Strength};
 pub use builder::Builder;
 pub(crate) use builder::all;
 pub(crate) use functions::Level;
+pub use health::Health;
 
 use crate::cache::CacheBuilder;
 use crate::engine::flight::Flights;
@@ -71,9 +73,7 @@ impl fmt::Debug for Retainit {
 
 impl Default for Retainit {
     fn default() -> Self {
-        Retainit::builder()
-            .build()
-            .expect("a memory backend is linked: see the feature `memory`")
+        Retainit::builder().build().expect("a memory backend is linked: see the feature `memory`")
     }
 }
 
@@ -124,10 +124,7 @@ impl Retainit {
         let store = self.build_store(name.into(), &config)?;
         let mut stores = self.0.stores.write();
         if stores.contains_key(name) {
-            return Err(Error::new(
-                ErrorKind::Duplicate,
-                format!("a backend called `{name}` is registered already"),
-            ));
+            return Err(Error::new(ErrorKind::Duplicate, format!("a backend called `{name}` is registered already")));
         }
         stores.insert(Arc::clone(&store.name), Arc::new(store));
         drop(stores);
@@ -136,23 +133,12 @@ impl Retainit {
     }
 
     fn build_store(&self, name: Arc<str>, config: &dyn BackendConfig) -> Result<Store> {
-        Store::build(
-            name,
-            config,
-            Arc::clone(&self.0.clock),
-            &self.0.io,
-            self.0.op_timeout,
-        )
+        Store::build(name, config, Arc::clone(&self.0.clock), &self.0.io, self.0.op_timeout)
     }
 
     /// The names of the backends.
     pub fn backends(&self) -> Vec<String> {
-        self.0
-            .stores
-            .read()
-            .keys()
-            .map(|name| name.to_string())
-            .collect()
+        self.0.stores.read().keys().map(|name| name.to_string()).collect()
     }
 
     /// A cache for values of type `V` under a name, without the macro.
@@ -212,21 +198,12 @@ impl Retainit {
     }
 
     fn walk(&self, wanted: Wanted, face: Face) -> Keys {
-        Keys::new(
-            self.stores()
-                .iter()
-                .map(|store| Walk::new(self, store, wanted.clone(), face))
-                .collect(),
-        )
+        Keys::new(self.stores().iter().map(|store| Walk::new(self, store, wanted.clone(), face)).collect())
     }
 
     /// Removes what has expired from backends in memory now, and counts it. They do so by themselves too.
     pub fn cleanup_expired(&self) -> u64 {
-        let expired = self
-            .stores()
-            .iter()
-            .map(|store| invalidate::sweep(self, store))
-            .sum();
+        let expired = self.stores().iter().map(|store| invalidate::sweep(self, store)).sum();
         self.0.tags.sweep();
         expired
     }
@@ -242,28 +219,28 @@ impl Retainit {
         stats
     }
 
-    /// Whether every backend answers.
+    /// Asks every backend whether it answers.
     ///
     /// # Errors
     ///
-    /// The first backend's error that does not.
-    pub async fn health(&self) -> Result<()> {
+    /// [`ErrorKind::Closed`].
+    pub async fn health(&self) -> Result<Health> {
         self.health_of(Face::Async).await
     }
 
-    async fn health_of(&self, face: Face) -> Result<()> {
+    async fn health_of(&self, face: Face) -> Result<Health> {
         if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
         }
+        let mut failing = Vec::new();
         for store in self.stores() {
-            if let Some(bytes) = store.bytes() {
-                bytes
-                    .health(face)
-                    .await
-                    .map_err(|error| error.context("backend", &*store.name))?;
+            if let Some(bytes) = store.bytes()
+                && let Err(error) = bytes.health(face).await
+            {
+                failing.push((store.name.to_string(), error));
             }
         }
-        Ok(())
+        Ok(if failing.is_empty() { Health::Healthy } else { Health::Degraded { failing } })
     }
 
     /// Ends background work and connections and empties what is in memory. Later calls do nothing.
@@ -339,7 +316,7 @@ as_above! {
     invalidate_pattern(pattern: impl Into<Pattern>) -> Result<Evicted> =
         async |this: &Retainit| invalidate::pattern(this, pattern.into(), Face::Sync).await;
     clear() -> Result<Evicted> = async |this: &Retainit| invalidate::clear_namespace(this, Face::Sync).await;
-    health() -> Result<()> = async |this: &Retainit| this.health_of(Face::Sync).await;
+    health() -> Result<Health> = async |this: &Retainit| this.health_of(Face::Sync).await;
     close() -> Result<()> = async |this: &Retainit| this.close_of(Face::Sync).await;
     keys(prefix: impl Into<String>) -> Result<Vec<String>> =
         async |this: &Retainit| this.walk(Wanted::prefix(prefix), Face::Sync).collect().await;
@@ -420,9 +397,7 @@ impl Retainit {
             return Err(self.unknown_backend(name));
         };
         let store = Arc::new(self.build_store(name.into(), &*(registration.default)())?);
-        Ok(Arc::clone(
-            self.0.stores.write().entry(name.into()).or_insert(store),
-        ))
+        Ok(Arc::clone(self.0.stores.write().entry(name.into()).or_insert(store)))
     }
 
     fn unknown_backend(&self, name: &str) -> Error {
@@ -430,13 +405,7 @@ impl Retainit {
         known.extend(retainit_plugin::linked_backends().map(|r| r.name.to_owned()));
         known.sort();
         known.dedup();
-        Error::new(
-            ErrorKind::UnknownBackend,
-            format!(
-                "no backend is called `{name}`; there are: {}",
-                known.join(", ")
-            ),
-        )
+        Error::new(ErrorKind::UnknownBackend, format!("no backend is called `{name}`; there are: {}", known.join(", ")))
     }
 
     pub(crate) fn default_store(&self) -> Result<Arc<Store>> {
@@ -446,21 +415,13 @@ impl Retainit {
         let stores = self.0.stores.read();
         match (stores.get("default"), stores.len()) {
             (Some(store), _) => Ok(Arc::clone(store)),
-            (None, 1) => stores
-                .values()
-                .next()
-                .cloned()
-                .ok_or_else(|| self.unknown_backend("default")),
+            (None, 1) => stores.values().next().cloned().ok_or_else(|| self.unknown_backend("default")),
             _ => Err(Error::new(
                 ErrorKind::Config,
                 format!(
                     "several backends and no default: name one with `default_backend`, or call one `default`; there \
                      are: {}",
-                    stores
-                        .keys()
-                        .map(|name| &**name)
-                        .collect::<Vec<_>>()
-                        .join(", ")
+                    stores.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")
                 ),
             )),
         }
@@ -468,9 +429,7 @@ impl Retainit {
 
     /// Sees to it that a sweep comes soon after `deadline`.
     pub(crate) fn sweep_by(&self, store: &Arc<Store>, deadline: Moment) {
-        let due = deadline
-            .max(self.0.clock.now().after(SWEEP_EVERY))
-            .as_millis();
+        let due = deadline.max(self.0.clock.now().after(SWEEP_EVERY)).as_millis();
         if due >= self.0.sweep_due.load(Ordering::Relaxed) {
             return;
         }
@@ -480,9 +439,7 @@ impl Retainit {
         let instance = Arc::downgrade(&self.0);
         debug_assert!(matches!(store.kind, Kind::Object(_)));
         let sweep = move |now: Moment| Retainit(instance.upgrade()?).sweep(now);
-        self.0
-            .timers
-            .add(Moment::from_millis(due), Task::Sweep(Box::new(sweep)));
+        self.0.timers.add(Moment::from_millis(due), Task::Sweep(Box::new(sweep)));
     }
 
     /// Removes what has expired and says when to do so again.
@@ -496,20 +453,12 @@ impl Retainit {
         self.cleanup_expired();
         // At most a twentieth of one thread goes into sweeping.
         let pause = SWEEP_EVERY.max(watch.elapsed() * 20);
-        let next = self
-            .stores()
-            .into_iter()
-            .filter_map(|store| match &store.kind {
-                Kind::Object(object) => Some(object.next_deadline()),
-                Kind::Bytes(_) => None,
-            });
+        let next = self.stores().into_iter().filter_map(|store| match &store.kind {
+            Kind::Object(object) => Some(object.next_deadline()),
+            Kind::Bytes(_) => None,
+        });
         let next = next.min().filter(|next| *next != Moment::NEVER)?;
         let due = next.max(now.after(pause));
-        (self
-            .0
-            .sweep_due
-            .fetch_min(due.as_millis(), Ordering::AcqRel)
-            > due.as_millis())
-        .then_some(due)
+        (self.0.sweep_due.fetch_min(due.as_millis(), Ordering::AcqRel) > due.as_millis()).then_some(due)
     }
 }

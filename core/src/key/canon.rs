@@ -79,10 +79,7 @@ impl<'s, S: Sink> Canon<'s, S> {
         if !bare {
             self.sink.put(&[LIST]);
         }
-        List {
-            sink: self.sink,
-            bare,
-        }
+        List { sink: self.sink, bare }
     }
 
     fn variant(self, name: &'static str) -> Canon<'s, S> {
@@ -226,23 +223,14 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<(), KeyError> {
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), KeyError> {
         self.sink.put(&[VARIANT]);
         text(self.sink, variant);
         Ok(())
     }
 
     #[inline(always)]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        v: &T,
-    ) -> Result<(), KeyError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, v: &T) -> Result<(), KeyError> {
         v.serialize(self)
     }
 
@@ -280,10 +268,7 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Map<'s, S>, KeyError> {
-        Ok(Map {
-            sink: self.sink,
-            fields: Vec::new(),
-        })
+        Ok(Map { sink: self.sink, fields: Vec::new() })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Map<'s, S>, KeyError> {
@@ -386,9 +371,7 @@ impl<S: Sink> ser::SerializeMap for Map<'_, S> {
         match self.fields.last_mut() {
             Some(field) => field.1 = value,
             None => {
-                return Err(ser::Error::custom(
-                    "a map's value was serialized before its key",
-                ));
+                return Err(ser::Error::custom("a map's value was serialized before its key"));
             }
         }
         Ok(())

@@ -56,10 +56,7 @@ pub(crate) fn hasher() -> foldhash::fast::FixedState {
 
 /// Hashes a key where it stands.
 #[inline(always)]
-pub(crate) fn hash<K: KeySource>(
-    state: &foldhash::fast::FixedState,
-    key: &K,
-) -> Result<u64, KeyError> {
+pub(crate) fn hash<K: KeySource>(state: &foldhash::fast::FixedState, key: &K) -> Result<u64, KeyError> {
     let mut sink = HashSink(state.build_hasher());
     key.feed(&mut sink)?;
     Ok(sink.0.finish())
@@ -94,24 +91,14 @@ impl KeyBuf {
     ///
     /// [`ErrorKind::Key`] with what the value's own `Serialize` says.
     pub fn new(key: &impl KeySource) -> Result<KeyBuf> {
-        KeyBuf::take(key).map_err(|error| {
-            Error::new(ErrorKind::Key, "the key has no canonical form").source(error)
-        })
+        KeyBuf::take(key).map_err(|error| Error::new(ErrorKind::Key, "the key has no canonical form").source(error))
     }
 
     fn take<K: KeySource>(key: &K) -> Result<KeyBuf, KeyError> {
         let mut bytes = Bytes::new();
         key.feed(&mut bytes)?;
-        let kind = if K::IS_TEXT {
-            KeyKind::Text
-        } else {
-            KeyKind::Canonical
-        };
-        Ok(KeyBuf {
-            bytes,
-            hash: hash(&HASHER, key)?,
-            kind,
-        })
+        let kind = if K::IS_TEXT { KeyKind::Text } else { KeyKind::Canonical };
+        Ok(KeyBuf { bytes, hash: hash(&HASHER, key)?, kind })
     }
 
     /// The key with its bytes replaced by a keyed hash of its text, for `hash_key` and `pii`.
@@ -121,11 +108,7 @@ impl KeyBuf {
         bytes.extend_from_slice(&digest.as_bytes()[..16]);
         let mut hasher = HASHER.build_hasher();
         hasher.write(&bytes);
-        KeyBuf {
-            bytes,
-            hash: hasher.finish(),
-            kind: KeyKind::Digest,
-        }
+        KeyBuf { bytes, hash: hasher.finish(), kind: KeyKind::Digest }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -86,11 +86,7 @@ mod tests {
             ("**a", "bca", true),
             ("a[b]", "a[b]", true),
         ] {
-            assert_eq!(
-                Pattern::new(pattern).matches(key),
-                expected,
-                "{pattern} on {key}"
-            );
+            assert_eq!(Pattern::new(pattern).matches(key), expected, "{pattern} on {key}");
         }
     }
 

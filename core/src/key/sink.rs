@@ -37,10 +37,7 @@ pub(crate) struct EqSink<'a> {
 impl<'a> EqSink<'a> {
     #[inline(always)]
     pub(crate) fn new(stored: &'a [u8]) -> Self {
-        EqSink {
-            rest: stored,
-            equal: true,
-        }
+        EqSink { rest: stored, equal: true }
     }
 
     #[inline(always)]
@@ -71,10 +68,7 @@ impl Sink for EqSink<'_> {
         // Eight bytes at once where the stored key is long enough: a comparison of a few bytes costs more.
         let stored = match rest.first_chunk::<8>() {
             Some(eight) => u64::from_le_bytes(*eight) & low_bytes(len),
-            None => rest[..len]
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            None => rest[..len].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
         self.equal &= stored == word;
         self.rest = &rest[len..];
@@ -83,11 +77,7 @@ impl Sink for EqSink<'_> {
 
 #[inline(always)]
 const fn low_bytes(len: usize) -> u64 {
-    if len >= 8 {
-        u64::MAX
-    } else {
-        (1 << (8 * len)) - 1
-    }
+    if len >= 8 { u64::MAX } else { (1 << (8 * len)) - 1 }
 }
 
 /// The canonical bytes of most keys fit without an allocation.

@@ -16,9 +16,7 @@ pub struct Template<V> {
 
 impl<V: Values> Template<V> {
     fn texts(&self) -> Result<Vec<String>, KeyError> {
-        (0..self.literals.len() - 1)
-            .map(|i| self.values.value(i))
-            .collect()
+        (0..self.literals.len() - 1).map(|i| self.values.value(i)).collect()
     }
 
     /// The text with its values as they are, for tags.
@@ -39,9 +37,7 @@ impl<V: Values> KeySource for Template<V> {
     fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
         // A template without values is the commonest and needs no text of its own.
         match self.literals {
-            [only] if !only.contains(['%', '*', '?', '[', ']', '{', '}', ' ']) => {
-                sink.put(only.as_bytes())
-            }
+            [only] if !only.contains(['%', '*', '?', '[', ']', '{', '}', ' ']) => sink.put(only.as_bytes()),
             _ => sink.put(text::fill(self.literals, self.between, &self.texts()?).as_bytes()),
         }
         Ok(())

@@ -53,20 +53,14 @@ fn texts_are_stable() {
         (args(vec![vec![1, 2]]), "((1,2))"),
         (args(Vec::<u8>::new()), "()"),
         (args(BTreeMap::<u8, u8>::new()), "(=)"),
-        (
-            args(HashMap::from([("b", 1), ("a", 2)])),
-            "(\"a\"=2,\"b\"=1)",
-        ),
+        (args(HashMap::from([("b", 1), ("a", 2)])), "(\"a\"=2,\"b\"=1)"),
         (args(Shape::Unit), "Unit"),
         (args(Shape::True), "True"),
         (args(Shape::Tricky), "%74rue"),
         (args(true), "true"),
         (args(Shape::One(1)), "One(1)"),
         (args(Shape::Two(1, "x".into())), "Two((1,\"x\"))"),
-        (
-            args(Shape::Named { b: None, a: 1 }),
-            "Named((\"a\"=1,\"b\"=~))",
-        ),
+        (args(Shape::Named { b: None, a: 1 }), "Named((\"a\"=1,\"b\"=~))"),
     ] {
         assert_eq!(text, expected);
     }
@@ -82,20 +76,12 @@ fn long_arguments_become_a_digest() {
 #[test]
 fn a_template_keeps_its_values_apart() {
     let key = |a: &str, b: &str| {
-        let template = Template {
-            literals: &["", "_", ""],
-            between: "_",
-            values: (a, b),
-        };
+        let template = Template { literals: &["", "_", ""], between: "_", values: (a, b) };
         KeyBuf::new(&template).unwrap().text()
     };
     assert_ne!(key("x_y", "z"), key("x", "y_z"));
     assert_eq!(key("x", "y"), "x_y");
-    let user = Template {
-        literals: &["user:", ""],
-        between: "",
-        values: (42u64,),
-    };
+    let user = Template { literals: &["user:", ""], between: "", values: (42u64,) };
     assert_eq!(KeyBuf::new(&user).unwrap().text(), "user:42");
 }
 
@@ -107,10 +93,7 @@ fn a_value_that_cannot_be_written_is_an_error() {
             Err(serde::ser::Error::custom("no"))
         }
     }
-    assert_eq!(
-        KeyBuf::new(&Args(Broken)).unwrap_err().kind(),
-        ErrorKind::Key
-    );
+    assert_eq!(KeyBuf::new(&Args(Broken)).unwrap_err().kind(), ErrorKind::Key);
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -165,10 +148,7 @@ fn meaning(value: &Any) -> String {
         Any::Option(None) => "none".into(),
         Any::Option(Some(v)) => format!("some<{}>", meaning(v)),
         Any::List(v) => list(v.iter().map(meaning).collect()),
-        Any::Map(v) => format!(
-            "m{:?}",
-            v.iter().map(|(k, v)| (k, meaning(v))).collect::<Vec<_>>()
-        ),
+        Any::Map(v) => format!("m{:?}", v.iter().map(|(k, v)| (k, meaning(v))).collect::<Vec<_>>()),
         Any::Pair(v) => list(vec![meaning(&v.0), meaning(&v.1)]),
         Any::Shape(v) => format!("s{v:?}"),
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::canon::{
-    BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TEXT, TRUE, UINT, VARIANT,
-    VARIANT_OF, WIDE_NEGATIVE, WIDE_UINT,
+    BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TEXT, TRUE, UINT, VARIANT, VARIANT_OF, WIDE_NEGATIVE,
+    WIDE_UINT,
 };
 
 /// Longer arguments appear as their digest.
@@ -92,11 +92,7 @@ pub(super) fn escape_literal(text: &str, out: &mut String) {
 
 /// Escapes a value of a template whose placeholders stand apart by `between`.
 pub(super) fn escape_value(text: &str, between: &str, out: &mut String) {
-    escape_where(
-        text,
-        |c| "%:/=@*?[]{}".contains(c) || between.contains(c),
-        out,
-    );
+    escape_where(text, |c| "%:/=@*?[]{}".contains(c) || between.contains(c), out);
 }
 
 fn escape_with(text: &str, special: &str, out: &mut String) {
@@ -124,9 +120,7 @@ fn percent(byte: u8, out: &mut String) {
 
 /// Writes one value and gives what follows it. Only our own `Canon` writes these bytes, so they are well-formed.
 fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
-    let (tag, rest) = bytes
-        .split_first()
-        .map_or((END, bytes), |(tag, rest)| (*tag, rest));
+    let (tag, rest) = bytes.split_first().map_or((END, bytes), |(tag, rest)| (*tag, rest));
     match tag {
         NONE => push(out, "~", rest),
         SOME => {
@@ -169,11 +163,7 @@ fn counted<'b>(tag: u8, rest: &'b [u8], out: &mut String) -> &'b [u8] {
         TEXT => {
             let (text, rest) = rest.split_at(rest.len().min(word as usize));
             out.push('"');
-            escape_where(
-                &String::from_utf8_lossy(text),
-                |c| "%:/=@*?[]{}\"".contains(c),
-                out,
-            );
+            escape_where(&String::from_utf8_lossy(text), |c| "%:/=@*?[]{}\"".contains(c), out);
             push(out, "\"", rest)
         }
         BYTES => {
@@ -197,13 +187,7 @@ fn push<'b>(out: &mut String, text: &str, rest: &'b [u8]) -> &'b [u8] {
 
 fn number(bytes: &[u8], len: usize) -> (u128, &[u8]) {
     let (bytes, rest) = bytes.split_at(bytes.len().min(len));
-    (
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u128::from(*byte)),
-        rest,
-    )
+    (bytes.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte)), rest)
 }
 
 fn list<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {
@@ -246,14 +230,10 @@ fn name<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
     let (len, rest) = number(rest, usize::from(tag & 0x0f));
     let (text, rest) = rest.split_at(rest.len().min(len as usize));
     let text = String::from_utf8_lossy(text);
-    let plain = text.starts_with(char::is_alphabetic)
-        && !matches!(&*text, "true" | "false" | "NaN" | "inf");
+    let plain = text.starts_with(char::is_alphabetic) && !matches!(&*text, "true" | "false" | "NaN" | "inf");
     let mut chars = text.chars();
     if !plain && let Some(first) = chars.next() {
-        first
-            .encode_utf8(&mut [0; 4])
-            .bytes()
-            .for_each(|byte| percent(byte, out));
+        first.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| percent(byte, out));
     }
     escape_where(chars.as_str(), |c| "%:/=@*?[]{}\"'(),~+".contains(c), out);
     rest
@@ -263,9 +243,8 @@ fn name<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
 pub(crate) fn unescape(text: &str) -> String {
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after
-            .first_chunk::<2>()
-            .and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+        let escaped =
+            after.first_chunk::<2>().and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
         match escaped.filter(|_| byte == b'%') {
             Some(byte) => {
                 out.push(byte);

@@ -32,17 +32,10 @@ where
 
 /// The same with the plan at hand.
 #[inline(always)]
-pub(crate) fn hit_in<V: StoredValue, S: Storage<V>, K: KeySource>(
-    plan: &Plan,
-    key: &K,
-) -> Option<V> {
+pub(crate) fn hit_in<V: StoredValue, S: Storage<V>, K: KeySource>(plan: &Plan, key: &K) -> Option<V> {
     let object = plan.fast.as_deref()?;
     let hash = key::hash(&plan.hasher, key).ok()?;
-    let mut probe = Probe {
-        plan,
-        key,
-        found: None::<S::Kept>,
-    };
+    let mut probe = Probe { plan, key, found: None::<S::Kept> };
     object.get(plan.place(hash), &mut probe);
     let kept = probe.found?;
     count(plan.site, Count::Hit);
@@ -81,10 +74,7 @@ pub struct Rules<R> {
 
 impl<R> Rules<R> {
     /// No rules.
-    pub const NONE: Rules<R> = Rules {
-        when: None,
-        err_if: None,
-    };
+    pub const NONE: Rules<R> = Rules { when: None, err_if: None };
 }
 
 impl<R> Clone for Rules<R> {
@@ -120,14 +110,7 @@ impl Call {
             Ok(plan) => key.map(|key| plan.key(key)),
             Err(_) => key,
         };
-        Call {
-            site,
-            plan,
-            key,
-            tags: Vec::new(),
-            how: How::Call,
-            looked,
-        }
+        Call { site, plan, key, tags: Vec::new(), how: How::Call, looked }
     }
 
     /// Adds the call's tags.
@@ -159,10 +142,7 @@ impl Call {
             tracing::warn!(target: "retainit", function = %self.site.descriptor.path().0, %error, "cache_error");
         });
         let plan = plan.ok()?;
-        let key = self
-            .key
-            .inspect_err(|error| plan.function.failed("key", &plan.store.name, error))
-            .ok()?;
+        let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
         let mut job = Job::new(plan, key, &self.tags, self.how, face);
         job.looked = self.looked && self.how == How::Call;
         Some(job)
@@ -172,11 +152,7 @@ impl Call {
 impl Plan {
     /// The key as this function's entries carry it: hashed, where that was asked for.
     pub(crate) fn key(&self, key: KeyBuf) -> KeyBuf {
-        if self.function.keys == key::KeyKind::Digest {
-            key.digested(self.instance.secret())
-        } else {
-            key
-        }
+        if self.function.keys == key::KeyKind::Digest { key.digested(self.instance.secret()) } else { key }
     }
 }
 
@@ -195,12 +171,7 @@ where
 }
 
 /// Answers a call of a sync function.
-pub fn run_sync<R, P, S>(
-    facts: Facts<R, P, S>,
-    call: Call,
-    rules: Rules<R>,
-    loader: impl FnOnce() -> R,
-) -> R
+pub fn run_sync<R, P, S>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: impl FnOnce() -> R) -> R
 where
     P: Shape<R>,
     P::Value: StoredValue,
@@ -220,12 +191,7 @@ pub struct Reloaded<R> {
 }
 
 /// Refreshes or warms.
-pub async fn reload<R, P, S, L>(
-    facts: Facts<R, P, S>,
-    call: Call,
-    rules: Rules<R>,
-    loader: L,
-) -> Reloaded<R>
+pub async fn reload<R, P, S, L>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: L) -> Reloaded<R>
 where
     P: Shape<R>,
     P::Value: StoredValue,
@@ -279,11 +245,7 @@ pub fn when<R>(rule: fn(&R) -> bool) -> fn(&R) -> bool {
 }
 
 /// Asks a rule about the error in a result; false for a value.
-pub fn error_is<R, P: Shape<R>, S>(
-    _: &Facts<R, P, S>,
-    result: &R,
-    rule: fn(&P::Error) -> bool,
-) -> bool {
+pub fn error_is<R, P: Shape<R>, S>(_: &Facts<R, P, S>, result: &R, rule: fn(&P::Error) -> bool) -> bool {
     P::split(result).err().is_some_and(rule)
 }
 
@@ -294,9 +256,6 @@ pub fn succeeded<R, P: Shape<R>, S>(_: &Facts<R, P, S>, result: &R) -> bool {
 
 impl<R> std::fmt::Debug for Rules<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rules")
-            .field("when", &self.when.is_some())
-            .field("err_if", &self.err_if.is_some())
-            .finish()
+        f.debug_struct("Rules").field("when", &self.when.is_some()).field("err_if", &self.err_if.is_some()).finish()
     }
 }

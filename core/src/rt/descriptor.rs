@@ -128,20 +128,14 @@ impl Descriptor {
             _ => None,
         };
         match actual {
-            Some(path) if !self.method => (
-                path.to_owned(),
-                path == named || self.marker_is_renamed(path),
-            ),
+            Some(path) if !self.method => (path.to_owned(), path == named || self.marker_is_renamed(path)),
             _ => (named, !self.method),
         }
     }
 
     /// `handle = Users` gives the marker another name; it still stands where the function does.
     fn marker_is_renamed(&self, path: &str) -> bool {
-        self.marker.is_some()
-            && path
-                .rsplit_once("::")
-                .is_some_and(|(module, _)| module == self.module)
+        self.marker.is_some() && path.rsplit_once("::").is_some_and(|(module, _)| module == self.module)
     }
 }
 

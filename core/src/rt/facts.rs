@@ -166,14 +166,12 @@ impl<V: Serialize + DeserializeOwned> Codec<V> {
     pub(crate) const fn new() -> Codec<V> {
         Codec {
             encode: |value| {
-                rmp_serde::to_vec_named(value).map_err(|e| {
-                    Error::new(ErrorKind::Codec, "the value could not be serialized").source(e)
-                })
+                rmp_serde::to_vec_named(value)
+                    .map_err(|e| Error::new(ErrorKind::Codec, "the value could not be serialized").source(e))
             },
             decode: |bytes| {
-                rmp_serde::from_slice(bytes).map_err(|e| {
-                    Error::new(ErrorKind::Codec, "the stored value could not be read").source(e)
-                })
+                rmp_serde::from_slice(bytes)
+                    .map_err(|e| Error::new(ErrorKind::Codec, "the stored value could not be read").source(e))
             },
         }
     }
@@ -256,10 +254,7 @@ impl<R, P: Shape<R>, S> Copy for Facts<R, P, S> {}
 
 impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
     /// Puts the answers together.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one per question, written by `facts!` only"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one per question, written by `facts!` only")]
     #[inline(always)]
     pub fn new(
         _: &Probe<R>,
@@ -272,36 +267,17 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
         whole: Option<Codec<R>>,
     ) -> Self {
         let direct = std::any::TypeId::of::<S>() == std::any::TypeId::of::<Direct>();
-        Facts {
-            value: ValueFacts {
-                is_none,
-                codec,
-                weigh,
-                direct,
-                when: None,
-            },
-            share,
-            whole,
-            storage: PhantomData,
-        }
+        Facts { value: ValueFacts { is_none, codec, weigh, direct, when: None }, share, whole, storage: PhantomData }
     }
 
     /// Facts of a cache, which knows the value's type and nothing of errors.
     pub(crate) fn of_value(value: ValueFacts<P::Value>) -> Self {
-        Facts {
-            value,
-            share: None,
-            whole: None,
-            storage: PhantomData,
-        }
+        Facts { value, share: None, whole: None, storage: PhantomData }
     }
 
     /// What may be done with values, for checks when an instance is made.
     pub fn kinds(&self) -> ValueKinds {
-        ValueKinds {
-            bytes: self.value.codec.is_some(),
-            weight: self.value.weigh.is_some(),
-        }
+        ValueKinds { bytes: self.value.codec.is_some(), weight: self.value.weigh.is_some() }
     }
 }
 
@@ -381,11 +357,7 @@ pub mod probe {
 #[macro_export]
 macro_rules! __facts {
     (ref $R:ty) => {{
-        #[allow(
-            unused_imports,
-            clippy::allow_attributes,
-            reason = "each answer needs only some of them"
-        )]
+        #[allow(unused_imports, clippy::allow_attributes, reason = "each answer needs only some of them")]
         use $crate::rt::probe::*;
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
@@ -402,11 +374,7 @@ macro_rules! __facts {
         )
     }};
     ($R:ty) => {{
-        #[allow(
-            unused_imports,
-            clippy::allow_attributes,
-            reason = "each answer needs only some of them"
-        )]
+        #[allow(unused_imports, clippy::allow_attributes, reason = "each answer needs only some of them")]
         use $crate::rt::probe::*;
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
@@ -446,25 +414,9 @@ mod tests {
         assert!(shape(&crate::__facts!(Arc<Local>)).1.ends_with("Direct"));
         let alias = crate::__facts!(Alias<Option<u8>>);
         assert!(alias.share.is_none() && (alias.value.is_none)(&None));
-        assert_eq!(
-            alias.kinds(),
-            ValueKinds {
-                bytes: true,
-                weight: true
-            }
-        );
-        assert_eq!(
-            crate::__facts!(Local).kinds(),
-            ValueKinds {
-                bytes: false,
-                weight: false
-            }
-        );
+        assert_eq!(alias.kinds(), ValueKinds { bytes: true, weight: true });
+        assert_eq!(crate::__facts!(Local).kinds(), ValueKinds { bytes: false, weight: false });
         assert!(!crate::__facts!(ref &'static str).kinds().bytes);
-        assert!(
-            crate::__facts!(std::result::Result<u8, String>)
-                .share
-                .is_some()
-        );
+        assert!(crate::__facts!(std::result::Result<u8, String>).share.is_some());
     }
 }

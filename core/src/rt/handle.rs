@@ -31,36 +31,22 @@ impl Base {
         P::Value: 'static,
     {
         site.keep_facts(facts.value);
-        Base {
-            site,
-            face,
-            template: None,
-        }
+        Base { site, face, template: None }
     }
 
     fn ops<V: StoredValue>(&self) -> Result<Ops<V>> {
-        let facts = self.site.facts::<V>().ok_or_else(|| {
-            Error::new(
-                ErrorKind::TypeMismatch,
-                "this handle is not of the function's type",
-            )
-        })?;
-        Ok(Ops {
-            plan: crate::global::plan(self.site)?,
-            facts,
-            face: self.face,
-        })
+        let facts = self
+            .site
+            .facts::<V>()
+            .ok_or_else(|| Error::new(ErrorKind::TypeMismatch, "this handle is not of the function's type"))?;
+        Ok(Ops { plan: crate::global::plan(self.site)?, facts, face: self.face })
     }
 
     /// The key of values given by hand.
     fn any_key<K: Serialize + ?Sized>(&self, key: &K) -> Result<KeyBuf> {
         match self.template {
             None => KeyBuf::new(&Args(key)),
-            Some((literals, between)) => KeyBuf::new(&Filled {
-                literals,
-                between,
-                key,
-            }),
+            Some((literals, between)) => KeyBuf::new(&Filled { literals, between, key }),
         }
     }
 
@@ -69,24 +55,15 @@ impl Base {
         let mut wanted = Wanted::prefix(format!("{}:", plan.function.id));
         wanted.site = Some(plan.site);
         wanted.below = Some(plan.function_prefix());
-        Ok(Keys::new(vec![Walk::new(
-            &plan.instance,
-            &plan.store,
-            wanted,
-            self.face,
-        )]))
+        Ok(Keys::new(vec![Walk::new(&plan.instance, &plan.store, wanted, self.face)]))
     }
 
     fn stats(&self) -> Stats {
-        crate::global::plan(self.site)
-            .map(|plan| crate::cache::stats(&plan))
-            .unwrap_or_default()
+        crate::global::plan(self.site).map(|plan| crate::cache::stats(&plan)).unwrap_or_default()
     }
 
     fn id(&self) -> String {
-        crate::global::plan(self.site)
-            .map(|plan| plan.function.id.clone())
-            .unwrap_or_default()
+        crate::global::plan(self.site).map(|plan| plan.function.id.clone()).unwrap_or_default()
     }
 }
 

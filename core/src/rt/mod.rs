@@ -18,8 +18,8 @@ pub use crate::{__facts as facts, __submit as submit, Error, Result};
 
 pub(crate) use call::hit_in;
 pub use call::{
-    Call, How, Outcome, Reloaded, Rules, error_is, hit, key_part, reload, reload_sync, run,
-    run_sync, succeeded, tag, when,
+    Call, How, Outcome, Reloaded, Rules, error_is, hit, key_part, reload, reload_sync, run, run_sync, succeeded, tag,
+    when,
 };
 pub use descriptor::{Descriptor, duration, ttl, ttl_secs};
 pub use facts::*;
@@ -30,6 +30,6 @@ pub(crate) use site::linked;
 pub use site::{Linked, Site};
 pub use type_tag::{TypeTag, label, method_label};
 pub use write::{
-    invalidate_all, invalidate_all_sync, invalidate_key, invalidate_key_sync, invalidate_tags,
-    invalidate_tags_sync, put, put_sync,
+    invalidate_all, invalidate_all_sync, invalidate_key, invalidate_key_sync, invalidate_tags, invalidate_tags_sync,
+    put, put_sync,
 };

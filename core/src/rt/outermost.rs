@@ -91,11 +91,7 @@ impl Serializer for Outermost {
         Err(SOMETHING)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<(), Answer> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Answer> {
         value.serialize(self)
     }
 
@@ -118,11 +114,6 @@ mod tests {
     fn only_the_outermost_none_is_one() {
         assert!(is_none(&None::<u8>));
         assert!(!is_none(&Some(None::<u8>)));
-        assert!(
-            !is_none(&())
-                && !is_none(&"")
-                && !is_none(&Vec::<u8>::new())
-                && !is_none(&vec![None::<u8>])
-        );
+        assert!(!is_none(&()) && !is_none(&"") && !is_none(&Vec::<u8>::new()) && !is_none(&vec![None::<u8>]));
     }
 }

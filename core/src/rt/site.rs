@@ -1,10 +1,7 @@
 //! The static beside a retained function: who it is, and the plan its calls follow.
 //!
 //! This file owns the engine's only unsafe code: reading a plan through its pointer.
-#![expect(
-    unsafe_code,
-    reason = "a hit reads its plan through one pointer; every safe alternative costs it 16 ns"
-)]
+#![expect(unsafe_code, reason = "a hit reads its plan through one pointer; every safe alternative costs it 16 ns")]
 
 use std::any::{Any, TypeId};
 use std::ptr;
@@ -33,10 +30,7 @@ struct Instantiation {
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site")
-            .field("descriptor", &self.descriptor)
-            .field("label", &self.label)
-            .finish_non_exhaustive()
+        f.debug_struct("Site").field("descriptor", &self.descriptor).field("label", &self.label).finish_non_exhaustive()
     }
 }
 
@@ -59,15 +53,8 @@ impl Site {
         let mut list = &self.instances;
         loop {
             let found = list.get_or_init(|| {
-                let site = Site {
-                    label: Some(label()),
-                    ..Site::new(self.descriptor)
-                };
-                Box::new(Instantiation {
-                    of,
-                    site,
-                    next: OnceLock::new(),
-                })
+                let site = Site { label: Some(label()), ..Site::new(self.descriptor) };
+                Box::new(Instantiation { of, site, next: OnceLock::new() })
             });
             if found.of == of {
                 return &found.site;
@@ -89,10 +76,7 @@ impl Site {
     /// Old plans stay allocated, for a reader may still be in one; they are few, since instances are installed and
     /// reloaded by hand.
     pub(crate) fn set_plan(&self, plan: Option<&'static Plan>) {
-        self.plan.store(
-            plan.map_or(ptr::null_mut(), |plan| ptr::from_ref(plan).cast_mut()),
-            Ordering::Release,
-        );
+        self.plan.store(plan.map_or(ptr::null_mut(), |plan| ptr::from_ref(plan).cast_mut()), Ordering::Release);
     }
 
     /// Keeps what is known of the value's type, for the handle.

@@ -28,20 +28,12 @@ async fn store<F: PutTarget, R, P, S>(
     let Ok(value) = P::split(result) else { return };
     F::site().keep_facts(facts.value);
     let call = Call::with_key(F::site(), key).tags(tags);
-    told(
-        F::site(),
-        "store",
-        cache::put(call, value, &facts.value, face).await,
-    );
+    told(F::site(), "store", cache::put(call, value, &facts.value, face).await);
 }
 
 /// Stores a result for another function.
-pub async fn put<F: PutTarget, R, P, S>(
-    facts: &Facts<R, P, S>,
-    key: Result<KeyBuf>,
-    tags: Vec<String>,
-    result: &R,
-) where
+pub async fn put<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
+where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
@@ -50,12 +42,8 @@ pub async fn put<F: PutTarget, R, P, S>(
 }
 
 /// The same for sync functions.
-pub fn put_sync<F: PutTarget, R, P, S>(
-    facts: &Facts<R, P, S>,
-    key: Result<KeyBuf>,
-    tags: Vec<String>,
-    result: &R,
-) where
+pub fn put_sync<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
+where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
@@ -64,11 +52,7 @@ pub fn put_sync<F: PutTarget, R, P, S>(
 }
 
 async fn remove<F: Function>(key: Result<KeyBuf>, face: Face) {
-    told(
-        F::site(),
-        "remove",
-        cache::remove(F::site(), key, face).await,
-    );
+    told(F::site(), "remove", cache::remove(F::site(), key, face).await);
 }
 
 /// Removes one entry of another function.
@@ -83,31 +67,17 @@ pub fn invalidate_key_sync<F: Function>(key: Result<KeyBuf>) {
 
 /// Clears another function.
 pub async fn invalidate_all<F: Function>() {
-    told(
-        F::site(),
-        "clear",
-        cache::clear(F::site(), Face::Async).await,
-    );
+    told(F::site(), "clear", cache::clear(F::site(), Face::Async).await);
 }
 
 /// The same for sync functions.
 pub fn invalidate_all_sync<F: Function>() {
-    block_on(async {
-        told(
-            F::site(),
-            "clear",
-            cache::clear(F::site(), Face::Sync).await,
-        )
-    });
+    block_on(async { told(F::site(), "clear", cache::clear(F::site(), Face::Sync).await) });
 }
 
 async fn tags(tags: Vec<String>, face: Face) {
     for tag in &tags {
-        let invalidated = match crate::global::here() {
-            Ok(instance) => invalidate::tag(&instance, tag, Strength::Hard, face).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = invalidated {
+        if let Err(error) = invalidate::tag(&crate::global::current(), tag, Strength::Hard, face).await {
             tracing::warn!(target: "retainit", operation = "invalidate_tag", %error, "cache_error");
         }
     }

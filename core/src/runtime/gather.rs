@@ -57,11 +57,7 @@ mod tests {
                 std::future::poll_fn(|cx| {
                     cx.waker().wake_by_ref();
                     turns -= 1;
-                    if turns < 0 {
-                        Poll::Ready(())
-                    } else {
-                        Poll::Pending
-                    }
+                    if turns < 0 { Poll::Ready(()) } else { Poll::Pending }
                 })
                 .await;
                 running.set(running.get() - 1);

@@ -25,26 +25,17 @@ impl Io {
                 .thread_name("retainit-io")
                 .enable_all()
                 .build()
-                .inspect_err(
-                    |error| tracing::error!(%error, "the I/O runtime could not be started"),
-                )
+                .inspect_err(|error| tracing::error!(%error, "the I/O runtime could not be started"))
                 .ok()
         });
         match runtime {
             Some(runtime) => Ok(runtime.handle().clone()),
-            None => Err(Error::new(
-                ErrorKind::Backend,
-                "the I/O runtime could not be started",
-            )),
+            None => Err(Error::new(ErrorKind::Backend, "the I/O runtime could not be started")),
         }
     }
 
     /// Runs an operation for at most `limit`, polled where the caller is.
-    pub(crate) async fn within<T>(
-        &self,
-        limit: Duration,
-        operation: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    pub(crate) async fn within<T>(&self, limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let handle = self.handle()?;
         let timed = {
             let _entered = handle.enter();
@@ -56,12 +47,7 @@ impl Io {
             timed.as_mut().poll(cx)
         })
         .await
-        .unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Timeout,
-                format!("no answer within {limit:?}"),
-            ))
-        })
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
     }
 
     /// Runs a blocking operation on a thread of the pool.
@@ -69,10 +55,7 @@ impl Io {
         &self,
         operation: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.handle()?
-            .spawn_blocking(operation)
-            .await
-            .unwrap_or_else(|e| Err(broken(e)))
+        self.handle()?.spawn_blocking(operation).await.unwrap_or_else(|e| Err(broken(e)))
     }
 
     /// Runs an operation that goes on when its caller stops waiting: after `limit`, or because it was dropped.

@@ -5,10 +5,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a load's cost is real time, finer than the coarse clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a load's cost is real time, finer than the coarse clock")]
     pub(crate) fn start() -> Stopwatch {
         Stopwatch(Instant::now())
     }

@@ -65,9 +65,7 @@ impl Ord for Item {
 
 impl std::fmt::Debug for Item {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Item")
-            .field("due", &self.due)
-            .finish_non_exhaustive()
+        f.debug_struct("Item").field("due", &self.due).finish_non_exhaustive()
     }
 }
 
@@ -94,10 +92,7 @@ impl Timers {
         }
         agenda.next += 1;
         let order = agenda.next;
-        let first = agenda
-            .heap
-            .peek()
-            .is_none_or(|Reverse(item)| due < item.due);
+        let first = agenda.heap.peek().is_none_or(|Reverse(item)| due < item.due);
         agenda.heap.push(Reverse(Item { due, order, task }));
         if !agenda.running {
             agenda.running = true;

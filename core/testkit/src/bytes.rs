@@ -2,22 +2,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Field,
-    Group, IntoTtl, LocalBackend, Page, Read, Result, Scan, Settings, Snapshot, Stored, Strength,
-    Terms, Version, Versions, When, async_trait,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Field, Group, IntoTtl,
+    LocalBackend, Page, Read, Result, Scan, Settings, Snapshot, Stored, Strength, Terms, Version, Versions, When,
+    async_trait,
 };
 
 use crate::{ByteStore, Faults, Op};
 
-const EVERY_ABILITY: Capabilities = Capabilities::none()
-    .fences()
-    .versions()
-    .scan()
-    .set_if_absent()
-    .native_ttl()
-    .shared()
-    .persistent()
-    .strict();
+const EVERY_ABILITY: Capabilities =
+    Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent().strict();
 
 /// The configuration of a [`ByteBackend`].
 ///
@@ -68,10 +61,7 @@ impl ByteConfig {
     /// Another process on the same store: the same settings, but faults and counters of its own.
     #[must_use]
     pub fn share(&self) -> ByteConfig {
-        ByteConfig {
-            link: Faults::new(),
-            ..self.clone()
-        }
+        ByteConfig { link: Faults::new(), ..self.clone() }
     }
 
     /// Lets the store, and so every process on it, go by this clock. By default it goes by the clock of the instance
@@ -177,11 +167,7 @@ impl BackendConfig for ByteConfig {
             return Err(error.context("backend", &*context.name));
         }
         let backend = Arc::new(self.open(&context));
-        Ok(if self.blocking {
-            Built::Local(backend)
-        } else {
-            Built::Bytes(backend)
-        })
+        Ok(if self.blocking { Built::Local(backend) } else { Built::Bytes(backend) })
     }
 }
 
@@ -237,10 +223,7 @@ impl ByteBackend {
     }
 
     fn allowed_read<'a>(&self, mut read: Read<'a>) -> Result<Read<'a>> {
-        self.offers(
-            self.capabilities.has_versions() || read.groups.is_empty(),
-            "versions",
-        )?;
+        self.offers(self.capabilities.has_versions() || read.groups.is_empty(), "versions")?;
         read.fence = read.fence.filter(|_| self.capabilities.has_fences());
         Ok(read)
     }
@@ -269,8 +252,7 @@ impl Backend for ByteBackend {
 
     async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
         let terms = self.allowed_terms(terms)?;
-        self.call(Op::Store, |store| store.store(key, entry, &terms))
-            .await
+        self.call(Op::Store, |store| store.store(key, entry, &terms)).await
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
@@ -287,11 +269,7 @@ impl Backend for ByteBackend {
     }
 
     fn versions(&self) -> Option<&dyn Versions> {
-        if self.capabilities.has_versions() {
-            Some(self)
-        } else {
-            None
-        }
+        if self.capabilities.has_versions() { Some(self) } else { None }
     }
 
     async fn close(&self) -> Result<()> {
@@ -303,8 +281,7 @@ impl Backend for ByteBackend {
 #[async_trait]
 impl Versions for ByteBackend {
     async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
-        self.call(Op::Raise, |store| Ok(store.raise(group, strength)))
-            .await
+        self.call(Op::Raise, |store| Ok(store.raise(group, strength))).await
     }
 }
 

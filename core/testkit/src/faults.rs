@@ -162,11 +162,7 @@ impl Faults {
         if !state.hangs(op) {
             return Poll::Ready(());
         }
-        if !state
-            .hung
-            .iter()
-            .any(|waker| waker.will_wake(context.waker()))
-        {
+        if !state.hung.iter().any(|waker| waker.will_wake(context.waker())) {
             state.hung.push(context.waker().clone());
         }
         Poll::Pending
@@ -193,15 +189,9 @@ impl State {
 
     fn take_verdict(&mut self, op: Op) -> Verdict {
         let both = [op as usize, Op::All as usize];
-        if both
-            .iter()
-            .any(|&op| take_one(&mut self.faults[op].failures))
-        {
+        if both.iter().any(|&op| take_one(&mut self.faults[op].failures)) {
             Verdict::Fail
-        } else if both
-            .iter()
-            .any(|&op| take_one(&mut self.faults[op].lost_answers))
-        {
+        } else if both.iter().any(|&op| take_one(&mut self.faults[op].lost_answers)) {
             Verdict::LoseAnswer
         } else {
             Verdict::Pass
@@ -218,11 +208,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn deliver<T>(self, op: Op, outcome: Result<T>) -> Result<T> {
-        if self.lost {
-            Err(injected(op, "loss of the answer"))
-        } else {
-            outcome
-        }
+        if self.lost { Err(injected(op, "loss of the answer")) } else { outcome }
     }
 }
 

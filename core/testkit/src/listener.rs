@@ -77,10 +77,7 @@ impl Recorder {
     /// The causes of all removals of one key, in the order in which they were told.
     pub fn causes(&self, site: u32, key: &[u8]) -> Vec<RemovalCause> {
         let heard = self.0.lock();
-        let of_key = heard
-            .removals
-            .iter()
-            .filter(|r| r.site == site && r.key == key);
+        let of_key = heard.removals.iter().filter(|r| r.site == site && r.key == key);
         of_key.map(|removed| removed.cause).collect()
     }
 
@@ -93,27 +90,16 @@ impl Recorder {
 impl Listener for Recorder {
     fn removed(&self, removal: Removal<'_>) {
         let (site, key) = (removal.entry.site, removal.entry.key.to_vec());
-        self.0.lock().removals.push(Removed {
-            cause: removal.cause,
-            site,
-            key,
-        });
+        self.0.lock().removals.push(Removed { cause: removal.cause, site, key });
     }
 
     fn near_capacity(&self, used: u64, capacity: u64) {
-        self.0
-            .lock()
-            .notices
-            .push(Notice::NearCapacity { used, capacity });
+        self.0.lock().notices.push(Notice::NearCapacity { used, capacity });
     }
 
     fn failed(&self, operation: &'static str, error: &Error) {
         let (kind, message) = (error.kind(), error.to_string());
-        self.0.lock().notices.push(Notice::Failed {
-            operation,
-            kind,
-            message,
-        });
+        self.0.lock().notices.push(Notice::Failed { operation, kind, message });
     }
 }
 

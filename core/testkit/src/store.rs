@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use retainit_plugin::{
-    Bytes, Clock, Error, ErrorKind, Fence, Group, Moment, Page, Read, Result, Scan, Snapshot,
-    Stored, Strength, Terms, Version, When,
+    Bytes, Clock, Error, ErrorKind, Fence, Group, Moment, Page, Read, Result, Scan, Snapshot, Stored, Strength, Terms,
+    Version, When,
 };
 
 use crate::Faults;
@@ -90,20 +90,12 @@ impl ByteStore {
 
     /// The version of a group, if it has one.
     pub fn version(&self, group: &Group) -> Option<Version> {
-        self.now_and(|state, now| {
-            state
-                .live_version(group, now)
-                .map(|counters| counters.version)
-        })
+        self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.version))
     }
 
     /// When a group's version goes, if it has one and nothing extends it.
     pub fn version_deadline(&self, group: &Group) -> Option<Moment> {
-        self.now_and(|state, now| {
-            state
-                .live_version(group, now)
-                .map(|counters| counters.deadline)
-        })
+        self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.deadline))
     }
 
     /// Loses every version, as a store that was full or failed over would. Each comes back with a new random base.
@@ -125,11 +117,7 @@ impl ByteStore {
 
     /// The store goes by this clock unless it has one.
     pub(crate) fn offer_clock(&self, clock: &Arc<dyn Clock>) {
-        self.0
-            .state
-            .lock()
-            .clock
-            .get_or_insert_with(|| clock.clone());
+        self.0.state.lock().clock.get_or_insert_with(|| clock.clone());
     }
 
     pub(crate) fn read(&self, key: &str, read: Read<'_>) -> Snapshot {
@@ -137,14 +125,10 @@ impl ByteStore {
             let slot = state.live(key, now);
             let entry = slot.and_then(|slot| slot.entry.clone());
             let standing = slot.map(|slot| slot.generation);
-            let fence = read.fence.map(|lease| {
-                Fence::new(standing.unwrap_or_else(|| state.write(key, None, now.after(lease))))
-            });
-            let versions = read
-                .groups
-                .iter()
-                .map(|g| state.counters(g, now).version)
-                .collect();
+            let fence = read
+                .fence
+                .map(|lease| Fence::new(standing.unwrap_or_else(|| state.write(key, None, now.after(lease)))));
+            let versions = read.groups.iter().map(|g| state.counters(g, now).version).collect();
             Snapshot::new(entry, fence, versions)
         })
     }
@@ -172,9 +156,7 @@ impl ByteStore {
 
     pub(crate) fn remove(&self, key: &str) -> bool {
         self.now_and(|state, now| {
-            let known = state
-                .live(key, now)
-                .is_some_and(|slot| slot.entry.is_some());
+            let known = state.live(key, now).is_some_and(|slot| slot.entry.is_some());
             state.slots.remove(key);
             known
         })
@@ -191,7 +173,7 @@ impl ByteStore {
                 .slots
                 .range::<str, _>((from, Bound::Unbounded))
                 .take_while(|(key, _)| key.starts_with(&scan.prefix))
-                .filter(|(_, slot)| slot.deadline > now && slot.entry.is_some())
+                .filter(|(_, slot)| slot.deadline > now && (slot.entry.is_some() || scan.placeholders))
                 .map(|(key, _)| key.clone());
             let keys: Vec<String> = found.by_ref().take(page).collect();
             let next = found.next().and_then(|_| keys.last().cloned());
@@ -213,10 +195,7 @@ impl ByteStore {
 
     fn keys_where(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<String> {
         self.now_and(|state, now| {
-            let slots = state
-                .slots
-                .iter()
-                .filter(|(_, slot)| slot.deadline > now && wanted(slot));
+            let slots = state.slots.iter().filter(|(_, slot)| slot.deadline > now && wanted(slot));
             slots.map(|(key, _)| key.clone()).collect()
         })
     }
@@ -224,10 +203,7 @@ impl ByteStore {
     /// Everything the store does happens here: under its lock, as of one moment.
     fn now_and<T>(&self, act: impl FnOnce(&mut State, Moment) -> T) -> T {
         let mut state = self.0.state.lock();
-        let now = state
-            .clock
-            .as_ref()
-            .map_or(Moment::from_millis(0), |clock| clock.now());
+        let now = state.clock.as_ref().map_or(Moment::from_millis(0), |clock| clock.now());
         act(&mut state, now)
     }
 }
@@ -238,31 +214,19 @@ impl State {
     }
 
     fn live_version(&self, group: &Group, now: Moment) -> Option<&Counters> {
-        self.versions
-            .get(group)
-            .filter(|counters| counters.deadline > now)
+        self.versions.get(group).filter(|counters| counters.deadline > now)
     }
 
     fn write(&mut self, key: &str, entry: Option<Bytes>, deadline: Moment) -> u64 {
         let generation = random();
-        self.slots.insert(
-            key.to_owned(),
-            Slot {
-                generation,
-                entry,
-                deadline,
-            },
-        );
+        self.slots.insert(key.to_owned(), Slot { generation, entry, deadline });
         generation
     }
 
     /// The counters of a group; lost ones begin anew at a random base.
     fn counters(&mut self, group: &Group, now: Moment) -> &mut Counters {
         let fresh = || Counters {
-            version: Version {
-                hard: random() % BASE_LIMIT,
-                soft: random() % BASE_LIMIT,
-            },
+            version: Version { hard: random() % BASE_LIMIT, soft: random() % BASE_LIMIT },
             deadline: now.after(VERSION_LIFE),
         };
         let counters = self.versions.entry(group.clone()).or_insert_with(fresh);

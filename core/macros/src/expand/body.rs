@@ -13,19 +13,20 @@ impl Retained {
         let (rt, facts, site) = (&self.rt, self.facts(), self.site());
         let key = self.key.bind(rt, &self.names);
         let (tags, checks, run) = (self.tags(), self.checks(), self.run());
+        // What was borrowed before an await stays in the future until its scope ends, so the block ends here.
         let statements = quote! {
-            let __retain_facts = #facts;
-            let __retain_site = #site;
-            let __retain_call = {
+            let (__retain_facts, __retain_call) = {
+                let __retain_facts = #facts;
+                let __retain_site = #site;
                 #key
                 if let ::core::option::Option::Some(__retain_hit) =
                     #rt::hit(&__retain_facts, __retain_site, &__retain_key)
                 {
                     return __retain_hit;
                 }
-                #rt::Call::new(__retain_site, &__retain_key) #tags
+                #checks
+                (__retain_facts, #rt::Call::new(__retain_site, &__retain_key) #tags)
             };
-            #checks
             #run
         };
         self.function.with_body(&self.outer_signature(), statements)
@@ -62,11 +63,7 @@ impl Retained {
             Place::Item(name) => {
                 let (turbofish, names) = (self.turbofish(), &self.names);
                 let load = quote!(#name::__load #turbofish (#(#names),*));
-                if self.is_async() {
-                    load
-                } else {
-                    quote!(move || #load)
-                }
+                if self.is_async() { load } else { quote!(move || #load) }
             }
             _ => self.function.body_inline(Some(&self.output)),
         };
@@ -86,9 +83,8 @@ impl Retained {
         }
         let some = |rule| quote!(::core::option::Option::Some(#rule));
         let none = || quote!(::core::option::Option::None);
-        let when = when.as_ref().map_or_else(none, |when| {
-            some(quote_spanned!(when.span()=> #rt::when::<#output>(#when)))
-        });
+        let when =
+            when.as_ref().map_or_else(none, |when| some(quote_spanned!(when.span()=> #rt::when::<#output>(#when))));
         let err_if = err_if.as_ref().map_or_else(none, |err_if| {
             some(quote_spanned! {err_if.span()=>
                 |__retain_result: &#output| #rt::error_is(&#facts, __retain_result, #err_if)
@@ -102,10 +98,7 @@ impl Retained {
         let (rt, options, output) = (&self.rt, &self.options, &self.output);
         let mut checks = quote_spanned!(output_span(&self.function.sig)=> #rt::check::retained(&__retain_facts););
         checks.extend(
-            options
-                .none_ttl
-                .as_ref()
-                .map(|(_, span)| quote_spanned!(*span=> #rt::check::option(&__retain_facts);)),
+            options.none_ttl.as_ref().map(|(_, span)| quote_spanned!(*span=> #rt::check::option(&__retain_facts);)),
         );
         checks.extend(options.err_ttl.as_ref().map(|(_, span)| {
             quote_spanned! {*span=>
@@ -114,10 +107,7 @@ impl Retained {
             }
         }));
         checks.extend(
-            options
-                .err_if
-                .as_ref()
-                .map(|err_if| quote_spanned!(err_if.span()=> #rt::check::result(&__retain_facts);)),
+            options.err_if.as_ref().map(|err_if| quote_spanned!(err_if.span()=> #rt::check::result(&__retain_facts);)),
         );
         checks
     }

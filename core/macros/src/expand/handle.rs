@@ -37,17 +37,8 @@ impl Retained {
                 }
             }
         } else {
-            let parts = [
-                self.keys(name),
-                self.function_impl(name),
-                self.put_target(name),
-                self.reload(name),
-            ];
-            parts
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .map(|part| quote!(#cfgs #allow #part))
-                .collect()
+            let parts = [self.keys(name), self.function_impl(name), self.put_target(name), self.reload(name)];
+            parts.into_iter().filter(|part| !part.is_empty()).map(|part| quote!(#cfgs #allow #part)).collect()
         };
         quote! {
             #cfgs #allow #[doc = #doc] #vis enum #definition
@@ -82,10 +73,7 @@ impl Retained {
         let (rt, cfgs, allow) = (&self.rt, self.function.cfgs(), allowances());
         let (generics, _, clause) = self.generics();
         let cache = self.handle_function(&format_ident!("{}_cache", name.unraw()), &self.site());
-        let (site, definition) = (
-            format_ident!("__{}_site", name.unraw()),
-            self.site_definition(),
-        );
+        let (site, definition) = (format_ident!("__{}_site", name.unraw()), self.site_definition());
         quote! {
             #cfgs #allow #cache
             #cfgs #allow #[doc(hidden)]
@@ -117,9 +105,7 @@ impl Retained {
         };
         let of_function = match (&self.key, typed) {
             (Key::Arguments(_) | Key::Template(..), Some(name)) => Some((named("Handle"), name)),
-            (Key::Expression(_), Some(name)) if self.owned().is_some() => {
-                Some((named("ReloadHandle"), name))
-            }
+            (Key::Expression(_), Some(name)) if self.owned().is_some() => Some((named("ReloadHandle"), name)),
             _ => None,
         };
         if let Some((handle, name)) = of_function {
@@ -142,20 +128,11 @@ impl Retained {
     /// How others write the function's keys, and a key with the tags that follow from it.
     fn keys(&self, name: &Ident) -> TokenStream {
         let (rt, vis) = (&self.rt, &self.function.vis);
-        let tags = if self.tags_follow_from_key() {
-            self.tag_values()
-        } else {
-            quote!(::std::vec::Vec::new())
-        };
+        let tags = if self.tags_follow_from_key() { self.tag_values() } else { quote!(::std::vec::Vec::new()) };
         let given = self.key.arguments().is_some();
         let (parameter, ty, clause, bind) = if given {
             let bind = self.key.bind(rt, &self.names);
-            (
-                quote!(),
-                quote!(<#name as #rt::Function>::Key<'_>),
-                quote!(),
-                bind,
-            )
+            (quote!(), quote!(<#name as #rt::Function>::Key<'_>), quote!(), bind)
         } else {
             let clause = quote!(where for<'k> #rt::Args<&'k K>: #rt::KeySource);
             let bind = quote!(let __retain_key = #rt::Args(__retain_given););
@@ -184,10 +161,7 @@ impl Retained {
     /// Takes `__retain_given`, a key by reference, apart into variables of the arguments' names.
     fn fields(&self) -> TokenStream {
         let arguments = self.key.arguments().unwrap_or_default();
-        let names = arguments
-            .iter()
-            .map(|index| &self.names[*index])
-            .collect::<Vec<_>>();
+        let names = arguments.iter().map(|index| &self.names[*index]).collect::<Vec<_>>();
         match &names[..] {
             [] => TokenStream::new(),
             [one] => quote!(let #one = __retain_given;),
@@ -228,15 +202,9 @@ impl Retained {
 
     /// The body, under its own name so that refreshing can run it too.
     fn load(&self, name: &Ident) -> TokenStream {
-        let sig = Signature {
-            ident: Ident::new("__load", self.function.sig.ident.span()),
-            ..self.function.sig.clone()
-        };
-        let (cfgs, lints, body) = (
-            self.function.cfgs(),
-            self.function.lints(),
-            &self.function.body,
-        );
+        let sig =
+            Signature { ident: Ident::new("__load", self.function.sig.ident.span()), ..self.function.sig.clone() };
+        let (cfgs, lints, body) = (self.function.cfgs(), self.function.lints(), &self.function.body);
         quote! {
             #cfgs
             impl #name {
@@ -253,10 +221,6 @@ impl Retained {
 
     fn generics(&self) -> (TokenStream, TokenStream, TokenStream) {
         let (parameters, names, clause) = self.function.sig.generics.split_for_impl();
-        (
-            parameters.to_token_stream(),
-            names.to_token_stream(),
-            clause.to_token_stream(),
-        )
+        (parameters.to_token_stream(), names.to_token_stream(), clause.to_token_stream())
     }
 }

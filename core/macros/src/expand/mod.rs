@@ -62,16 +62,9 @@ impl Retained {
         inputs.check_skipped(&options.skip, &mut errors);
         signature::check_place(&function, &inputs, &options, &mut errors);
         let names = inputs.names();
-        let scope = Scope {
-            arguments: &names,
-            skipped: &options.skip,
-        };
+        let scope = Scope { arguments: &names, skipped: &options.skip };
         let key = Key::new(&options, &inputs, &scope, &mut errors);
-        let tags = options
-            .tags
-            .iter()
-            .filter_map(|tag| errors.take(Template::parse(tag, &scope)))
-            .collect();
+        let tags = options.tags.iter().filter_map(|tag| errors.take(Template::parse(tag, &scope))).collect();
         let place = place(&options, &function, &inputs);
         errors.finish()?;
         let rt = options.rt();
@@ -81,17 +74,7 @@ impl Retained {
         }
         let output = function.output();
         let key = key.expect("without a key there was an error");
-        Ok(Retained {
-            options,
-            function,
-            inputs,
-            names,
-            key,
-            tags,
-            place,
-            output,
-            rt,
-        })
+        Ok(Retained { options, function, inputs, names, key, tags, place, output, rt })
     }
 
     fn expand(&self) -> TokenStream {
@@ -115,20 +98,12 @@ impl Retained {
     /// The question about the return type. A spelled reference keeps it from being asked whether it has bytes.
     fn facts(&self) -> TokenStream {
         let (rt, output) = (&self.rt, &self.output);
-        if parts(output).reference {
-            quote!(#rt::facts!(ref #output))
-        } else {
-            quote!(#rt::facts!(#output))
-        }
+        if parts(output).reference { quote!(#rt::facts!(ref #output)) } else { quote!(#rt::facts!(#output)) }
     }
 
     /// The owned form of each argument, if all have one.
     fn owned(&self) -> Option<Vec<Owned>> {
-        self.inputs
-            .inputs
-            .iter()
-            .map(|input| owned(&input.ty))
-            .collect()
+        self.inputs.inputs.iter().map(|input| owned(&input.ty)).collect()
     }
 
     /// The tags of one call, over variables of the arguments' names.
@@ -140,9 +115,7 @@ impl Retained {
     /// Whether the tags of an entry are known from its key alone.
     fn tags_follow_from_key(&self) -> bool {
         let known = self.key.arguments().unwrap_or_default();
-        self.tags
-            .iter()
-            .all(|tag| tag.values.iter().all(|value| known.contains(value)))
+        self.tags.iter().all(|tag| tag.values.iter().all(|value| known.contains(value)))
     }
 }
 

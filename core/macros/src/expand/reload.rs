@@ -53,24 +53,15 @@ impl Retained {
     /// The type of all arguments, and statements that give each its name and the form in which the function takes it.
     fn take_apart(&self, owned: &[Owned]) -> (TokenStream, TokenStream) {
         let types = owned.iter().map(Owned::ty).collect::<Vec<_>>();
-        let slots = (0..owned.len())
-            .map(|index| format_ident!("__retain_owned_{index}"))
-            .collect::<Vec<_>>();
-        let forms = owned
-            .iter()
-            .zip(&slots)
-            .zip(&self.names)
-            .map(|((owned, slot), name)| match owned {
-                Owned::Same(_) => quote!(let #name = #slot;),
-                Owned::Deref(_) => quote!(let #name = &*#slot;),
-                Owned::Borrow(_) => quote!(let #name = &#slot;),
-            });
+        let slots = (0..owned.len()).map(|index| format_ident!("__retain_owned_{index}")).collect::<Vec<_>>();
+        let forms = owned.iter().zip(&slots).zip(&self.names).map(|((owned, slot), name)| match owned {
+            Owned::Same(_) => quote!(let #name = #slot;),
+            Owned::Deref(_) => quote!(let #name = &*#slot;),
+            Owned::Borrow(_) => quote!(let #name = &#slot;),
+        });
         match (&types[..], &slots[..]) {
             ([ty], [slot]) => (quote!(#ty), quote!(let #slot = __retain_args; #(#forms)*)),
-            _ => (
-                quote!((#(#types),*)),
-                quote!(let (#(#slots),*) = __retain_args; #(#forms)*),
-            ),
+            _ => (quote!((#(#types),*)), quote!(let (#(#slots),*) = __retain_args; #(#forms)*)),
         }
     }
 }

@@ -41,22 +41,12 @@ impl Retained {
 
     /// `::<T, N>`; lifetimes are inferred.
     pub(super) fn turbofish(&self) -> TokenStream {
-        let names =
-            self.function
-                .sig
-                .generics
-                .params
-                .iter()
-                .filter_map(|parameter| match parameter {
-                    GenericParam::Lifetime(_) => None,
-                    GenericParam::Type(parameter) => Some(&parameter.ident),
-                    GenericParam::Const(parameter) => Some(&parameter.ident),
-                });
-        if self.is_generic() {
-            quote!(::<#(#names),*>)
-        } else {
-            TokenStream::new()
-        }
+        let names = self.function.sig.generics.params.iter().filter_map(|parameter| match parameter {
+            GenericParam::Lifetime(_) => None,
+            GenericParam::Type(parameter) => Some(&parameter.ident),
+            GenericParam::Const(parameter) => Some(&parameter.ident),
+        });
+        if self.is_generic() { quote!(::<#(#names),*>) } else { TokenStream::new() }
     }
 
     /// Items that stand for const parameters, and the site told apart by type.
@@ -91,10 +81,7 @@ impl Retained {
             }
         }
         let (this, label) = if associated {
-            (
-                quote!(::core::marker::PhantomData<Self>,),
-                quote!(&#rt::method_label::<Self>(#name)),
-            )
+            (quote!(::core::marker::PhantomData<Self>,), quote!(&#rt::method_label::<Self>(#name)))
         } else {
             (TokenStream::new(), quote!(#name))
         };
@@ -112,18 +99,8 @@ impl Retained {
             #rt::Descriptor::new(::core::module_path!(), #name, ::core::file!(), ::core::line!(), ::core::column!())
         };
         chain.extend(options.id.iter().map(|id| quote!(.id(#id))));
-        chain.extend(
-            options
-                .version
-                .iter()
-                .map(|version| quote!(.version(#version))),
-        );
-        chain.extend(
-            options
-                .backend
-                .iter()
-                .map(|backend| quote!(.backend(#backend))),
-        );
+        chain.extend(options.version.iter().map(|version| quote!(.version(#version))));
+        chain.extend(options.backend.iter().map(|backend| quote!(.backend(#backend))));
         let times = [
             ("ttl", options.ttl.as_ref()),
             ("none_ttl", options.none_ttl.as_ref().map(|(time, _)| time)),
@@ -154,22 +131,12 @@ impl Retained {
             (options.pii, quote!(.pii())),
             (!options.single_flight, quote!(.no_single_flight())),
             (!self.tags.is_empty(), quote!(.tagged())),
-            (
-                matches!(self.key, crate::key::Key::Template(..)),
-                quote!(.template_key()),
-            ),
+            (matches!(self.key, crate::key::Key::Template(..)), quote!(.template_key())),
             (self.is_generic(), quote!(.generic())),
-            (
-                matches!(self.place, Place::Associated(_)),
-                quote!(.method()),
-            ),
+            (matches!(self.place, Place::Associated(_)), quote!(.method())),
             (!self.is_async(), quote!(.blocking())),
         ];
-        flags
-            .into_iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, call)| call)
-            .collect()
+        flags.into_iter().filter(|(on, _)| *on).map(|(_, call)| call).collect()
     }
 
     /// A name for functions inside bodies, and what may be done with the values.
@@ -177,11 +144,7 @@ impl Retained {
         match &self.place {
             Place::Item(name) => {
                 let facts = self.facts();
-                let values = if self.is_generic() {
-                    TokenStream::new()
-                } else {
-                    quote!(.values(|| #facts.kinds()))
-                };
+                let values = if self.is_generic() { TokenStream::new() } else { quote!(.values(|| #facts.kinds())) };
                 let own = format!("::{}", name.unraw());
                 let (start, length) = (format!("{own}<"), own.len());
                 quote! {

@@ -62,13 +62,8 @@ fn run<B: 'static>(
     let (mut report, mut failed) = (Report::default(), Vec::new());
     for case in cases {
         if let Some(missing) = case.needs.iter().find(|need| !offered.contains(need)) {
-            println!(
-                "{suite}: skipped {}: the backend has no `{missing}`",
-                case.name
-            );
-            report
-                .skipped
-                .push((case.name, format!("the backend has no `{missing}`")));
+            println!("{suite}: skipped {}: the backend has no `{missing}`", case.name);
+            report.skipped.push((case.name, format!("the backend has no `{missing}`")));
             continue;
         }
         match run_case(case, bench.clone(), LIMIT) {
@@ -77,11 +72,7 @@ fn run<B: 'static>(
         }
     }
     let (count, list) = (failed.len(), failed.join("\n  "));
-    assert!(
-        failed.is_empty(),
-        "{suite}: {count} of {} cases failed\n  {list}",
-        cases.len()
-    );
+    assert!(failed.is_empty(), "{suite}: {count} of {} cases failed\n  {list}", cases.len());
     report
 }
 
@@ -93,25 +84,20 @@ fn run_case<B: 'static>(
 ) -> Result<(), String> {
     let (done, ended) = channel();
     let run = case.run;
-    let thread = thread::Builder::new()
-        .name(case.name.to_owned())
-        .spawn(move || {
-            run(&bench());
-            done.send(()).expect("the other end waits for this");
-        });
+    let thread = thread::Builder::new().name(case.name.to_owned()).spawn(move || {
+        run(&bench());
+        done.send(()).expect("the other end waits for this");
+    });
     let thread = thread.map_err(|error| format!("no thread: {error}"))?;
     match ended.recv_timeout(limit) {
-        Err(RecvTimeoutError::Timeout) => {
-            Err(format!("still running after {limit:?}: a deadlock?"))
-        }
+        Err(RecvTimeoutError::Timeout) => Err(format!("still running after {limit:?}: a deadlock?")),
         _ => thread.join().map_err(|panic| message_of(&*panic)),
     }
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panicked".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
 }
 
 #[cfg(test)]
@@ -119,24 +105,13 @@ mod tests {
     use super::*;
 
     fn outcome(run: fn(&()), limit: Duration) -> Result<(), String> {
-        run_case(
-            &Case {
-                name: "a_case",
-                needs: &[],
-                run,
-            },
-            Arc::new(|| ()),
-            limit,
-        )
+        run_case(&Case { name: "a_case", needs: &[], run }, Arc::new(|| ()), limit)
     }
 
     #[test]
     fn a_case_passes_fails_with_its_message_or_is_given_up() {
         assert_eq!(outcome(|_| (), LIMIT), Ok(()));
-        assert_eq!(
-            outcome(|_| panic!("no {}", "good"), LIMIT),
-            Err("no good".to_owned())
-        );
+        assert_eq!(outcome(|_| panic!("no {}", "good"), LIMIT), Err("no good".to_owned()));
         assert_eq!(outcome(|_| panic!("plain"), LIMIT), Err("plain".to_owned()));
         let stuck = |_: &()| loop {
             thread::park();

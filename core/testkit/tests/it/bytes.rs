@@ -2,9 +2,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, ErrorKind, Fence, Group,
-    LocalBackend, Moment, Page, Read, Result, Scan, Snapshot, Stored, Strength, Terms, Ttl,
-    Version, Versions, When, async_trait,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, ErrorKind, Fence, Group, LocalBackend, Moment, Page,
+    Read, Result, Scan, Snapshot, Stored, Strength, Terms, Ttl, Version, Versions, When, async_trait,
 };
 use retainit_testkit::conformance::{self, ByteSuite};
 use retainit_testkit::{ByteBackend, ByteConfig, ManualClock, context, observed};
@@ -13,12 +12,7 @@ const LEASE: Duration = Duration::from_secs(30);
 
 fn build(config: &ByteConfig) -> impl Fn(Context) -> Built + Send + Sync + use<> {
     let config = config.clone();
-    move |context| {
-        config
-            .share()
-            .build(context)
-            .expect("the configuration is sound")
-    }
+    move |context| config.share().build(context).expect("the configuration is sound")
 }
 
 //
@@ -36,12 +30,7 @@ fn the_blocking_face_passes_every_case_but_those_about_futures() {
     let config = ByteConfig::new().blocking();
     let store = config.store();
     let suite = ByteSuite::new(build(&config)).lose_versions(move || store.lose_versions());
-    let skipped: Vec<_> = suite
-        .run()
-        .skipped
-        .into_iter()
-        .map(|(case, _)| case)
-        .collect();
+    let skipped: Vec<_> = suite.run().skipped.into_iter().map(|(case, _)| case).collect();
     assert_eq!(skipped, ["a_dropped_future_leaves_the_store_in_order"]);
 }
 
@@ -61,8 +50,7 @@ fn versions_that_are_not_declared_are_refused_in_a_read() {
     let config = ByteConfig::new().capabilities(Capabilities::none().fences());
     let backend = config.open(&context("main"));
     let groups = [Group::new("g")];
-    let error =
-        LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect_err("no versions");
+    let error = LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect_err("no versions");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -81,10 +69,7 @@ fn a_fence_ends_with_its_lease() {
 #[test]
 fn concurrent_loaders_share_a_placeholder() {
     let config = ByteConfig::new();
-    let (one, other) = (
-        config.open(&context("one")),
-        config.share().open(&context("other")),
-    );
+    let (one, other) = (config.open(&context("one")), config.share().open(&context("other")));
     assert_eq!(fence(&one, "k"), fence(&other, "k"));
 }
 
@@ -110,10 +95,7 @@ fn a_store_extends_its_versions_and_a_refused_one_does_not() {
     assert_eq!((deadline(), config.store().entry("k")), (None, None));
     let terms = Terms::new(When::Always).groups(&groups);
     let fresh = LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect("read");
-    assert_eq!(
-        LocalBackend::store(&backend, "k", Bytes::new(), terms).expect("store"),
-        Stored::Yes
-    );
+    assert_eq!(LocalBackend::store(&backend, "k", Bytes::new(), terms).expect("store"), Stored::Yes);
     assert_eq!(deadline(), Some(Moment::NEVER));
     assert_eq!(config.store().version(&groups[0]), Some(fresh.versions[0]));
 }
@@ -125,14 +107,8 @@ fn the_store_shows_and_takes_entries_from_outside() {
     let taken = fence(&backend, "k");
     config.store().put("k", "corrupt");
     assert_eq!(config.store().keys(), ["k"]);
-    assert_eq!(
-        store(&backend, "k", When::Fenced(taken)),
-        Stored::Refused,
-        "a foreign store"
-    );
-    let found = LocalBackend::read(&backend, "k", Read::peek())
-        .expect("read")
-        .entry;
+    assert_eq!(store(&backend, "k", When::Fenced(taken)), Stored::Refused, "a foreign store");
+    let found = LocalBackend::read(&backend, "k", Read::peek()).expect("read").entry;
     assert_eq!(found, Some("corrupt".into()));
     config.store().flush();
     assert_eq!(config.store().entry("k"), None);
@@ -159,17 +135,10 @@ fn settings_are_handed_on_and_all_problems_are_told() {
     let settings = config.settings();
     assert_eq!(settings.ttl, Some(Ttl::For(Duration::from_secs(300))));
     assert_eq!(settings.jitter, Some(0.2));
-    let error = config
-        .ttl("5q")
-        .jitter(f64::NAN)
-        .build(context("main"))
-        .expect_err("two problems");
+    let error = config.ttl("5q").jitter(f64::NAN).build(context("main")).expect_err("two problems");
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
-    assert!(
-        text.contains("ttl:") && text.contains("jitter:") && text.contains("main"),
-        "{text}"
-    );
+    assert!(text.contains("ttl:") && text.contains("jitter:") && text.contains("main"), "{text}");
 }
 
 /// A byte backend with one promise broken.
@@ -213,10 +182,7 @@ impl Backend for Broken {
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
-        let there = Backend::read(&self.inner, key, Read::peek())
-            .await?
-            .entry
-            .is_some();
+        let there = Backend::read(&self.inner, key, Read::peek()).await?.entry.is_some();
         if matches!(self.flaw, Flaw::RemovalLeavesTheFence) && !there {
             return Ok(false);
         }
@@ -250,18 +216,9 @@ impl Versions for Broken {
 #[test]
 fn the_suite_finds_what_is_broken_and_names_the_case() {
     for (flaw, case) in [
-        (
-            Flaw::FencesHoldNothing,
-            "a_removal_refuses_the_load_under_way",
-        ),
-        (
-            Flaw::RemovalLeavesTheFence,
-            "a_removal_refuses_the_load_under_way",
-        ),
-        (
-            Flaw::PlaceholdersAreShown,
-            "a_fenced_read_of_an_empty_slot_shows_nothing",
-        ),
+        (Flaw::FencesHoldNothing, "a_removal_refuses_the_load_under_way"),
+        (Flaw::RemovalLeavesTheFence, "a_removal_refuses_the_load_under_way"),
+        (Flaw::PlaceholdersAreShown, "a_fenced_read_of_an_empty_slot_shows_nothing"),
         (Flaw::AbsentReplaces, "absent_goes_only_into_an_empty_slot"),
         (Flaw::TtlIsIgnored, "an_entry_goes_when_its_ttl_ends"),
     ] {
@@ -270,11 +227,8 @@ fn the_suite_finds_what_is_broken_and_names_the_case() {
             let inner = config.share().open(&context);
             Built::Bytes(std::sync::Arc::new(Broken { inner, flaw }))
         };
-        let panic =
-            catch_unwind(AssertUnwindSafe(|| conformance::bytes(make))).expect_err("it is broken");
-        let message = panic
-            .downcast_ref::<String>()
-            .expect("the suite says what failed");
+        let panic = catch_unwind(AssertUnwindSafe(|| conformance::bytes(make))).expect_err("it is broken");
+        let message = panic.downcast_ref::<String>().expect("the suite says what failed");
         assert!(message.contains(case), "{flaw:?} gave: {message}");
     }
 }

@@ -35,10 +35,7 @@ fn a_lost_answer_hides_what_happened() {
     let config = ByteConfig::new();
     let backend = config.open(&context("main"));
     config.faults().lose_answer(Op::Store, 1);
-    assert_eq!(
-        store(&backend).expect_err("lost").kind(),
-        ErrorKind::Backend
-    );
+    assert_eq!(store(&backend).expect_err("lost").kind(), ErrorKind::Backend);
     assert_eq!(config.store().entry("k"), Some("v".into()));
     assert!(store(&backend).is_ok());
 }
@@ -53,17 +50,9 @@ fn every_call_is_counted_on_its_link_and_on_the_server() {
     LocalBackend::read(&one, "k", Read::peek()).expect("read");
     let calls = |op| {
         let server = config.store().faults();
-        [
-            config.faults().calls(op),
-            other.faults().calls(op),
-            server.calls(op),
-        ]
+        [config.faults().calls(op), other.faults().calls(op), server.calls(op)]
     };
-    assert_eq!(
-        calls(Op::Store),
-        [1, 1, 1],
-        "a call that fails on its link reaches no server"
-    );
+    assert_eq!(calls(Op::Store), [1, 1, 1], "a call that fails on its link reaches no server");
     assert_eq!((calls(Op::Read), calls(Op::All)), ([1, 0, 1], [2, 1, 2]));
     config.faults().reset_calls();
     assert_eq!(config.faults().calls(Op::All), 0);
@@ -72,10 +61,7 @@ fn every_call_is_counted_on_its_link_and_on_the_server() {
 #[test]
 fn a_server_fault_is_felt_by_all_and_a_link_fault_by_one() {
     let config = ByteConfig::new();
-    let (one, two) = (
-        config.open(&context("one")),
-        config.share().open(&context("two")),
-    );
+    let (one, two) = (config.open(&context("one")), config.share().open(&context("two")));
     config.faults().fail_always(Op::All);
     assert!(store(&one).is_err() && store(&two).is_ok());
     config.faults().heal();
@@ -109,15 +95,8 @@ fn a_hanging_call_of_the_async_face_goes_on_when_healed() {
     assert_eq!(config.store().keys(), ["k"], "it has not begun");
     config.faults().heal();
     assert_eq!(woken.0.load(std::sync::atomic::Ordering::SeqCst), 1);
-    assert!(matches!(
-        removal.as_mut().poll(&mut waiting),
-        Poll::Ready(Ok(true))
-    ));
-    assert_eq!(
-        config.faults().calls(Op::Remove),
-        1,
-        "a future that was never polled is no call"
-    );
+    assert!(matches!(removal.as_mut().poll(&mut waiting), Poll::Ready(Ok(true))));
+    assert_eq!(config.faults().calls(Op::Remove), 1, "a future that was never polled is no call");
 }
 
 #[test]
@@ -143,18 +122,11 @@ fn a_delay_passes_in_the_time_of_tokio_and_a_dropped_call_has_done_nothing() {
     config.faults().delay(Op::Store, Duration::from_secs(30));
     config.faults().delay(Op::All, Duration::from_secs(30));
     let terms = || Terms::new(When::Always);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let call = || Backend::store(&backend, "k", Bytes::from("v"), terms());
         let begun = tokio::time::Instant::now();
-        assert!(
-            tokio::time::timeout(Duration::from_secs(59), call())
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_secs(59), call()).await.is_err());
         assert_eq!(config.store().keys(), [] as [String; 0]);
         assert!(matches!(call().await, Ok(Stored::Yes)));
         assert!(begun.elapsed() >= Duration::from_secs(119));

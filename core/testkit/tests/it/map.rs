@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use retainit_plugin::{
-    Capabilities, Context, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend,
-    Place, Put, Removal, RemovalCause, Visit,
+    Capabilities, Context, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
+    Removal, RemovalCause, Visit,
 };
 
 /// An object backend in its simplest form: one map, one lock, one fence for all keys.
@@ -41,11 +41,7 @@ struct State {
 
 impl Map {
     pub(crate) fn new(context: &Context, flaw: Option<Flaw>) -> Map {
-        Map {
-            flaw,
-            listener: context.listener.clone(),
-            state: Mutex::default(),
-        }
+        Map { flaw, listener: context.listener.clone(), state: Mutex::default() }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -53,36 +49,22 @@ impl Map {
     }
 
     fn tell(&self, cause: RemovalCause, (site, key): &(u32, Vec<u8>), kept: &Kept) {
-        let entry = || Entry {
-            site: *site,
-            key,
-            kept,
-        };
+        let entry = || Entry { site: *site, key, kept };
         if cause == RemovalCause::Replaced && self.has(Flaw::ReplacementsAreNotTold) {
             return;
         }
-        self.listener.removed(Removal {
-            cause,
-            entry: entry(),
-        });
+        self.listener.removed(Removal { cause, entry: entry() });
         if self.has(Flaw::RemovalsAreToldTwice) {
-            self.listener.removed(Removal {
-                cause,
-                entry: entry(),
-            });
+            self.listener.removed(Removal { cause, entry: entry() });
         }
     }
 
     /// Takes the entry that `visit` knows; the caller tells of it.
-    fn take(
-        &self,
-        state: &mut State,
-        place: Place,
-        visit: &mut dyn Visit,
-    ) -> Option<((u32, Vec<u8>), Kept)> {
-        let known = state.entries.iter().find(|((site, key), (hash, kept))| {
-            (*site, *hash) == (place.site, place.hash) && visit.visit(key, kept)
-        });
+    fn take(&self, state: &mut State, place: Place, visit: &mut dyn Visit) -> Option<((u32, Vec<u8>), Kept)> {
+        let known = state
+            .entries
+            .iter()
+            .find(|((site, key), (hash, kept))| (*site, *hash) == (place.site, place.hash) && visit.visit(key, kept));
         let at = known.map(|(at, _)| at.clone())?;
         let (_, kept) = state.entries.remove(&at)?;
         Some((at, kept))
@@ -91,11 +73,7 @@ impl Map {
 
 impl ObjectBackend for Map {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
-            .fences()
-            .set_if_absent()
-            .scan()
-            .strict()
+        Capabilities::none().fences().set_if_absent().scan().strict()
     }
 
     fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
@@ -103,15 +81,9 @@ impl ObjectBackend for Map {
     }
 
     fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.state
-            .lock()
-            .entries
-            .iter()
-            .any(|((site, key), (hash, kept))| {
-                (*site == place.site || self.has(Flaw::SitesMeet))
-                    && *hash == place.hash
-                    && visit.visit(key, kept)
-            })
+        self.state.lock().entries.iter().any(|((site, key), (hash, kept))| {
+            (*site == place.site || self.has(Flaw::SitesMeet)) && *hash == place.hash && visit.visit(key, kept)
+        })
     }
 
     fn fence(&self, _: Place) -> Fence {
@@ -143,9 +115,7 @@ impl ObjectBackend for Map {
             Put::Always => !self.has(Flaw::AlwaysLeavesTheFence),
         };
         state.fence += u64::from(breaks);
-        let old = state
-            .entries
-            .insert(at.clone(), (entry.place.hash, entry.kept));
+        let old = state.entries.insert(at.clone(), (entry.place.hash, entry.kept));
         drop(state);
         if let Some((_, kept)) = old {
             self.tell(RemovalCause::Replaced, &at, &kept);
@@ -158,9 +128,7 @@ impl ObjectBackend for Map {
         state.fence += u64::from(!self.has(Flaw::RemovalLeavesTheFence));
         let taken = self.take(&mut state, place, visit);
         drop(state);
-        taken
-            .inspect(|(at, kept)| self.tell(RemovalCause::Removed, at, kept))
-            .is_some()
+        taken.inspect(|(at, kept)| self.tell(RemovalCause::Removed, at, kept)).is_some()
     }
 
     fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
@@ -171,9 +139,7 @@ impl ObjectBackend for Map {
             self.take(&mut state, place, dead)
         };
         drop(state);
-        taken
-            .inspect(|(at, kept)| self.tell(cause, at, kept))
-            .is_some()
+        taken.inspect(|(at, kept)| self.tell(cause, at, kept)).is_some()
     }
 
     fn break_fences(&self) {
@@ -184,14 +150,8 @@ impl ObjectBackend for Map {
         let mut causes = HashMap::new();
         let taken: Vec<_> = (self.state.lock().entries)
             .extract_if(|(site, key), (_, kept)| {
-                let cause = keep(Entry {
-                    site: *site,
-                    key,
-                    kept,
-                });
-                cause
-                    .map(|cause| causes.insert((*site, key.clone()), cause))
-                    .is_some()
+                let cause = keep(Entry { site: *site, key, kept });
+                cause.map(|cause| causes.insert((*site, key.clone()), cause)).is_some()
             })
             .collect();
         for (at, (_, kept)) in &taken {
@@ -203,11 +163,7 @@ impl ObjectBackend for Map {
     fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
         let skipped = usize::from(self.has(Flaw::ScanSkips));
         for ((site, key), (_, kept)) in self.state.lock().entries.iter().skip(skipped) {
-            visit(Entry {
-                site: *site,
-                key,
-                kept,
-            });
+            visit(Entry { site: *site, key, kept });
         }
     }
 
@@ -218,9 +174,7 @@ impl ObjectBackend for Map {
     fn next_deadline(&self) -> Moment {
         let state = self.state.lock();
         let first = state.entries.values().map(|(_, kept)| kept.ends()).min();
-        first
-            .filter(|_| !self.has(Flaw::DeadlineIsNever))
-            .unwrap_or(Moment::NEVER)
+        first.filter(|_| !self.has(Flaw::DeadlineIsNever)).unwrap_or(Moment::NEVER)
     }
 }
 

@@ -15,45 +15,21 @@ fn a_plain_map_passes_every_case() {
 #[test]
 fn the_suite_finds_what_is_broken_and_names_the_case() {
     for (flaw, case) in [
-        (
-            Flaw::RemovalLeavesTheFence,
-            "a_removal_refuses_the_load_under_way",
-        ),
-        (
-            Flaw::AlwaysLeavesTheFence,
-            "a_store_in_any_case_refuses_the_load_under_way",
-        ),
-        (
-            Flaw::ComparesBeforeItInserts,
-            "an_acknowledged_removal_wins_under_threads",
-        ),
+        (Flaw::RemovalLeavesTheFence, "a_removal_refuses_the_load_under_way"),
+        (Flaw::AlwaysLeavesTheFence, "a_store_in_any_case_refuses_the_load_under_way"),
+        (Flaw::ComparesBeforeItInserts, "an_acknowledged_removal_wins_under_threads"),
         (Flaw::SitesMeet, "sites_never_meet"),
-        (
-            Flaw::DiscardTakesTheLiving,
-            "discard_takes_only_what_is_dead",
-        ),
-        (
-            Flaw::RetainCountsWrong,
-            "retain_takes_what_it_is_told_and_counts",
-        ),
+        (Flaw::DiscardTakesTheLiving, "discard_takes_only_what_is_dead"),
+        (Flaw::RetainCountsWrong, "retain_takes_what_it_is_told_and_counts"),
         (Flaw::RemovalsAreToldTwice, "a_removed_entry_is_told_once"),
-        (
-            Flaw::ReplacementsAreNotTold,
-            "a_replaced_entry_is_told_once",
-        ),
+        (Flaw::ReplacementsAreNotTold, "a_replaced_entry_is_told_once"),
         (Flaw::AbsentReplaces, "absent_goes_in_once_under_threads"),
         (Flaw::ScanSkips, "a_scan_shows_every_entry_once"),
-        (
-            Flaw::DeadlineIsNever,
-            "the_next_deadline_comes_no_later_than_an_end",
-        ),
+        (Flaw::DeadlineIsNever, "the_next_deadline_comes_no_later_than_an_end"),
     ] {
-        let run =
-            move || conformance::object(move |context| Arc::new(Map::new(&context, Some(flaw))));
+        let run = move || conformance::object(move |context| Arc::new(Map::new(&context, Some(flaw))));
         let panic = catch_unwind(run).expect_err("it is broken");
-        let message = panic
-            .downcast_ref::<String>()
-            .expect("the suite says what failed");
+        let message = panic.downcast_ref::<String>().expect("the suite says what failed");
         assert!(message.contains(case), "{flaw:?} gave: {message}");
     }
 }

@@ -13,8 +13,8 @@ use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::Cache;
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry,
-    ObjectBackend, Place, Put, Removal, SystemClock, Visit,
+    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
+    Removal, SystemClock, Visit,
 };
 
 type Value = Arc<[u8; 100]>;
@@ -60,22 +60,14 @@ impl Ours {
     fn new(policy: Policy) -> Ours {
         let config = MemoryConfig::new().max_entries(CAPACITY).policy(policy);
         let context = Context::new("bench", Arc::new(SystemClock), Arc::new(Deaf));
-        let Ok(Built::Object(backend)) = config.build(context) else {
-            panic!("memory builds an object backend")
-        };
-        let ours = Ours {
-            backend,
-            hasher: DefaultHashBuilder::default(),
-        };
+        let Ok(Built::Object(backend)) = config.build(context) else { panic!("memory builds an object backend") };
+        let ours = Ours { backend, hasher: DefaultHashBuilder::default() };
         (0..HOT).for_each(|key| ours.put(key));
         ours
     }
 
     fn place(&self, key: u64) -> Place {
-        Place {
-            hash: self.hasher.hash_one(key),
-            site: 1,
-        }
+        Place { hash: self.hasher.hash_one(key), site: 1 }
     }
 
     fn put(&self, key: u64) {
@@ -87,22 +79,13 @@ impl Ours {
             extra: None,
         };
         let kept = Kept::new(Arc::new([7u8; 100]), life);
-        let entry = NewEntry {
-            place: self.place(key),
-            key: &key.to_ne_bytes(),
-            kept,
-            bytes: 0,
-        };
+        let entry = NewEntry { place: self.place(key), key: &key.to_ne_bytes(), kept, bytes: 0 };
         assert_eq!(self.backend.insert(entry, Put::Always), Inserted::Yes);
     }
 
     fn get(&self, key: u64, now: u64) -> Option<Value> {
         let now = Moment::from_millis(now);
-        let mut take = Take {
-            key: key.to_ne_bytes(),
-            now,
-            value: None,
-        };
+        let mut take = Take { key: key.to_ne_bytes(), now, value: None };
         self.backend.get(self.place(key), &mut take);
         take.value
     }
@@ -141,24 +124,14 @@ fn main() {
     let one: Value = Arc::new([7u8; 100]);
     for _ in 0..ROUNDS {
         times[0].push(nanos(|_| Some(one.clone())));
-        times[1].push(nanos(|key| {
-            raw.get(&key).filter(|v| v.1 > now).map(|v| v.0)
-        }));
+        times[1].push(nanos(|key| raw.get(&key).filter(|v| v.1 > now).map(|v| v.0)));
         times[2].push(nanos(|key| ours.get(key, now)));
         times[3].push(nanos(|key| lru.get(key, now)));
     }
     let medians = times.map(median);
     let mut report = String::new();
-    for (name, time) in ["floor", "quick_cache", "default", "lru"]
-        .iter()
-        .zip(medians)
-    {
-        writeln!(
-            report,
-            "{name:12} {time:6.1} ns  {:.2} x raw",
-            time / medians[1]
-        )
-        .expect("a string takes everything");
+    for (name, time) in ["floor", "quick_cache", "default", "lru"].iter().zip(medians) {
+        writeln!(report, "{name:12} {time:6.1} ns  {:.2} x raw", time / medians[1]).expect("a string takes everything");
     }
     print!("{report}");
 }

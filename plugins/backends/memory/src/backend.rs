@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use retainit_plugin::{
-    Capabilities, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend, Place,
-    Put, RemovalCause, Visit,
+    Capabilities, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend, Place, Put, RemovalCause,
+    Visit,
 };
 
 use crate::gone::Gone;
@@ -22,21 +22,11 @@ pub(crate) struct MemoryBackend<S> {
 
 impl<S: Store> MemoryBackend<S> {
     pub(crate) fn new(name: Arc<str>, store: S, listener: Arc<dyn Listener>) -> MemoryBackend<S> {
-        MemoryBackend {
-            name,
-            store,
-            stripes: Stripes::new(),
-            listener,
-        }
+        MemoryBackend { name, store, stripes: Stripes::new(), listener }
     }
 
     /// Decides under the stripe; an entry that does not go in is handed back, to be dropped without it.
-    fn admit<'a>(
-        &self,
-        entry: NewEntry<'a>,
-        put: &Put<'_>,
-        gone: &mut Gone,
-    ) -> Result<(), (Inserted, NewEntry<'a>)> {
+    fn admit<'a>(&self, entry: NewEntry<'a>, put: &Put<'_>, gone: &mut Gone) -> Result<(), (Inserted, NewEntry<'a>)> {
         let mut stripe = self.stripes.hold(entry.place);
         match put {
             Put::Fenced(fence) | Put::Replace(fence) if stripe.fence() != *fence => {
@@ -53,11 +43,7 @@ impl<S: Store> MemoryBackend<S> {
     }
 
     fn knows(&self, entry: &NewEntry<'_>, live: &dyn Fn(&Kept) -> bool) -> bool {
-        let mut look = Look {
-            key: entry.key,
-            live,
-            found: false,
-        };
+        let mut look = Look { key: entry.key, live, found: false };
         self.store.peek(entry.place, &mut look);
         look.found
     }
@@ -96,11 +82,7 @@ impl Visit for Look<'_> {
 
 impl<S: Store> ObjectBackend for MemoryBackend<S> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
-            .fences()
-            .scan()
-            .set_if_absent()
-            .strict()
+        Capabilities::none().fences().scan().set_if_absent().strict()
     }
 
     fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
@@ -150,8 +132,7 @@ impl<S: Store> ObjectBackend for MemoryBackend<S> {
 
     fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
         let mut count = 0;
-        self.store
-            .retain(keep, &mut |gone| count += self.tell(gone));
+        self.store.retain(keep, &mut |gone| count += self.tell(gone));
         count
     }
 

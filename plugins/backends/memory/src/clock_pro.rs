@@ -70,28 +70,18 @@ impl Scale {
         /// Sums of weights stay far from overflowing.
         const TOP: u64 = 1 << 62;
         let Some(bytes) = bytes.map(|bytes| bytes.min(TOP)) else {
-            return Scale {
-                per_byte: 0,
-                at_least: 1,
-                capacity: entries.min(TOP),
-            };
+            return Scale { per_byte: 0, at_least: 1, capacity: entries.min(TOP) };
         };
         let per_byte = (TOP / bytes).min(entries);
         let capacity = bytes * per_byte;
-        Scale {
-            per_byte,
-            at_least: capacity.div_ceil(entries),
-            capacity,
-        }
+        Scale { per_byte, at_least: capacity.div_ceil(entries), capacity }
     }
 }
 
 impl Weighter<u64, Slot> for Scale {
     #[inline]
     fn weight(&self, _hash: &u64, slot: &Slot) -> u64 {
-        slot.bytes()
-            .saturating_mul(self.per_byte)
-            .max(self.at_least)
+        slot.bytes().saturating_mul(self.per_byte).max(self.at_least)
     }
 }
 
@@ -102,24 +92,15 @@ impl ClockPro {
         let shards = if exact { 1 } else { shards(bounds) };
         let items = usize::try_from(bounds.entries / shards).unwrap_or(usize::MAX);
         let mut options = OptionsBuilder::new();
-        options
-            .weight_capacity(scale.capacity / shards)
-            .estimated_items_capacity(items);
+        options.weight_capacity(scale.capacity / shards).estimated_items_capacity(items);
         if bounds.entries == 1 {
             // Otherwise the only entry there may be, which weighs as much as the capacity, would be too heavy.
             options.hot_allocation(1.0);
         }
         let options = options.build().expect("both capacities are set");
         let plan = Plan { options, scale };
-        let shards: Box<[_]> = (0..shards)
-            .map(|_| Line(RwLock::new(plan.shard())))
-            .collect();
-        ClockPro {
-            mask: shards.len() as u64 - 1,
-            shards,
-            plan,
-            totals: Totals::new(bounds),
-        }
+        let shards: Box<[_]> = (0..shards).map(|_| Line(RwLock::new(plan.shard()))).collect();
+        ClockPro { mask: shards.len() as u64 - 1, shards, plan, totals: Totals::new(bounds) }
     }
 
     /// The bits above those that hashbrown probes with.
@@ -154,19 +135,11 @@ impl ClockPro {
 
 impl Plan {
     fn shard(&self) -> Shard {
-        Shard {
-            cache: self.cache(),
-            ends: Moment::NEVER,
-        }
+        Shard { cache: self.cache(), ends: Moment::NEVER }
     }
 
     fn cache(&self) -> Slots {
-        Cache::with_options(
-            self.options.clone(),
-            self.scale,
-            SameHash::default(),
-            Collect,
-        )
+        Cache::with_options(self.options.clone(), self.scale, SameHash::default(), Collect)
     }
 }
 
@@ -193,18 +166,12 @@ impl Store for ClockPro {
     #[inline]
     fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
         let shard = self.shard(place.hash).read();
-        shard
-            .cache
-            .get(&place.hash)
-            .is_some_and(|slot| slot.known(place, visit))
+        shard.cache.get(&place.hash).is_some_and(|slot| slot.known(place, visit))
     }
 
     fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
         let shard = self.shard(place.hash).read();
-        shard
-            .cache
-            .peek(&place.hash)
-            .is_some_and(|slot| slot.known(place, visit))
+        shard.cache.peek(&place.hash).is_some_and(|slot| slot.known(place, visit))
     }
 
     fn insert(&self, entry: NewEntry<'_>, gone: &mut Gone) {
@@ -223,11 +190,7 @@ impl Store for ClockPro {
         let known = |slot: &Slot| slot.known(place, visit);
         let (_, slot) = shard.cache.remove_if(&place.hash, known)?;
         self.totals.change((0, 0), (1, slot.bytes()));
-        let husk = if shard.cache.is_empty() {
-            shard.shrink(&self.plan)
-        } else {
-            None
-        };
+        let husk = if shard.cache.is_empty() { shard.shrink(&self.plan) } else { None };
         drop(shard);
         drop(husk);
         Some(slot)
@@ -241,11 +204,7 @@ impl Store for ClockPro {
 
     fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
         for Line(shard) in &self.shards {
-            shard
-                .read()
-                .cache
-                .iter()
-                .for_each(|(_, slot)| visit(slot.entry()));
+            shard.read().cache.iter().for_each(|(_, slot)| visit(slot.entry()));
         }
     }
 
@@ -254,20 +213,14 @@ impl Store for ClockPro {
     }
 
     fn next_deadline(&self) -> Moment {
-        self.shards
-            .iter()
-            .map(|line| line.0.read().ends)
-            .min()
-            .unwrap_or(Moment::NEVER)
+        self.shards.iter().map(|line| line.0.read().ends).min().unwrap_or(Moment::NEVER)
     }
 }
 
 /// A power of two: four per processor, more in a large store, fewer in a small one.
 fn shards(Bounds { entries, bytes }: Bounds) -> u64 {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
-    let wanted = (processors * 4)
-        .max(entries / LARGEST_SHARD)
-        .min(MOST_SHARDS);
+    let wanted = (processors * 4).max(entries / LARGEST_SHARD).min(MOST_SHARDS);
     let most = (entries / SMALLEST_SHARD)
         .min(bytes.map_or(MOST_SHARDS, |bytes| bytes / SMALLEST_SHARD_BYTES))
         .clamp(1, MOST_SHARDS);
@@ -281,9 +234,7 @@ fn shards(Bounds { entries, bytes }: Bounds) -> u64 {
 fn find_replaced(place: Place, key: &[u8], cache: &Slots, gone: &mut Gone) {
     let replaced = match gone.iter().filter(|slot| slot.is(place, key)).count() {
         0 => false,
-        1 => cache
-            .peek(&place.hash)
-            .is_some_and(|slot| slot.is(place, key)),
+        1 => cache.peek(&place.hash).is_some_and(|slot| slot.is(place, key)),
         _ => true,
     };
     let old = gone.iter_mut().find(|(_, slot)| slot.is(place, key));
@@ -299,9 +250,7 @@ mod tests {
     use super::*;
 
     fn entry(bounds: Bounds, bytes: u64) -> u64 {
-        let Scale {
-            per_byte, at_least, ..
-        } = Scale::new(bounds);
+        let Scale { per_byte, at_least, .. } = Scale::new(bounds);
         bytes.saturating_mul(per_byte).max(at_least)
     }
 
@@ -333,33 +282,10 @@ mod tests {
 
     #[test]
     fn entries_weigh_what_they_must() {
-        let both = Bounds {
-            entries: 10,
-            bytes: Some(100),
-        };
-        assert_eq!(
-            Scale::new(both),
-            Scale {
-                per_byte: 10,
-                at_least: 100,
-                capacity: 1_000
-            }
-        );
-        assert_eq!(
-            (entry(both, 1), entry(both, 10), entry(both, 11)),
-            (100, 100, 110)
-        );
-        let plain = Bounds {
-            entries: 10,
-            bytes: None,
-        };
-        assert_eq!(
-            Scale::new(plain),
-            Scale {
-                per_byte: 0,
-                at_least: 1,
-                capacity: 10
-            }
-        );
+        let both = Bounds { entries: 10, bytes: Some(100) };
+        assert_eq!(Scale::new(both), Scale { per_byte: 10, at_least: 100, capacity: 1_000 });
+        assert_eq!((entry(both, 1), entry(both, 10), entry(both, 11)), (100, 100, 110));
+        let plain = Bounds { entries: 10, bytes: None };
+        assert_eq!(Scale::new(plain), Scale { per_byte: 0, at_least: 1, capacity: 10 });
     }
 }

@@ -2,9 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use retainit_plugin::{
-    BackendConfig, Built, Context, Error, ErrorKind, Field, IntoTtl, Result, Settings, Ttl,
-};
+use retainit_plugin::{BackendConfig, Built, Context, Error, ErrorKind, Field, IntoTtl, Result, Settings, Ttl};
 
 use crate::backend::MemoryBackend;
 use crate::clock_pro::ClockPro;
@@ -32,10 +30,9 @@ impl FromStr for Policy {
         match text {
             "default" => Ok(Policy::Default),
             "lru" => Ok(Policy::Lru),
-            _ => Err(Error::new(
-                ErrorKind::Config,
-                format!("unknown policy `{text}`: expected \"default\" or \"lru\""),
-            )),
+            _ => {
+                Err(Error::new(ErrorKind::Config, format!("unknown policy `{text}`: expected \"default\" or \"lru\"")))
+            }
         }
     }
 }
@@ -155,31 +152,17 @@ impl MemoryConfig {
                 problems.push(problem.to_owned());
             }
         };
-        check(
-            self.max_entries == Some(0),
-            "max_entries: expected at least 1, got 0",
-        );
-        check(
-            self.max_bytes == Some(0),
-            "max_bytes: expected at least 1, got 0",
-        );
+        check(self.max_entries == Some(0), "max_entries: expected at least 1, got 0");
+        check(self.max_bytes == Some(0), "max_bytes: expected at least 1, got 0");
         let jitter = self.jitter.filter(|jitter| !(0.0..=1.0).contains(jitter));
         if let Some(jitter) = jitter {
-            check(
-                true,
-                &format!("jitter: expected a fraction from 0 to 1, got {jitter}"),
-            );
+            check(true, &format!("jitter: expected a fraction from 0 to 1, got {jitter}"));
         }
         let off = matches!(self.max_idle, Some(Ok(Ttl::Off)));
-        check(
-            off,
-            "max_idle: `off` is not an idle time: expected \"10m\" or \"never\"",
-        );
-        for (field, problem) in [
-            ("ttl", problem(&self.ttl)),
-            ("max_idle", problem(&self.max_idle)),
-            ("policy", problem(&self.policy)),
-        ] {
+        check(off, "max_idle: `off` is not an idle time: expected \"10m\" or \"never\"");
+        for (field, problem) in
+            [("ttl", problem(&self.ttl)), ("max_idle", problem(&self.max_idle)), ("policy", problem(&self.policy))]
+        {
             if let Some(problem) = problem {
                 check(true, &format!("{field}: {problem}"));
             }
@@ -229,27 +212,17 @@ impl BackendConfig for MemoryConfig {
     fn build(&self, context: Context) -> Result<Built> {
         let problems = self.problems();
         if !problems.is_empty() {
-            return Err(Error::new(ErrorKind::Config, problems.join("; "))
-                .context("backend", &*context.name));
+            return Err(Error::new(ErrorKind::Config, problems.join("; ")).context("backend", &*context.name));
         }
-        let bounds = Bounds {
-            entries: self.max_entries.unwrap_or(MAX_ENTRIES) as u64,
-            bytes: self.max_bytes,
-        };
+        let bounds = Bounds { entries: self.max_entries.unwrap_or(MAX_ENTRIES) as u64, bytes: self.max_bytes };
         let strict = self.strict.unwrap_or(false);
         let policy = value(&self.policy).unwrap_or_default();
         let Context { name, listener, .. } = context;
-        Ok(Built::Object(
-            if policy == Policy::Lru || strict && bounds.bytes.is_some() {
-                Arc::new(MemoryBackend::new(name, Lru::new(bounds), listener))
-            } else {
-                Arc::new(MemoryBackend::new(
-                    name,
-                    ClockPro::new(bounds, strict),
-                    listener,
-                ))
-            },
-        ))
+        Ok(Built::Object(if policy == Policy::Lru || strict && bounds.bytes.is_some() {
+            Arc::new(MemoryBackend::new(name, Lru::new(bounds), listener))
+        } else {
+            Arc::new(MemoryBackend::new(name, ClockPro::new(bounds, strict), listener))
+        }))
     }
 }
 

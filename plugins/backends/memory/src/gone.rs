@@ -41,16 +41,8 @@ impl Gone {
 
     /// Tells of each entry and drops it. Never under a lock.
     pub(crate) fn tell(&mut self, listener: &dyn Listener) {
-        for (cause, slot) in self
-            .first
-            .take()
-            .into_iter()
-            .chain(mem::take(&mut self.rest))
-        {
-            listener.removed(Removal {
-                cause,
-                entry: slot.entry(),
-            });
+        for (cause, slot) in self.first.take().into_iter().chain(mem::take(&mut self.rest)) {
+            listener.removed(Removal { cause, entry: slot.entry() });
         }
     }
 }

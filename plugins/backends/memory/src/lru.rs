@@ -29,16 +29,8 @@ struct Inner {
 impl Lru {
     pub(crate) fn new(bounds: Bounds) -> Lru {
         let map = LinkedHashMap::with_hasher(SameHash::default());
-        let inner = Inner {
-            map,
-            bytes: 0,
-            ends: Moment::NEVER,
-            peak: 0,
-        };
-        Lru {
-            inner: Mutex::new(inner),
-            totals: Totals::new(bounds),
-        }
+        let inner = Inner { map, bytes: 0, ends: Moment::NEVER, peak: 0 };
+        Lru { inner: Mutex::new(inner), totals: Totals::new(bounds) }
     }
 }
 
@@ -80,11 +72,7 @@ impl Inner {
 impl Store for Lru {
     fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
         let mut inner = self.inner.lock();
-        match inner
-            .map
-            .raw_entry_mut()
-            .from_key_hashed_nocheck(place.hash, &place.hash)
-        {
+        match inner.map.raw_entry_mut().from_key_hashed_nocheck(place.hash, &place.hash) {
             RawEntryMut::Occupied(mut entry) if entry.get().known(place, visit) => {
                 entry.to_back();
                 true
@@ -94,11 +82,7 @@ impl Store for Lru {
     }
 
     fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.inner
-            .lock()
-            .map
-            .get(&place.hash)
-            .is_some_and(|slot| slot.known(place, visit))
+        self.inner.lock().map.get(&place.hash).is_some_and(|slot| slot.known(place, visit))
     }
 
     fn insert(&self, entry: NewEntry<'_>, gone: &mut Gone) {
@@ -109,14 +93,7 @@ impl Store for Lru {
         let before = (inner.map.len(), inner.bytes);
         if let Some(old) = inner.take(place.hash) {
             let same = old.is(place, key);
-            gone.push(
-                if same {
-                    RemovalCause::Replaced
-                } else {
-                    RemovalCause::Evicted
-                },
-                old,
-            );
+            gone.push(if same { RemovalCause::Replaced } else { RemovalCause::Evicted }, old);
         }
         match bytes.unwrap_or(u64::MAX).checked_sub(slot.bytes()) {
             None => gone.push(RemovalCause::Evicted, slot),
@@ -158,11 +135,7 @@ impl Store for Lru {
     }
 
     fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
-        self.inner
-            .lock()
-            .map
-            .values()
-            .for_each(|slot| visit(slot.entry()));
+        self.inner.lock().map.values().for_each(|slot| visit(slot.entry()));
     }
 
     fn totals(&self) -> &Totals {

@@ -32,28 +32,12 @@ struct Heavy {
 
 impl Slot {
     pub(crate) fn new(entry: NewEntry<'_>) -> Slot {
-        let NewEntry {
-            place,
-            key,
-            kept,
-            bytes,
-        } = entry;
+        let NewEntry { place, key, kept, bytes } = entry;
         let (bytes, key) = match u32::try_from(bytes) {
             Ok(bytes) => (bytes, Key::new(key)),
-            Err(_) => (
-                u32::MAX,
-                Key::Heavy(Box::new(Heavy {
-                    bytes,
-                    key: key.into(),
-                })),
-            ),
+            Err(_) => (u32::MAX, Key::Heavy(Box::new(Heavy { bytes, key: key.into() }))),
         };
-        Slot {
-            kept,
-            site: place.site,
-            bytes,
-            key,
-        }
+        Slot { kept, site: place.site, bytes, key }
     }
 
     #[inline(always)]
@@ -80,11 +64,7 @@ impl Slot {
     }
 
     pub(crate) fn entry(&self) -> Entry<'_> {
-        Entry {
-            site: self.site,
-            key: self.key(),
-            kept: &self.kept,
-        }
+        Entry { site: self.site, key: self.key(), kept: &self.kept }
     }
 
     /// Whether it belongs to the site of `place` and `visit` knows it.
@@ -154,12 +134,7 @@ mod tests {
             extra: None,
         };
         let place = Place { hash: 7, site: 1 };
-        Slot::new(NewEntry {
-            place,
-            key,
-            kept: Kept::new(1u8, life),
-            bytes,
-        })
+        Slot::new(NewEntry { place, key, kept: Kept::new(1u8, life), bytes })
     }
 
     #[test]

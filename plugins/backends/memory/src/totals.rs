@@ -22,12 +22,7 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn new(bounds: Bounds) -> Totals {
         let zero = AtomicU64::default;
-        Totals {
-            bounds,
-            entries: zero(),
-            bytes: zero(),
-            told: AtomicBool::new(false),
-        }
+        Totals { bounds, entries: zero(), bytes: zero(), told: AtomicBool::new(false) }
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
@@ -45,14 +40,10 @@ impl Totals {
     /// Counts one change as a whole, so that nobody ever reads more than there was.
     pub(crate) fn change(&self, came: (usize, u64), left: (usize, u64)) {
         if came.0 != left.0 {
-            self.entries.fetch_add(
-                (came.0 as u64).wrapping_sub(left.0 as u64),
-                Ordering::Relaxed,
-            );
+            self.entries.fetch_add((came.0 as u64).wrapping_sub(left.0 as u64), Ordering::Relaxed);
         }
         if came.1 != left.1 {
-            self.bytes
-                .fetch_add(came.1.wrapping_sub(left.1), Ordering::Relaxed);
+            self.bytes.fetch_add(came.1.wrapping_sub(left.1), Ordering::Relaxed);
         }
     }
 
@@ -81,9 +72,7 @@ impl Totals {
     fn filled(&self, percent: u128) -> Option<(u64, u64)> {
         let entries = (self.entries(), self.bounds.entries);
         let bytes = self.bounds.bytes.map(|capacity| (self.bytes(), capacity));
-        let filled = |&(used, capacity): &(u64, u64)| {
-            u128::from(used) * 100 >= u128::from(capacity) * percent
-        };
+        let filled = |&(used, capacity): &(u64, u64)| u128::from(used) * 100 >= u128::from(capacity) * percent;
         [Some(entries), bytes].into_iter().flatten().find(filled)
     }
 }
@@ -94,10 +83,7 @@ mod tests {
 
     #[test]
     fn near_is_said_once_until_it_fell() {
-        let totals = Totals::new(Bounds {
-            entries: 100,
-            bytes: Some(1_000),
-        });
+        let totals = Totals::new(Bounds { entries: 100, bytes: Some(1_000) });
         totals.change((89, 0), (0, 0));
         assert_eq!(totals.nearly_full(), None);
         totals.change((1, 0), (0, 0));
@@ -115,10 +101,7 @@ mod tests {
 
     #[test]
     fn tiny_bounds_are_reached_too() {
-        let totals = Totals::new(Bounds {
-            entries: 1,
-            bytes: None,
-        });
+        let totals = Totals::new(Bounds { entries: 1, bytes: None });
         assert_eq!(totals.nearly_full(), None);
         totals.change((1, 0), (0, 0));
         assert_eq!(totals.nearly_full(), Some((1, 1)));

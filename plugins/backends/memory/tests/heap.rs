@@ -1,8 +1,5 @@
 //! What a full memory backend gives back after a sweep. A binary of its own: it counts the whole heap.
-#![expect(
-    unsafe_code,
-    reason = "an allocator that counts cannot be written without"
-)]
+#![expect(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -11,8 +8,8 @@ use std::time::Duration;
 
 use retainit_memory::MemoryConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry,
-    ObjectBackend, Place, Put, Removal, RemovalCause, SystemClock, Visit,
+    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
+    Removal, RemovalCause, SystemClock, Visit,
 };
 
 struct Counting;
@@ -60,10 +57,7 @@ impl Visit for Any {
 
 fn place(key: u64) -> Place {
     let mixed = (key ^ key >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    Place {
-        hash: (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb),
-        site: 1,
-    }
+    Place { hash: (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb), site: 1 }
 }
 
 fn put(memory: &dyn ObjectBackend, key: u64, ends: u64) {
@@ -75,12 +69,7 @@ fn put(memory: &dyn ObjectBackend, key: u64, ends: u64) {
         extra: None,
     };
     let kept = Kept::new(Arc::new([0u8; 32]), life);
-    let entry = NewEntry {
-        place: place(key),
-        key: &key.to_be_bytes(),
-        kept,
-        bytes: 0,
-    };
+    let entry = NewEntry { place: place(key), key: &key.to_be_bytes(), kept, bytes: 0 };
     assert_eq!(memory.insert(entry, Put::Always), Inserted::Yes);
 }
 
@@ -106,8 +95,7 @@ fn life_of(config: &MemoryConfig, count: u64, sweep: impl Fn(&dyn ObjectBackend)
 fn expire(memory: &dyn ObjectBackend) {
     let now = Moment::from_millis(20);
     let count = memory.len();
-    let swept =
-        memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
+    let swept = memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
     assert_eq!(memory.len(), count - swept);
     assert!(memory.len() < count / 100);
 }
@@ -118,36 +106,16 @@ fn memory_goes_back_when_entries_do() {
     for config in [config.clone(), config.policy("lru")] {
         // More entries than there is room for leave ghosts behind.
         let [base, full, swept] = life_of(&config, ENTRIES * 5 / 4, expire);
-        println!(
-            "base {} KiB, full {} KiB, swept {} KiB",
-            base >> 10,
-            full >> 10,
-            swept >> 10
-        );
-        assert!(
-            full - base > 100 * MIB,
-            "a million entries take {} bytes",
-            full - base
-        );
-        assert!(
-            swept - base < 2 * MIB,
-            "{} bytes are still taken",
-            swept - base
-        );
+        println!("base {} KiB, full {} KiB, swept {} KiB", base >> 10, full >> 10, swept >> 10);
+        assert!(full - base > 100 * MIB, "a million entries take {} bytes", full - base);
+        assert!(swept - base < 2 * MIB, "{} bytes are still taken", swept - base);
         let [base, _, emptied] = life_of(&config, FEW, |memory| {
             (0..FEW).for_each(|key| {
                 memory.discard(place(key), &mut Any, RemovalCause::Expired);
             });
             assert!(memory.is_empty());
         });
-        println!(
-            "emptied one by one: {} KiB above base",
-            (emptied - base) >> 10
-        );
-        assert!(
-            emptied - base < MIB,
-            "{} bytes are still taken",
-            emptied - base
-        );
+        println!("emptied one by one: {} KiB above base", (emptied - base) >> 10);
+        assert!(emptied - base < MIB, "{} bytes are still taken", emptied - base);
     }
 }

@@ -2,9 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group,
-    LocalBackend, Page, Read, Result, Scan, Snapshot, Stored, Strength, SystemClock, Terms,
-    Version, When,
+    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, LocalBackend, Page, Read,
+    Result, Scan, Snapshot, Stored, Strength, SystemClock, Terms, Version, When,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,14 +39,7 @@ impl Bench {
         let runtime = Arc::new(runtime.expect("a runtime without threads can be built"));
         let process = Process::start(&make, &runtime, clock.as_ref());
         let prefix = format!("r1:d:conformance-{:016x}:-:case@1:", random());
-        Bench {
-            make,
-            runtime,
-            process,
-            clock,
-            lose_versions,
-            prefix,
-        }
+        Bench { make, runtime, process, clock, lose_versions, prefix }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -136,9 +128,7 @@ impl Bench {
 
     /// The versions of groups, as a reader takes them.
     pub(super) fn versions(&self, groups: &[Group]) -> Vec<Version> {
-        let read = self
-            .process
-            .read(&self.key("versions"), Read::peek().groups(groups));
+        let read = self.process.read(&self.key("versions"), Read::peek().groups(groups));
         read.expect("read with groups").versions
     }
 
@@ -185,19 +175,12 @@ impl Process {
             None => Arc::new(SystemClock),
         };
         let _entered = runtime.enter();
-        let face = match make(Context::new(
-            "conformance",
-            clock,
-            Arc::new(Recorder::new()),
-        )) {
+        let face = match make(Context::new("conformance", clock, Arc::new(Recorder::new()))) {
             Built::Bytes(backend) => Face::Async(backend),
             Built::Local(backend) => Face::Blocking(backend),
             other => panic!("{other:?} keeps no bytes"),
         };
-        Process {
-            face,
-            runtime: runtime.clone(),
-        }
+        Process { face, runtime: runtime.clone() }
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {
@@ -269,7 +252,6 @@ impl Process {
     }
 
     pub(super) fn put(&self, key: &str, entry: &'static str, when: When) -> Stored {
-        self.store(key, Bytes::from(entry), Terms::new(when))
-            .expect("store")
+        self.store(key, Bytes::from(entry), Terms::new(when)).expect("store")
     }
 }

@@ -15,20 +15,11 @@ pub(super) fn an_empty_slot_reads_as_none(bench: &Bench) {
 pub(super) fn bytes_come_back_as_they_were(bench: &Bench) {
     let every_byte: Vec<u8> = (0..=255).collect();
     let large: Vec<u8> = (0..1_u32 << 20).map(|i| (i % 251) as u8).collect();
-    for (name, bytes) in [
-        ("none", Vec::new()),
-        ("every", every_byte),
-        ("large", large),
-    ] {
+    for (name, bytes) in [("none", Vec::new()), ("every", every_byte), ("large", large)] {
         let key = bench.key(name);
-        let stored = bench
-            .process()
-            .store(&key, bytes.clone().into(), Terms::new(When::Always));
+        let stored = bench.process().store(&key, bytes.clone().into(), Terms::new(When::Always));
         assert_eq!(stored.expect("store"), Stored::Yes);
-        assert!(
-            bench.peek(&key) == Some(Bytes::from(bytes)),
-            "{name}: other bytes came back"
-        );
+        assert!(bench.peek(&key) == Some(Bytes::from(bytes)), "{name}: other bytes came back");
     }
 }
 
@@ -61,17 +52,11 @@ pub(super) fn keys_of_every_shape_are_told_apart(bench: &Bench) {
     ];
     for name in names {
         let terms = Terms::new(When::Always);
-        let stored = bench
-            .process()
-            .store(&bench.key(name), name.to_owned().into(), terms);
+        let stored = bench.process().store(&bench.key(name), name.to_owned().into(), terms);
         assert_eq!(stored.expect("store"), Stored::Yes, "{name}");
     }
     for name in names {
-        assert_eq!(
-            bench.peek(&bench.key(name)),
-            Some(name.to_owned().into()),
-            "{name}"
-        );
+        assert_eq!(bench.peek(&bench.key(name)), Some(name.to_owned().into()), "{name}");
     }
 }
 
@@ -96,11 +81,7 @@ pub(super) fn remove_says_whether_an_entry_was_there(bench: &Bench) {
 pub(super) fn an_entry_goes_when_its_ttl_ends(bench: &Bench) {
     let key = bench.key("short");
     bench.store_for(&key, "value", SHORT);
-    assert_eq!(
-        bench.peek(&key),
-        Some("value".into()),
-        "its ttl has not ended"
-    );
+    assert_eq!(bench.peek(&key), Some("value".into()), "its ttl has not ended");
     bench.pass(SHORT * 2);
     assert_eq!(bench.peek(&key), None);
     assert!(!bench.remove(&key), "it has left");
@@ -120,16 +101,8 @@ pub(super) fn a_store_brings_its_own_ttl(bench: &Bench) {
     assert_eq!(bench.store(&shorter, "first", When::Always), Stored::Yes);
     bench.store_for(&shorter, "second", SHORT);
     bench.pass(SHORT * 2);
-    assert_eq!(
-        bench.peek(&longer),
-        Some("second".into()),
-        "the ttl of the first store still counted"
-    );
-    assert_eq!(
-        bench.peek(&shorter),
-        None,
-        "the ttl of the second store did not count"
-    );
+    assert_eq!(bench.peek(&longer), Some("second".into()), "the ttl of the first store still counted");
+    assert_eq!(bench.peek(&shorter), None, "the ttl of the second store did not count");
 }
 
 pub(super) fn absent_goes_only_into_an_empty_slot(bench: &Bench) {
@@ -145,11 +118,7 @@ pub(super) fn absent_counts_a_placeholder_as_empty(bench: &Bench) {
     let key = bench.key("placeholder");
     let fence = bench.fence(&key);
     assert_eq!(bench.store(&key, "set", When::Absent), Stored::Yes);
-    assert_eq!(
-        bench.store(&key, "loaded", When::Fenced(fence)),
-        Stored::Refused,
-        "the fence fell"
-    );
+    assert_eq!(bench.store(&key, "loaded", When::Fenced(fence)), Stored::Refused, "the fence fell");
     assert_eq!(bench.peek(&key), Some("set".into()));
 }
 

@@ -12,17 +12,11 @@ pub(super) fn it_is_healthy(bench: &Bench) {
 }
 
 pub(super) fn what_is_not_declared_is_refused(bench: &Bench) {
-    let (key, offered, process) = (
-        bench.key("undeclared"),
-        bench.capabilities(),
-        bench.process(),
-    );
+    let (key, offered, process) = (bench.key("undeclared"), bench.capabilities(), bench.process());
     let store = |when| process.store(&key, Bytes::from("value"), Terms::new(when));
     if !offered.has_fences() {
         assert_unsupported("a fenced store", store(When::Fenced(Fence::new(1))));
-        let snapshot = process
-            .read(&key, Read::fenced(LEASE))
-            .expect("a fenced read still reads");
+        let snapshot = process.read(&key, Read::fenced(LEASE)).expect("a fenced read still reads");
         assert_eq!(snapshot.fence, None, "a fence that holds nothing");
     }
     if !offered.has_set_if_absent() {
@@ -49,18 +43,10 @@ pub(super) fn another_process_refuses_the_load_under_way(bench: &Bench) {
     let (key, other) = (bench.key("shared"), bench.start());
     let fence = bench.fence(&key);
     other.remove(&key).expect("remove");
-    assert_eq!(
-        bench.store(&key, "stale", When::Fenced(fence)),
-        Stored::Refused,
-        "after a removal"
-    );
+    assert_eq!(bench.store(&key, "stale", When::Fenced(fence)), Stored::Refused, "after a removal");
     let fence = bench.fence(&key);
     assert_eq!(other.put(&key, "set", When::Always), Stored::Yes);
-    assert_eq!(
-        bench.store(&key, "stale", When::Fenced(fence)),
-        Stored::Refused,
-        "after a store"
-    );
+    assert_eq!(bench.store(&key, "stale", When::Fenced(fence)), Stored::Refused, "after a store");
     assert_eq!(other.peek(&key), Some("set".into()));
 }
 
@@ -76,10 +62,7 @@ pub(super) fn calls_after_close_fail(bench: &Bench) {
     let (key, closed) = (bench.key("closed"), bench.start());
     closed.health().expect("it can be reached");
     closed.close().expect("close");
-    assert!(
-        closed.read(&key, Read::peek()).is_err(),
-        "a read after close"
-    );
+    assert!(closed.read(&key, Read::peek()).is_err(), "a read after close");
     let stored = closed.store(&key, Bytes::from("value"), Terms::new(When::Always));
     assert!(stored.is_err(), "a store after close");
     assert!(closed.remove(&key).is_err(), "a removal after close");
@@ -93,11 +76,7 @@ pub(super) fn a_dropped_future_leaves_the_store_in_order(bench: &Bench) {
     for polls in 0..6 {
         drop_after(bench, polls, backend.read(&key, Read::fenced(LEASE)));
         expect_order(bench, &key, fences);
-        drop_after(
-            bench,
-            polls,
-            backend.store(&key, bytes(), Terms::new(When::Always)),
-        );
+        drop_after(bench, polls, backend.store(&key, bytes(), Terms::new(When::Always)));
         expect_order(bench, &key, fences);
         if fences {
             let terms = Terms::new(When::Fenced(bench.fence(&key)));
@@ -115,11 +94,7 @@ pub(super) fn a_dropped_future_leaves_the_store_in_order(bench: &Bench) {
 /// What a dropped call had sent may still arrive and refuse a load, but not the loads after it.
 fn expect_order(bench: &Bench, key: &str, fences: bool) {
     let settled = (0..10).any(|_| {
-        let when = if fences {
-            When::Fenced(bench.fence(key))
-        } else {
-            When::Always
-        };
+        let when = if fences { When::Fenced(bench.fence(key)) } else { When::Always };
         bench.store(key, "loaded", when) == Stored::Yes && bench.peek(key) == Some("loaded".into())
     });
     assert!(settled, "the slot cannot be filled any more");

@@ -97,11 +97,7 @@ pub struct ByteSuite {
 impl ByteSuite {
     /// The suite for what `make` builds, as [`bytes`](fn@bytes) runs it.
     pub fn new(make: impl Fn(Context) -> Built + Send + Sync + 'static) -> ByteSuite {
-        ByteSuite {
-            make: Arc::new(make),
-            real_time: false,
-            lose_versions: None,
-        }
+        ByteSuite { make: Arc::new(make), real_time: false, lose_versions: None }
     }
 
     /// Waits for a ttl to end instead of moving the clock: for a server with a clock of its own. Takes some ten
@@ -123,11 +119,7 @@ impl ByteSuite {
     ///
     /// When cases fail, after all have run, with their names.
     pub fn run(self) -> Report {
-        let ByteSuite {
-            make,
-            real_time,
-            lose_versions,
-        } = self;
+        let ByteSuite { make, real_time, lose_versions } = self;
         let clock = (!real_time).then(ManualClock::new);
         let bench = move || Bench::new(make.clone(), clock.clone(), lose_versions.clone());
         let probe = bench();
@@ -141,8 +133,6 @@ impl ByteSuite {
 
 impl fmt::Debug for ByteSuite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByteSuite")
-            .field("real_time", &self.real_time)
-            .finish_non_exhaustive()
+        f.debug_struct("ByteSuite").field("real_time", &self.real_time).finish_non_exhaustive()
     }
 }

@@ -6,17 +6,9 @@ pub(super) fn a_scan_shows_the_keys_below_its_prefix(bench: &Bench) {
     let keys = fill(bench, &["user/1", "user/2", "order/1"]);
     assert_eq!(bench.scan(&bench.key("user/"), 100), keys[..2]);
     assert_eq!(bench.scan(&bench.key("nobody/"), 100), [] as [String; 0]);
-    assert_eq!(
-        bench.scan(&keys[0], 100),
-        keys[..1],
-        "a key is a prefix of itself"
-    );
+    assert_eq!(bench.scan(&keys[0], 100), keys[..1], "a key is a prefix of itself");
     assert!(bench.remove(&keys[0]));
-    assert_eq!(
-        bench.scan(&bench.key("user/"), 100),
-        keys[1..2],
-        "a removed key was shown"
-    );
+    assert_eq!(bench.scan(&bench.key("user/"), 100), keys[1..2], "a removed key was shown");
 }
 
 pub(super) fn a_scan_goes_on_where_a_page_ended(bench: &Bench) {
@@ -32,11 +24,7 @@ pub(super) fn a_scan_goes_on_where_a_page_ended(bench: &Bench) {
 pub(super) fn a_prefix_is_no_pattern(bench: &Bench) {
     let keys = fill(bench, &["a*c", "a[b]c", "a?c", "a_c", "abc", "a%c"]);
     for (sign, key) in [("a*", 0), ("a[b]", 1), ("a?", 2), ("a_", 3), ("a%", 5)] {
-        assert_eq!(
-            bench.scan(&bench.key(sign), 100),
-            keys[key..=key],
-            "below {sign}"
-        );
+        assert_eq!(bench.scan(&bench.key(sign), 100), keys[key..=key], "below {sign}");
     }
 }
 

@@ -15,14 +15,8 @@ pub(super) fn a_version_is_kept(bench: &Bench) {
 
 pub(super) fn a_version_begins_below_its_limit(bench: &Bench) {
     let (read, raised) = (bench.group("read"), bench.group("raised"));
-    for version in [
-        bench.versions(&[read])[0],
-        bench.raise(&raised, Strength::Soft),
-    ] {
-        assert!(
-            version.hard <= 1 << 52 && version.soft <= 1 << 52,
-            "{version:?}"
-        );
+    for version in [bench.versions(&[read])[0], bench.raise(&raised, Strength::Soft)] {
+        assert!(version.hard <= 1 << 52 && version.soft <= 1 << 52, "{version:?}");
     }
 }
 
@@ -30,15 +24,9 @@ pub(super) fn each_strength_raises_its_own_counter(bench: &Bench) {
     let group = bench.group("strength");
     let before = bench.raise(&group, Strength::Hard);
     let soft = bench.raise(&group, Strength::Soft);
-    assert!(
-        soft.hard == before.hard && soft.soft > before.soft,
-        "{before:?} became {soft:?}"
-    );
+    assert!(soft.hard == before.hard && soft.soft > before.soft, "{before:?} became {soft:?}");
     let hard = bench.raise(&group, Strength::Hard);
-    assert!(
-        hard.hard > soft.hard && hard.soft == soft.soft,
-        "{soft:?} became {hard:?}"
-    );
+    assert!(hard.hard > soft.hard && hard.soft == soft.soft, "{soft:?} became {hard:?}");
 }
 
 pub(super) fn groups_count_apart_and_come_in_order(bench: &Bench) {
@@ -54,13 +42,8 @@ pub(super) fn raises_under_threads_are_all_different(bench: &Bench) {
     let group = bench.group("raced");
     let raise = || bench.raise(&group, Strength::Hard).hard;
     let seen: HashSet<u64> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..10).map(|_| raise()).collect::<Vec<_>>()))
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("no raise fails"))
-            .collect()
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..10).map(|_| raise()).collect::<Vec<_>>())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no raise fails")).collect()
     });
     assert_eq!(seen.len(), 40, "two raises gave one number");
     assert_eq!(Some(&bench.versions(&[group])[0].hard), seen.iter().max());
@@ -72,9 +55,7 @@ pub(super) fn a_version_lives_as_long_as_its_entries(bench: &Bench) {
     let group = [bench.group("long")];
     let version = bench.raise(&group[0], Strength::Hard);
     let terms = Terms::new(When::Always).ttl(Some(YEAR)).groups(&group);
-    let stored = bench
-        .process()
-        .store(&bench.key("long"), Bytes::from("value"), terms);
+    let stored = bench.process().store(&bench.key("long"), Bytes::from("value"), terms);
     assert_eq!(stored.expect("store"), Stored::Yes);
     bench.pass_manually(YEAR - Duration::from_secs(1));
     assert_eq!(bench.peek(&bench.key("long")), Some("value".into()));
@@ -86,10 +67,7 @@ pub(super) fn a_lost_version_never_returns_to_an_old_number(bench: &Bench) {
     for _ in 0..20 {
         let read = bench.versions(&group)[0];
         let raised = bench.raise(&group[0], Strength::Hard);
-        assert!(
-            seen.insert(read.hard) && seen.insert(raised.hard),
-            "{raised:?} was met before"
-        );
+        assert!(seen.insert(read.hard) && seen.insert(raised.hard), "{raised:?} was met before");
         assert!(seen.insert(read.soft), "{read:?} was met before");
         bench.lose_versions();
     }

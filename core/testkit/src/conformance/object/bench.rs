@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Context, Entry, Fence, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place,
-    Put, RemovalCause, Visit,
+    Context, Entry, Fence, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put, RemovalCause,
+    Visit,
 };
 
 use crate::{ManualClock, Recorder};
@@ -26,12 +26,7 @@ impl Bench {
     pub(super) fn new(make: Make) -> Bench {
         let (clock, recorder) = (ManualClock::new(), Recorder::new());
         let backend = build(&make, &clock, Arc::new(recorder.clone()));
-        Bench {
-            backend,
-            recorder,
-            clock,
-            make,
-        }
+        Bench { backend, recorder, clock, make }
     }
 
     /// Another backend, which tells `listener`.
@@ -43,28 +38,10 @@ impl Bench {
         self.insert_at(place(SITE, key), key, value, put)
     }
 
-    pub(super) fn insert_at(
-        &self,
-        place: Place,
-        key: &[u8],
-        value: &str,
-        put: Put<'_>,
-    ) -> Inserted {
-        let bytes = if self.backend.weighs() {
-            value.len() as u64
-        } else {
-            0
-        };
+    pub(super) fn insert_at(&self, place: Place, key: &[u8], value: &str, put: Put<'_>) -> Inserted {
+        let bytes = if self.backend.weighs() { value.len() as u64 } else { 0 };
         let kept = lasting(value.to_owned(), Moment::NEVER);
-        self.backend.insert(
-            NewEntry {
-                place,
-                key,
-                kept,
-                bytes,
-            },
-            put,
-        )
+        self.backend.insert(NewEntry { place, key, kept, bytes }, put)
     }
 
     /// An insert in any case, which cannot be refused.
@@ -108,11 +85,7 @@ impl Bench {
 }
 
 fn build(make: &Make, clock: &ManualClock, listener: Arc<dyn Listener>) -> Arc<dyn ObjectBackend> {
-    make(Context::new(
-        "conformance",
-        Arc::new(clock.clone()),
-        listener,
-    ))
+    make(Context::new("conformance", Arc::new(clock.clone()), listener))
 }
 
 /// A value that is fresh until `end`.
@@ -133,17 +106,12 @@ pub(super) fn lasting<V: Send + Sync + 'static>(value: V, end: Moment) -> Kept {
 pub(super) fn place(site: u32, key: &[u8]) -> Place {
     let mut hasher = DefaultHasher::new();
     (site, key).hash(&mut hasher);
-    Place {
-        hash: hasher.finish(),
-        site,
-    }
+    Place { hash: hasher.finish(), site }
 }
 
 /// The text an entry holds.
 pub(super) fn text(kept: &Kept) -> String {
-    kept.value::<String>()
-        .expect("every value of this case is a text")
-        .clone()
+    kept.value::<String>().expect("every value of this case is a text").clone()
 }
 
 pub(super) fn shown(entry: Entry<'_>) -> (u32, Vec<u8>, String) {
@@ -162,11 +130,7 @@ impl<'a> Finder<'a> {
     }
 
     fn value(self, found: bool) -> Option<String> {
-        assert_eq!(
-            found,
-            self.found.is_some(),
-            "the answer is not what the visitor said"
-        );
+        assert_eq!(found, self.found.is_some(), "the answer is not what the visitor said");
         self.found
     }
 }
@@ -176,10 +140,7 @@ impl Visit for Finder<'_> {
         if key != self.key {
             return false;
         }
-        assert!(
-            self.found.is_none(),
-            "an entry was shown again after it was known"
-        );
+        assert!(self.found.is_none(), "an entry was shown again after it was known");
         self.found = Some(text(kept));
         true
     }

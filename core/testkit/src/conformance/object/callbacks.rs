@@ -2,16 +2,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use retainit_plugin::{
-    Entry, Error, Inserted, Listener, Moment, NewEntry, ObjectBackend, Place, Put, Removal,
-    RemovalCause,
+    Entry, Error, Inserted, Listener, Moment, NewEntry, ObjectBackend, Place, Put, Removal, RemovalCause,
 };
 
 use super::bench::{Bench, SITE, Says, lasting};
 
-const AT: Place = Place {
-    hash: 42,
-    site: SITE,
-};
+const AT: Place = Place { hash: 42, site: SITE };
 
 const KEY: &[u8] = b"key";
 
@@ -21,19 +17,12 @@ const WITNESS: &[u8] = b"witness";
 pub(super) fn a_dropped_value_may_call_the_backend(bench: &Bench) {
     let (backend, dropped) = (&bench.backend, Arc::new(AtomicUsize::new(0)));
     let insert = |put: Put<'_>| {
-        let value = Caller {
-            backend: Arc::downgrade(backend),
-            dropped: dropped.clone(),
-        };
+        let value = Caller { backend: Arc::downgrade(backend), dropped: dropped.clone() };
         put_in(&**backend, value, put)
     };
     // Counts what was dropped since it was last asked.
     let expect = |count, by: &str| {
-        assert_eq!(
-            dropped.swap(0, Ordering::Relaxed),
-            count,
-            "values dropped by {by}"
-        );
+        assert_eq!(dropped.swap(0, Ordering::Relaxed), count, "values dropped by {by}");
     };
     let fence = backend.fence(AT);
     assert_eq!(insert(Put::Always), Inserted::Yes);
@@ -57,17 +46,10 @@ pub(super) fn a_dropped_value_may_call_the_backend(bench: &Bench) {
 pub(super) fn a_listener_may_call_the_backend(bench: &Bench) {
     let listener = Arc::new(CallingListener::default());
     let backend = bench.build(listener.clone());
-    listener
-        .backend
-        .set(Arc::downgrade(&backend))
-        .expect("it is set once");
+    listener.backend.set(Arc::downgrade(&backend)).expect("it is set once");
     let insert = || assert_eq!(put_in(&*backend, 1_u8, Put::Always), Inserted::Yes);
     let expect = |count, by: &str| {
-        assert_eq!(
-            listener.told.swap(0, Ordering::Relaxed),
-            count,
-            "removals told by {by}"
-        );
+        assert_eq!(listener.told.swap(0, Ordering::Relaxed), count, "removals told by {by}");
     };
     insert();
     insert();
@@ -123,56 +105,21 @@ impl Listener for CallingListener {
 /// lock with it by whichever bits of a hash a backend chooses its locks.
 fn call(backend: &dyn ObjectBackend) {
     backend.get(AT, &mut known());
-    backend.remove(
-        AT,
-        &mut Says {
-            key: KEY,
-            known: false,
-        },
-    );
+    backend.remove(AT, &mut Says { key: KEY, known: false });
     for bit in (0..u64::BITS).step_by(8) {
-        let place = Place {
-            hash: AT.hash ^ 1 << bit,
-            site: SITE,
-        };
+        let place = Place { hash: AT.hash ^ 1 << bit, site: SITE };
         let put = Put::Fenced(backend.fence(place));
         let kept = lasting(2_u8, Moment::NEVER);
-        backend.insert(
-            NewEntry {
-                place,
-                key: WITNESS,
-                kept,
-                bytes: 1,
-            },
-            put,
-        );
-        backend.remove(
-            place,
-            &mut Says {
-                key: WITNESS,
-                known: true,
-            },
-        );
+        backend.insert(NewEntry { place, key: WITNESS, kept, bytes: 1 }, put);
+        backend.remove(place, &mut Says { key: WITNESS, known: true });
     }
     backend.scan(&mut |_| ());
     backend.len();
 }
 
-fn put_in<V: Send + Sync + 'static>(
-    backend: &dyn ObjectBackend,
-    value: V,
-    put: Put<'_>,
-) -> Inserted {
+fn put_in<V: Send + Sync + 'static>(backend: &dyn ObjectBackend, value: V, put: Put<'_>) -> Inserted {
     let kept = lasting(value, Moment::NEVER);
-    backend.insert(
-        NewEntry {
-            place: AT,
-            key: KEY,
-            kept,
-            bytes: 1,
-        },
-        put,
-    )
+    backend.insert(NewEntry { place: AT, key: KEY, kept, bytes: 1 }, put)
 }
 
 fn remove_key(entry: Entry<'_>) -> Option<RemovalCause> {
@@ -180,8 +127,5 @@ fn remove_key(entry: Entry<'_>) -> Option<RemovalCause> {
 }
 
 fn known() -> Says<'static> {
-    Says {
-        key: KEY,
-        known: true,
-    }
+    Says { key: KEY, known: true }
 }

@@ -31,35 +31,17 @@ pub(super) fn an_insert_replaces_what_was_there(bench: &Bench) {
 
 /// A backend may keep one entry per hash and let the others go, but never take one key's for another's.
 pub(super) fn keys_of_one_hash_are_told_apart(bench: &Bench) {
-    let at = Place {
-        hash: 42,
-        site: SITE,
-    };
+    let at = Place { hash: 42, site: SITE };
     let keys = ["one", "two", "three", "four"];
     for key in keys {
-        assert_eq!(
-            bench.insert_at(at, key.as_bytes(), key, Put::Always),
-            Inserted::Yes
-        );
+        assert_eq!(bench.insert_at(at, key.as_bytes(), key, Put::Always), Inserted::Yes);
         assert_eq!(bench.peek_at(at, key.as_bytes()).as_deref(), Some(key));
     }
-    assert_eq!(
-        bench.peek_at(at, b"five"),
-        None,
-        "the entry of another key was shown"
-    );
+    assert_eq!(bench.peek_at(at, b"five"), None, "the entry of another key was shown");
     assert!(!bench.backend.remove(at, &mut Finder::new(b"five")));
     let seen = keys.map(|key| bench.peek_at(at, key.as_bytes()));
-    assert_eq!(
-        seen[3].as_deref(),
-        Some("four"),
-        "a removal took the entry of another key"
-    );
-    assert!(
-        keys.iter()
-            .zip(&seen)
-            .all(|(key, seen)| seen.as_deref().is_none_or(|s| s == *key))
-    );
+    assert_eq!(seen[3].as_deref(), Some("four"), "a removal took the entry of another key");
+    assert!(keys.iter().zip(&seen).all(|(key, seen)| seen.as_deref().is_none_or(|s| s == *key)));
     expect_balance(bench, keys.len());
 }
 
@@ -69,31 +51,14 @@ pub(super) fn sites_never_meet(bench: &Bench) {
         assert_eq!(inserted, Inserted::Yes);
     }
     for (site, value) in [(1, "one"), (2, "two")] {
-        assert_eq!(
-            bench.peek_at(place(site, b"key"), b"key").as_deref(),
-            Some(value)
-        );
+        assert_eq!(bench.peek_at(place(site, b"key"), b"key").as_deref(), Some(value));
     }
     let (one, two) = (Place { hash: 42, site: 1 }, Place { hash: 42, site: 2 });
-    assert_eq!(
-        bench.insert_at(one, b"key", "one", Put::Always),
-        Inserted::Yes
-    );
-    assert_eq!(
-        bench.peek_at(two, b"key"),
-        None,
-        "of one hash: another site's entry was shown"
-    );
+    assert_eq!(bench.insert_at(one, b"key", "one", Put::Always), Inserted::Yes);
+    assert_eq!(bench.peek_at(two, b"key"), None, "of one hash: another site's entry was shown");
     assert!(!bench.backend.remove(two, &mut Finder::new(b"key")));
-    assert_eq!(
-        bench.peek_at(one, b"key").as_deref(),
-        Some("one"),
-        "another site's was removed"
-    );
-    assert_eq!(
-        bench.insert_at(two, b"key", "two", Put::Always),
-        Inserted::Yes
-    );
+    assert_eq!(bench.peek_at(one, b"key").as_deref(), Some("one"), "another site's was removed");
+    assert_eq!(bench.insert_at(two, b"key", "two", Put::Always), Inserted::Yes);
     assert_eq!(bench.peek_at(two, b"key").as_deref(), Some("two"));
     assert!(bench.peek_at(one, b"key").is_none_or(|seen| seen == "one"));
     expect_balance(bench, 4);
@@ -101,11 +66,7 @@ pub(super) fn sites_never_meet(bench: &Bench) {
 
 /// What went in is there or was told to have left.
 fn expect_balance(bench: &Bench, inserted: usize) {
-    assert_eq!(
-        bench.recorder.removals().len() + bench.backend.len(),
-        inserted,
-        "not told of"
-    );
+    assert_eq!(bench.recorder.removals().len() + bench.backend.len(), inserted, "not told of");
 }
 
 pub(super) fn long_and_odd_keys_are_told_apart(bench: &Bench) {
@@ -143,16 +104,10 @@ pub(super) fn absent_goes_in_where_nothing_lives(bench: &Bench) {
 
 pub(super) fn absent_replaces_what_does_not_live(bench: &Bench) {
     bench.set(b"key", "dead");
-    let put = Put::Absent {
-        live: &|kept| kept.value::<String>().is_some_and(|v| v != "dead"),
-    };
+    let put = Put::Absent { live: &|kept| kept.value::<String>().is_some_and(|v| v != "dead") };
     assert_eq!(bench.insert(b"key", "new", put), Inserted::Yes);
     assert_eq!(bench.get(b"key").as_deref(), Some("new"));
-    assert_eq!(
-        (bench.causes(b"key").len(), bench.backend.len()),
-        (1, 1),
-        "one left, one is there"
-    );
+    assert_eq!((bench.causes(b"key").len(), bench.backend.len()), (1, 1), "one left, one is there");
 }
 
 pub(super) fn absent_goes_in_once_under_threads(bench: &Bench) {
@@ -174,33 +129,17 @@ pub(super) fn absent_goes_in_once_under_threads(bench: &Bench) {
 
 pub(super) fn lengths_and_weights_add_up(bench: &Bench) {
     let backend = &bench.backend;
-    assert_eq!(
-        (backend.len(), backend.is_empty(), backend.bytes()),
-        (0, true, 0)
-    );
+    assert_eq!((backend.len(), backend.is_empty(), backend.bytes()), (0, true, 0));
     bench.set(b"one", "1234567890");
     bench.set(b"two", "12345");
     assert_eq!(backend.len(), 2);
     let full = backend.bytes();
-    assert!(
-        backend.weighs() || full == 0,
-        "weighed {full} bytes without a weight"
-    );
-    assert!(
-        !backend.weighs() || full >= 15,
-        "{full} bytes are less than their values"
-    );
+    assert!(backend.weighs() || full == 0, "weighed {full} bytes without a weight");
+    assert!(!backend.weighs() || full >= 15, "{full} bytes are less than their values");
     bench.set(b"one", "1");
-    assert!(
-        !backend.weighs() || backend.bytes() == full - 9,
-        "a replaced value still weighs"
-    );
+    assert!(!backend.weighs() || backend.bytes() == full - 9, "a replaced value still weighs");
     assert!(bench.remove(b"one") && bench.remove(b"two"));
-    assert!(
-        backend.is_empty() && backend.bytes() == 0,
-        "{} bytes of nothing",
-        backend.bytes()
-    );
+    assert!(backend.is_empty() && backend.bytes() == 0, "{} bytes of nothing", backend.bytes());
 }
 
 pub(super) fn the_next_deadline_comes_no_later_than_an_end(bench: &Bench) {
@@ -208,17 +147,9 @@ pub(super) fn the_next_deadline_comes_no_later_than_an_end(bench: &Bench) {
     for seconds in [60, 10, 30] {
         let end = bench.clock.now().after(Duration::from_secs(seconds));
         let (key, kept) = ([seconds as u8], lasting("value".to_owned(), end));
-        let entry = NewEntry {
-            place: place(SITE, &key),
-            key: &key,
-            kept,
-            bytes: 5,
-        };
+        let entry = NewEntry { place: place(SITE, &key), key: &key, kept, bytes: 5 };
         assert_eq!(bench.backend.insert(entry, Put::Always), Inserted::Yes);
-        assert!(
-            bench.backend.next_deadline() <= end,
-            "an entry that ends would be swept late"
-        );
+        assert!(bench.backend.next_deadline() <= end, "an entry that ends would be swept late");
     }
 }
 

@@ -9,10 +9,7 @@ use super::bench::Bench;
 pub(super) fn a_fenced_insert_goes_in(bench: &Bench) {
     for value in ["first", "second"] {
         let fence = bench.fence(b"key");
-        assert_eq!(
-            bench.insert(b"key", value, Put::Fenced(fence)),
-            Inserted::Yes
-        );
+        assert_eq!(bench.insert(b"key", value, Put::Fenced(fence)), Inserted::Yes);
         assert_eq!(bench.get(b"key").as_deref(), Some(value));
     }
 }
@@ -20,10 +17,7 @@ pub(super) fn a_fenced_insert_goes_in(bench: &Bench) {
 pub(super) fn a_fenced_insert_leaves_the_fences_of_others(bench: &Bench) {
     let (one, other) = (bench.fence(b"key"), bench.fence(b"key"));
     assert_eq!(bench.insert(b"key", "one", Put::Fenced(one)), Inserted::Yes);
-    assert_eq!(
-        bench.insert(b"key", "other", Put::Fenced(other)),
-        Inserted::Yes
-    );
+    assert_eq!(bench.insert(b"key", "other", Put::Fenced(other)), Inserted::Yes);
 }
 
 pub(super) fn a_removal_refuses_the_load_under_way(bench: &Bench) {
@@ -37,10 +31,7 @@ pub(super) fn a_removal_refuses_the_load_under_way(bench: &Bench) {
         assert_eq!(inserted, Inserted::Refused, "an entry was there: {present}");
         assert_eq!(bench.peek(b"key"), None);
         let next = bench.fence(b"key");
-        assert_eq!(
-            bench.insert(b"key", "new", Put::Fenced(next)),
-            Inserted::Yes
-        );
+        assert_eq!(bench.insert(b"key", "new", Put::Fenced(next)), Inserted::Yes);
         assert!(bench.remove(b"key"));
     }
 }
@@ -50,12 +41,7 @@ pub(super) fn a_store_in_any_case_refuses_the_load_under_way(bench: &Bench) {
         let fence = bench.fence(b"key");
         bench.set(b"key", "set");
         let inserted = bench.insert(b"key", "stale", Put::Fenced(fence));
-        assert_eq!(
-            inserted,
-            Inserted::Refused,
-            "of slot {}",
-            ["empty", "present"][round]
-        );
+        assert_eq!(inserted, Inserted::Refused, "of slot {}", ["empty", "present"][round]);
         assert_eq!(bench.get(b"key").as_deref(), Some("set"));
     }
 }
@@ -64,10 +50,7 @@ pub(super) fn a_store_into_an_empty_slot_refuses_the_load_under_way(bench: &Benc
     let fence = bench.fence(b"key");
     let put = Put::Absent { live: &|_| true };
     assert_eq!(bench.insert(b"key", "set", put), Inserted::Yes);
-    assert_eq!(
-        bench.insert(b"key", "stale", Put::Fenced(fence)),
-        Inserted::Refused
-    );
+    assert_eq!(bench.insert(b"key", "stale", Put::Fenced(fence)), Inserted::Refused);
     assert_eq!(bench.get(b"key").as_deref(), Some("set"));
 }
 
@@ -79,26 +62,16 @@ pub(super) fn broken_fences_refuse_every_load_under_way(bench: &Bench) {
         let inserted = bench.insert(&[key], "stale", Put::Fenced(fence));
         assert_eq!(inserted, Inserted::Refused, "key {key}");
     }
-    assert_eq!(
-        bench.get(&[0]).as_deref(),
-        Some("old"),
-        "broken fences remove no entry"
-    );
+    assert_eq!(bench.get(&[0]).as_deref(), Some("old"), "broken fences remove no entry");
     let next = bench.fence(b"key");
-    assert_eq!(
-        bench.insert(b"key", "new", Put::Fenced(next)),
-        Inserted::Yes
-    );
+    assert_eq!(bench.insert(b"key", "new", Put::Fenced(next)), Inserted::Yes);
 }
 
 pub(super) fn a_refused_insert_changes_nothing(bench: &Bench) {
     let fence = bench.fence(b"key");
     bench.set(b"key", "set");
     let before = (bench.backend.len(), bench.backend.bytes());
-    assert_eq!(
-        bench.insert(b"key", "a longer one", Put::Fenced(fence)),
-        Inserted::Refused
-    );
+    assert_eq!(bench.insert(b"key", "a longer one", Put::Fenced(fence)), Inserted::Refused);
     assert_eq!((bench.backend.len(), bench.backend.bytes()), before);
     assert_eq!(bench.get(b"key").as_deref(), Some("set"));
 }
@@ -107,32 +80,17 @@ pub(super) fn discard_and_retain_leave_fences_alone(bench: &Bench) {
     bench.set(b"key", "dead");
     let fence = bench.fence(b"key");
     assert!(bench.discard(b"key", true, RemovalCause::Expired));
-    assert_eq!(
-        bench.insert(b"key", "loaded", Put::Fenced(fence)),
-        Inserted::Yes,
-        "discard"
-    );
+    assert_eq!(bench.insert(b"key", "loaded", Put::Fenced(fence)), Inserted::Yes, "discard");
     let fence = bench.fence(b"key");
-    assert_eq!(
-        bench.backend.retain(&mut |_| Some(RemovalCause::Expired)),
-        1
-    );
-    assert_eq!(
-        bench.insert(b"key", "loaded", Put::Fenced(fence)),
-        Inserted::Yes,
-        "retain"
-    );
+    assert_eq!(bench.backend.retain(&mut |_| Some(RemovalCause::Expired)), 1);
+    assert_eq!(bench.insert(b"key", "loaded", Put::Fenced(fence)), Inserted::Yes, "retain");
 }
 
 /// Loaders read a source that changes before each removal: what is there in the end must be the last.
 pub(super) fn an_acknowledged_removal_wins_under_threads(bench: &Bench) {
     const LOADERS: usize = 2;
     const ROUNDS: usize = 1_000;
-    let (source, begin, end) = (
-        AtomicU64::new(0),
-        Barrier::new(LOADERS + 1),
-        Barrier::new(LOADERS + 1),
-    );
+    let (source, begin, end) = (AtomicU64::new(0), Barrier::new(LOADERS + 1), Barrier::new(LOADERS + 1));
     let load = || {
         let fence = bench.fence(b"key");
         let loaded = source.load(Ordering::SeqCst).to_string();
@@ -156,12 +114,7 @@ pub(super) fn an_acknowledged_removal_wins_under_threads(bench: &Bench) {
             bench.remove(b"key");
             end.wait();
             // Collected, for a panic here would leave the loaders at their barrier.
-            stale.extend(
-                bench
-                    .peek(b"key")
-                    .filter(|seen| *seen != current.to_string())
-                    .map(|_| round),
-            );
+            stale.extend(bench.peek(b"key").filter(|seen| *seen != current.to_string()).map(|_| round));
         }
     });
     assert!(stale.is_empty(), "stale after rounds {stale:?}");

@@ -8,18 +8,11 @@ use crate::Removed;
 
 pub(super) fn a_replaced_entry_is_told_once(bench: &Bench) {
     bench.set(b"key", "first");
-    assert_eq!(
-        bench.recorder.removals(),
-        [],
-        "an insert into an empty slot removes nothing"
-    );
+    assert_eq!(bench.recorder.removals(), [], "an insert into an empty slot removes nothing");
     bench.set(b"key", "second");
     assert_eq!(bench.causes(b"key"), [RemovalCause::Replaced]);
     let fence = bench.fence(b"key");
-    assert_eq!(
-        bench.insert(b"key", "third", Put::Fenced(fence)),
-        Inserted::Yes
-    );
+    assert_eq!(bench.insert(b"key", "third", Put::Fenced(fence)), Inserted::Yes);
     assert_eq!(bench.causes(b"key"), [RemovalCause::Replaced; 2]);
 }
 
@@ -29,24 +22,14 @@ pub(super) fn a_removed_entry_is_told_once(bench: &Bench) {
     assert!(bench.remove(b"key"));
     bench.remove(b"key");
     bench.remove(b"nothing");
-    let told = Removed {
-        cause: RemovalCause::Removed,
-        site: SITE,
-        key: b"key".to_vec(),
-    };
+    let told = Removed { cause: RemovalCause::Removed, site: SITE, key: b"key".to_vec() };
     assert_eq!(bench.recorder.removals(), [told]);
 }
 
 pub(super) fn discard_takes_only_what_is_dead(bench: &Bench) {
     bench.set(b"key", "value");
-    assert!(
-        !bench.discard(b"key", false, RemovalCause::Expired),
-        "it was not dead"
-    );
-    assert!(
-        !bench.discard(b"nothing", true, RemovalCause::Expired),
-        "nothing was there"
-    );
+    assert!(!bench.discard(b"key", false, RemovalCause::Expired), "it was not dead");
+    assert!(!bench.discard(b"nothing", true, RemovalCause::Expired), "nothing was there");
     assert_eq!(bench.get(b"key").as_deref(), Some("value"));
     assert_eq!(bench.recorder.removals(), []);
     for cause in [RemovalCause::Expired, RemovalCause::Invalidated] {
@@ -60,20 +43,12 @@ pub(super) fn discard_takes_only_what_is_dead(bench: &Bench) {
 
 pub(super) fn retain_takes_what_it_is_told_and_counts(bench: &Bench) {
     for i in 0..90_u32 {
-        bench.insert_at(
-            place(i % 3, &i.to_be_bytes()),
-            &i.to_be_bytes(),
-            &i.to_string(),
-            Put::Always,
-        );
+        bench.insert_at(place(i % 3, &i.to_be_bytes()), &i.to_be_bytes(), &i.to_string(), Put::Always);
     }
     let mut seen = 0;
     let removed = bench.backend.retain(&mut |entry| {
         seen += 1;
-        assert_eq!(
-            text(entry.kept).parse::<u32>().ok().map(|i| i % 3),
-            Some(entry.site)
-        );
+        assert_eq!(text(entry.kept).parse::<u32>().ok().map(|i| i % 3), Some(entry.site));
         match entry.site {
             0 => Some(RemovalCause::Invalidated),
             1 => Some(RemovalCause::Removed),
@@ -84,10 +59,7 @@ pub(super) fn retain_takes_what_it_is_told_and_counts(bench: &Bench) {
     let told = bench.recorder.take_removals();
     assert_eq!(told.len(), 60, "each removal is told once");
     let expected = [RemovalCause::Invalidated, RemovalCause::Removed];
-    assert!(
-        told.iter()
-            .all(|removed| Some(&removed.cause) == expected.get(removed.site as usize))
-    );
+    assert!(told.iter().all(|removed| Some(&removed.cause) == expected.get(removed.site as usize)));
     assert_eq!(bench.backend.retain(&mut |_| None), 0);
     assert_eq!(bench.recorder.removals(), []);
 }
@@ -95,10 +67,7 @@ pub(super) fn retain_takes_what_it_is_told_and_counts(bench: &Bench) {
 pub(super) fn what_was_refused_is_not_told(bench: &Bench) {
     let fence = bench.fence(b"key");
     bench.set(b"key", "set");
-    assert_eq!(
-        bench.insert(b"key", "stale", Put::Fenced(fence)),
-        Inserted::Refused
-    );
+    assert_eq!(bench.insert(b"key", "stale", Put::Fenced(fence)), Inserted::Refused);
     let put = Put::Absent { live: &|_| true };
     assert_eq!(bench.insert(b"key", "second", put), Inserted::Present);
     assert_eq!(bench.recorder.removals(), []);
@@ -117,9 +86,9 @@ pub(super) fn every_entry_leaves_once_under_threads(bench: &Bench) {
                     match (step + thread) % 8 {
                         0 => drop(bench.remove(&key)),
                         1 => drop(bench.discard(&key, true, RemovalCause::Expired)),
-                        2 => drop(bench.backend.retain(&mut |entry| {
-                            (entry.key == key).then_some(RemovalCause::Invalidated)
-                        })),
+                        2 => drop(
+                            bench.backend.retain(&mut |entry| (entry.key == key).then_some(RemovalCause::Invalidated)),
+                        ),
                         3 => {
                             let put = Put::Fenced(bench.fence(&key));
                             let went_in = bench.insert(&key, "value", put) == Inserted::Yes;
@@ -135,9 +104,5 @@ pub(super) fn every_entry_leaves_once_under_threads(bench: &Bench) {
         }
     });
     let told = bench.recorder.removals().len();
-    assert_eq!(
-        inserted.into_inner(),
-        told + bench.backend.len(),
-        "{told} removals were told"
-    );
+    assert_eq!(inserted.into_inner(), told + bench.backend.len(), "{told} removals were told");
 }

@@ -10,21 +10,14 @@ use crate::common::{BOTH, Short, build, heavy};
 fn bounds_are_never_passed_by_many_threads() {
     const THREADS: u64 = 4;
     for (policy, entries) in [(BOTH[0], 1), (BOTH[0], 1_000), (BOTH[1], 1), (BOTH[1], 300)] {
-        let config = MemoryConfig::new()
-            .max_entries(entries)
-            .max_bytes(64_000)
-            .policy(policy);
+        let config = MemoryConfig::new().max_entries(entries).max_bytes(64_000).policy(policy);
         let (memory, ear) = build(&config);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let watch = scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     assert!(memory.len() <= entries, "{policy:?} held {}", memory.len());
-                    assert!(
-                        memory.bytes() <= 64_000,
-                        "{policy:?} weighed {}",
-                        memory.bytes()
-                    );
+                    assert!(memory.bytes() <= 64_000, "{policy:?} weighed {}", memory.bytes());
                 }
             });
             let writers: Vec<_> = (0..THREADS)
@@ -64,19 +57,10 @@ fn strict_bounds_are_usable_to_the_last() {
     }
     let (memory, ear) = build(&plain.max_entries(10).max_bytes(100));
     for key in 0..9u8 {
-        assert_eq!(
-            memory.insert(heavy(&[key], 1, 1), Put::Always),
-            Inserted::Yes
-        );
+        assert_eq!(memory.insert(heavy(&[key], 1, 1), Put::Always), Inserted::Yes);
     }
-    assert_eq!(
-        memory.insert(heavy(b"large", 1, 91), Put::Always),
-        Inserted::Yes
-    );
-    assert_eq!(
-        (memory.len(), memory.bytes(), ear.take().len()),
-        (10, 100, 0)
-    );
+    assert_eq!(memory.insert(heavy(b"large", 1, 91), Put::Always), Inserted::Yes);
+    assert_eq!((memory.len(), memory.bytes(), ear.take().len()), (10, 100, 0));
 }
 
 #[test]
@@ -95,34 +79,20 @@ fn what_is_too_heavy_is_told_and_takes_nothing_with_it() {
     for policy in BOTH {
         let (memory, ear) = build(&MemoryConfig::new().max_bytes(1_000).policy(policy));
         for (key, bytes) in [(b"a", 10), (b"b", 10), (b"c", 1_001)] {
-            assert_eq!(
-                memory.insert(heavy(key, 1, bytes), Put::Always),
-                Inserted::Yes
-            );
+            assert_eq!(memory.insert(heavy(key, 1, bytes), Put::Always), Inserted::Yes);
         }
-        assert_eq!(
-            ear.take(),
-            [(b"c".to_vec(), RemovalCause::Evicted)],
-            "{policy:?}"
-        );
+        assert_eq!(ear.take(), [(b"c".to_vec(), RemovalCause::Evicted)], "{policy:?}");
         for bytes in [2_000, u64::MAX] {
             memory.insert(heavy(b"a", 1, 10), Put::Always);
             ear.take();
             memory.insert(heavy(b"a", 2, bytes), Put::Always);
             let causes = [RemovalCause::Replaced, RemovalCause::Evicted];
-            assert_eq!(
-                ear.take(),
-                causes.map(|cause| (b"a".to_vec(), cause)),
-                "{policy:?}"
-            );
+            assert_eq!(ear.take(), causes.map(|cause| (b"a".to_vec(), cause)), "{policy:?}");
             assert_eq!((memory.read(b"a"), memory.bytes()), (None, 10));
         }
     }
     let (memory, _) = build(&MemoryConfig::new().max_bytes(1_000).policy(Policy::Lru));
-    assert_eq!(
-        memory.insert(heavy(b"all", 3, 1_000), Put::Always),
-        Inserted::Yes
-    );
+    assert_eq!(memory.insert(heavy(b"all", 3, 1_000), Put::Always), Inserted::Yes);
     assert_eq!((memory.read(b"all"), memory.bytes()), (Some(3), 1_000));
 }
 

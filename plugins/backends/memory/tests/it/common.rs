@@ -5,8 +5,8 @@ use std::time::Duration;
 use quick_cache::DefaultHashBuilder;
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry,
-    ObjectBackend, Place, Put, Removal, RemovalCause, SystemClock, Visit,
+    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
+    Removal, RemovalCause, SystemClock, Visit,
 };
 
 pub(crate) const BOTH: [Policy; 2] = [Policy::Default, Policy::Lru];
@@ -20,12 +20,7 @@ pub(crate) struct Ear {
 
 impl Ear {
     pub(crate) fn count(&self, cause: RemovalCause) -> usize {
-        self.removed
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|(_, told)| *told == cause)
-            .count()
+        self.removed.lock().unwrap().iter().filter(|(_, told)| *told == cause).count()
     }
 
     pub(crate) fn take(&self) -> Vec<(Vec<u8>, RemovalCause)> {
@@ -35,10 +30,7 @@ impl Ear {
 
 impl Listener for Ear {
     fn removed(&self, removal: Removal<'_>) {
-        self.removed
-            .lock()
-            .unwrap()
-            .push((removal.entry.key.to_vec(), removal.cause));
+        self.removed.lock().unwrap().push((removal.entry.key.to_vec(), removal.cause));
     }
 
     fn near_capacity(&self, used: u64, capacity: u64) {
@@ -64,49 +56,24 @@ pub(crate) fn build(config: &MemoryConfig) -> (Arc<dyn ObjectBackend>, Arc<Ear>)
 
 pub(crate) fn place(key: &[u8]) -> Place {
     static HASHER: std::sync::OnceLock<DefaultHashBuilder> = std::sync::OnceLock::new();
-    Place {
-        hash: HASHER
-            .get_or_init(DefaultHashBuilder::default)
-            .hash_one(key),
-        site: 1,
-    }
+    Place { hash: HASHER.get_or_init(DefaultHashBuilder::default).hash_one(key), site: 1 }
 }
 
 pub(crate) fn kept<V: Send + Sync + 'static>(value: V, ends: Moment) -> Kept {
     let created = Moment::from_millis(1);
-    Kept::new(
-        value,
-        Life {
-            generation: 1,
-            created,
-            fresh_until: ends,
-            load_time: Duration::ZERO,
-            extra: None,
-        },
-    )
+    Kept::new(value, Life { generation: 1, created, fresh_until: ends, load_time: Duration::ZERO, extra: None })
 }
 
 pub(crate) fn entry<V: Send + Sync + 'static>(key: &[u8], value: V) -> NewEntry<'_> {
-    NewEntry {
-        place: place(key),
-        key,
-        kept: kept(value, Moment::NEVER),
-        bytes: 0,
-    }
+    NewEntry { place: place(key), key, kept: kept(value, Moment::NEVER), bytes: 0 }
 }
 
 pub(crate) fn heavy(key: &[u8], value: u64, bytes: u64) -> NewEntry<'_> {
-    NewEntry {
-        bytes,
-        ..entry(key, value)
-    }
+    NewEntry { bytes, ..entry(key, value) }
 }
 
 pub(crate) fn ending(key: &[u8], ends: u64) -> NewEntry<'_> {
-    NewEntry {
-        kept: kept(0u64, Moment::from_millis(ends)),
-        ..entry(key, 0u64)
-    }
+    NewEntry { kept: kept(0u64, Moment::from_millis(ends)), ..entry(key, 0u64) }
 }
 
 /// Knows a key and takes its value.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Error, Inserted, Kept, Listener, ObjectBackend, Put, Removal,
-    RemovalCause, Visit,
+    BackendConfig, Built, Error, Inserted, Kept, Listener, ObjectBackend, Put, Removal, RemovalCause, Visit,
 };
 
 use crate::common::{BOTH, Short, build, context, entry, place};
@@ -51,19 +50,13 @@ fn in_time(work: impl FnOnce() + Send + 'static) {
         let _nobody_waits_any_more = done.send(());
     });
     let waited = wait.recv_timeout(Duration::from_secs(60));
-    assert!(
-        waited.is_ok() || worker.is_finished(),
-        "a value's drop waits for its own backend"
-    );
+    assert!(waited.is_ok() || worker.is_finished(), "a value's drop waits for its own backend");
     worker.join().unwrap();
 }
 
 fn exercise(policy: Policy) {
     let (memory, _) = build(&MemoryConfig::new().max_entries(20).policy(policy));
-    let meddler = |key: u64| Meddler {
-        backend: Arc::downgrade(&memory),
-        key,
-    };
+    let meddler = |key: u64| Meddler { backend: Arc::downgrade(&memory), key };
     for key in 0..200u64 {
         let text = (key % 50).to_be_bytes();
         let fence = memory.fence(place(&text));

@@ -15,27 +15,16 @@ fn what_began_before_a_removal_is_refused() {
         let (memory, ear) = build(&MemoryConfig::new().policy(policy));
         let memory = &*memory;
         let fence = memory.fence(place(b"k"));
-        assert!(
-            !memory.drop_key(b"k"),
-            "there is nothing, and the fence falls"
-        );
+        assert!(!memory.drop_key(b"k"), "there is nothing, and the fence falls");
         assert_eq!(store(memory, b"k", 1, fence), Inserted::Refused);
         assert_eq!(memory.read(b"k"), None);
         let fence = memory.fence(place(b"k"));
         assert_eq!(store(memory, b"k", 2, fence), Inserted::Yes);
-        assert_eq!(
-            store(memory, b"k", 3, fence),
-            Inserted::Yes,
-            "a fill breaks no fence"
-        );
+        assert_eq!(store(memory, b"k", 3, fence), Inserted::Yes, "a fill breaks no fence");
         assert!(memory.drop_key(b"k"));
         assert_eq!(store(memory, b"k", 4, fence), Inserted::Refused);
         let causes = [RemovalCause::Replaced, RemovalCause::Removed];
-        assert_eq!(
-            ear.take(),
-            causes.map(|cause| (b"k".to_vec(), cause)),
-            "{policy:?}"
-        );
+        assert_eq!(ear.take(), causes.map(|cause| (b"k".to_vec(), cause)), "{policy:?}");
     }
 }
 
@@ -44,34 +33,19 @@ fn every_write_but_a_fill_breaks_the_fence() {
     for policy in BOTH {
         let (memory, _) = build(&MemoryConfig::new().policy(policy));
         let memory = &*memory;
-        let absent = |live: bool| {
-            memory.insert(
-                entry(b"k", 9u64),
-                Put::Absent {
-                    live: &move |_| live,
-                },
-            )
-        };
+        let absent = |live: bool| memory.insert(entry(b"k", 9u64), Put::Absent { live: &move |_| live });
         let fence = memory.fence(place(b"k"));
         memory.put(b"k", 1);
         assert_eq!(store(memory, b"k", 2, fence), Inserted::Refused);
         let fence = memory.fence(place(b"k"));
         assert_eq!(absent(true), Inserted::Present);
-        assert_eq!(
-            memory.fence(place(b"k")),
-            fence,
-            "nothing went in, nothing fell"
-        );
+        assert_eq!(memory.fence(place(b"k")), fence, "nothing went in, nothing fell");
         assert_eq!(absent(false), Inserted::Yes);
         assert_eq!(memory.read(b"k"), Some(9));
         assert_eq!(store(memory, b"k", 2, fence), Inserted::Refused);
         let fence = memory.fence(place(b"k"));
         memory.break_fences();
-        assert_eq!(
-            store(memory, b"k", 2, fence),
-            Inserted::Refused,
-            "{policy:?}"
-        );
+        assert_eq!(store(memory, b"k", 2, fence), Inserted::Refused, "{policy:?}");
     }
 }
 
@@ -97,20 +71,11 @@ fn sweeping_and_discarding_leave_fences_alone() {
         let (memory, ear) = build(&MemoryConfig::new().policy(policy));
         memory.put(b"k", 1);
         let fence = memory.fence(place(b"k"));
-        let mut other = Take {
-            key: b"other",
-            value: None,
-        };
+        let mut other = Take { key: b"other", value: None };
         let expired = RemovalCause::Expired;
-        assert!(
-            !memory.discard(place(b"k"), &mut other, expired),
-            "the visitor says alive"
-        );
+        assert!(!memory.discard(place(b"k"), &mut other, expired), "the visitor says alive");
         assert_eq!(memory.len(), 1);
-        let mut dead = Take {
-            key: b"k",
-            value: None,
-        };
+        let mut dead = Take { key: b"k", value: None };
         assert!(memory.discard(place(b"k"), &mut dead, expired));
         assert_eq!(memory.retain(&mut |_| Some(RemovalCause::Invalidated)), 0);
         assert_eq!(ear.take(), [(b"k".to_vec(), expired)]);
@@ -158,11 +123,7 @@ fn no_load_overwrites_a_later_write() {
             }
             for version in 1..=3_000 {
                 memory.put(b"k", version);
-                assert_eq!(
-                    memory.look(b"k"),
-                    Some(version),
-                    "{policy:?}: an old load came back"
-                );
+                assert_eq!(memory.look(b"k"), Some(version), "{policy:?}: an old load came back");
             }
         });
         assert_eq!(memory.read(b"k"), Some(3_000), "{policy:?}");

@@ -36,9 +36,7 @@ fn text(key: u8) -> Vec<u8> {
 }
 
 fn run(policy: Policy, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let config = MemoryConfig::new()
-        .max_entries(MAX_ENTRIES)
-        .max_bytes(MAX_BYTES);
+    let config = MemoryConfig::new().max_entries(MAX_ENTRIES).max_bytes(MAX_BYTES);
     let (memory, ear) = build(&config.policy(policy));
     // What is there, by value and weight: written by the calls and corrected by what the backend tells.
     let mut model: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
@@ -65,8 +63,7 @@ fn run(policy: Policy, steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Sweep(key) => {
                 memory.retain(&mut |entry| {
-                    (entry.key.first().is_some_and(|first| *first < key))
-                        .then_some(RemovalCause::Expired)
+                    (entry.key.first().is_some_and(|first| *first < key)).then_some(RemovalCause::Expired)
                 });
             }
         }
@@ -91,10 +88,7 @@ fn run(policy: Policy, steps: Vec<Step>) -> Result<(), TestCaseError> {
         keys.sort();
         prop_assert_eq!(memory.keys(), keys);
         prop_assert_eq!(memory.len(), model.len());
-        prop_assert_eq!(
-            memory.bytes(),
-            model.values().map(|(_, bytes)| bytes).sum::<u64>()
-        );
+        prop_assert_eq!(memory.bytes(), model.values().map(|(_, bytes)| bytes).sum::<u64>());
         prop_assert!(memory.len() <= MAX_ENTRIES && memory.bytes() <= MAX_BYTES);
     }
     Ok(())

@@ -38,20 +38,13 @@ fn expiry_and_lru_together_go_in_a_fixed_order() {
     for (key, ends) in [(b"a", 10), (b"b", 50), (b"c", 20), (b"d", 60)] {
         assert_eq!(memory.insert(ending(key, ends), Put::Always), Inserted::Yes);
     }
-    let mut read = Take {
-        key: b"a",
-        value: None,
-    };
+    let mut read = Take { key: b"a", value: None };
     assert!(memory.get(place(b"a"), &mut read));
     let now = Moment::from_millis(20);
-    let swept =
-        memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
+    let swept = memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
     assert_eq!(swept, 2);
     let expired = ear.take();
-    assert_eq!(
-        expired,
-        [b"c", b"a"].map(|key| (key.to_vec(), RemovalCause::Expired))
-    );
+    assert_eq!(expired, [b"c", b"a"].map(|key| (key.to_vec(), RemovalCause::Expired)));
     for key in [b"e", b"f", b"g", b"h"] {
         memory.put(key, 1);
     }
@@ -72,10 +65,7 @@ fn the_default_policy_keeps_what_is_read_again() {
             memory.read(key);
         });
     }
-    assert!(
-        hot.iter().all(|key| memory.read(key) == Some(7)),
-        "a scan pushed out what was in use"
-    );
+    assert!(hot.iter().all(|key| memory.read(key) == Some(7)), "a scan pushed out what was in use");
 }
 
 #[test]
@@ -99,24 +89,15 @@ fn keys_of_one_hash_never_answer_for_each_other() {
         memory.put(b"one", 1);
         let mut other = entry(b"two", 2u64);
         other.place = place(b"one");
-        assert_eq!(
-            memory.insert(other, Put::Absent { live: &|_| true }),
-            Inserted::Yes
-        );
+        assert_eq!(memory.insert(other, Put::Absent { live: &|_| true }), Inserted::Yes);
         assert_eq!(memory.read(b"one"), None, "{policy:?}");
-        let mut two = Take {
-            key: b"two",
-            value: None,
-        };
+        let mut two = Take { key: b"two", value: None };
         assert!(memory.get(place(b"one"), &mut two));
         assert!(!memory.drop_key(b"one"), "{policy:?}");
         assert_eq!(ear.take(), [(b"one".to_vec(), RemovalCause::Evicted)]);
         let mut elsewhere = place(b"one");
         elsewhere.site = 2;
-        assert!(
-            !memory.get(elsewhere, &mut two),
-            "another site is another entry"
-        );
+        assert!(!memory.get(elsewhere, &mut two), "another site is another entry");
         assert_eq!(memory.len(), 1);
     }
 }

@@ -22,11 +22,7 @@ fn the_next_deadline_is_never_late() {
         for now in [0, 1, 500, 999] {
             assert!(memory.next_deadline() <= Moment::from_millis(now + 1));
             sweep(&*memory, now);
-            assert_eq!(
-                memory.next_deadline(),
-                Moment::from_millis(now + 1),
-                "{policy:?}"
-            );
+            assert_eq!(memory.next_deadline(), Moment::from_millis(now + 1), "{policy:?}");
             assert_eq!(memory.len() as u64, 1_001 - now);
         }
         assert_eq!(sweep(&*memory, 5_000), 1);
@@ -53,10 +49,7 @@ fn no_deadline_is_lost_while_a_sweep_runs() {
             }
             writer.join().unwrap();
         });
-        assert!(
-            memory.next_deadline() <= Moment::from_millis(101),
-            "{policy:?}"
-        );
+        assert!(memory.next_deadline() <= Moment::from_millis(101), "{policy:?}");
     }
 }
 
@@ -73,19 +66,12 @@ fn an_idle_time_that_moved_is_early_and_never_late() {
             load_time: Duration::ZERO,
             extra: Some(extra),
         };
-        let idle = NewEntry {
-            kept: Kept::new(0u64, life),
-            ..entry(b"k", 0u64)
-        };
+        let idle = NewEntry { kept: Kept::new(0u64, life), ..entry(b"k", 0u64) };
         memory.insert(idle, Put::Always);
         memory.scan(&mut |entry| entry.kept.touch(Moment::from_millis(1_050)));
         assert_eq!(memory.next_deadline(), Moment::from_millis(1_100));
         assert_eq!(sweep(&*memory, 1_100), 0);
-        assert_eq!(
-            memory.next_deadline(),
-            Moment::from_millis(1_150),
-            "{policy:?}"
-        );
+        assert_eq!(memory.next_deadline(), Moment::from_millis(1_150), "{policy:?}");
     }
 }
 
@@ -104,11 +90,7 @@ fn readers_and_writers_go_on_beside_sweeps() {
             let mut swept = 0;
             while !writer.is_finished() {
                 swept += memory.retain(&mut |entry| {
-                    (entry
-                        .kept
-                        .value::<u64>()
-                        .is_some_and(|value| value % 3 == 0))
-                    .then_some(RemovalCause::Invalidated)
+                    (entry.kept.value::<u64>().is_some_and(|value| value % 3 == 0)).then_some(RemovalCause::Invalidated)
                 });
             }
             writer.join().unwrap();
