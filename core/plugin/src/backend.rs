@@ -59,7 +59,8 @@ impl Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// Only while the fence stands: what a load brings.
+    /// Only while the fence stands: what a load brings. The fence falls with it: of several loads under one fence the
+    /// first to be stored wins.
     Fenced(Fence),
     /// In any case, and the fence falls: `set`, `retain_put`, a refresh.
     Always,

@@ -64,7 +64,6 @@ pub struct Progress {
 
 /// What a warming did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Warmed {
     /// The function ran and its result was stored.
     pub loaded: u64,

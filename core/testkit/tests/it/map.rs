@@ -94,7 +94,7 @@ impl ObjectBackend for Map {
         let at = (entry.place.site, entry.key.to_vec());
         let mut state = self.state.lock();
         let breaks = match put {
-            Put::Fenced(fence) if fence.token() != state.fence => {
+            Put::Fenced(fence) | Put::Replace(fence) if fence.token() != state.fence => {
                 drop(state);
                 return Inserted::Refused;
             }
@@ -112,7 +112,7 @@ impl ObjectBackend for Map {
                 }
                 false
             }
-            Put::Always => !self.has(Flaw::AlwaysLeavesTheFence),
+            Put::Always | Put::Replace(_) => !self.has(Flaw::AlwaysLeavesTheFence),
         };
         state.fence += u64::from(breaks);
         let old = state.entries.insert(at.clone(), (entry.place.hash, entry.kept));

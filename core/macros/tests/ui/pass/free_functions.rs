@@ -130,5 +130,7 @@ async fn main() {
     let _ = Users::cache().get(&(1, 2, 3, 4));
     assert_eq!(without_handle(4), 4);
     assert_eq!(cache(1) + key(2) + site(3).await, 6);
+    // The loader's future is boxed and nothing of the look into the cache stays behind.
+    assert!(size_of_val(&site(1)) <= 32);
     let _ = (cache::cache().get(&1), key::cache().get(&2), site::cache().get(&3).await);
 }

@@ -138,9 +138,14 @@ impl Bench {
 
     /// All keys of a scan, sorted; what a page repeats is not dropped.
     pub(super) fn scan(&self, prefix: &str, page: usize) -> Vec<String> {
+        self.scan_all(&Scan::prefix(prefix), page)
+    }
+
+    /// All keys of a scan, over its pages.
+    pub(super) fn scan_all(&self, scan: &Scan, page: usize) -> Vec<String> {
         let (mut keys, mut cursor) = (Vec::new(), None);
         for _ in 0..10_000 {
-            let mut scan = Scan::prefix(prefix);
+            let mut scan = scan.clone();
             scan.page = page;
             scan.cursor = cursor.take();
             let found = self.process.scan(scan).expect("scan");

@@ -1,4 +1,4 @@
-use retainit_plugin::{Stored, When};
+use retainit_plugin::{Scan, Stored, When};
 
 use super::bench::Bench;
 
@@ -33,6 +33,18 @@ pub(super) fn a_scan_hides_placeholders(bench: &Bench) {
     bench.fence(&bench.key("placeholder"));
     bench.fence(&keys[0]);
     assert_eq!(bench.scan(&bench.key(""), 100), keys);
+}
+
+pub(super) fn a_scan_shows_placeholders_when_asked(bench: &Bench) {
+    let mut keys = fill(bench, &["entry"]);
+    keys.push(bench.key("placeholder"));
+    bench.fence(&keys[1]);
+    let scan = Scan::prefix(bench.key("")).placeholders();
+    assert_eq!(bench.scan_all(&scan, 100), keys);
+    // Removing one refuses the load behind it.
+    let fence = bench.fence(&keys[1]);
+    assert!(!bench.remove(&keys[1]), "a placeholder counts as no entry");
+    assert_eq!(bench.store(&keys[1], "stale", When::Fenced(fence)), Stored::Refused);
 }
 
 fn fill(bench: &Bench, names: &[&str]) -> Vec<String> {

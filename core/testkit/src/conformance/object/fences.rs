@@ -46,6 +46,14 @@ pub(super) fn a_store_in_any_case_refuses_the_load_under_way(bench: &Bench) {
     }
 }
 
+pub(super) fn a_refresh_is_fenced_and_refuses_the_load_under_way(bench: &Bench) {
+    let (refresh, load) = (bench.fence(b"key"), bench.fence(b"key"));
+    assert_eq!(bench.insert(b"key", "refreshed", Put::Replace(refresh)), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "stale", Put::Fenced(load)), Inserted::Refused);
+    assert_eq!(bench.insert(b"key", "stale", Put::Replace(refresh)), Inserted::Refused);
+    assert_eq!(bench.get(b"key").as_deref(), Some("refreshed"));
+}
+
 pub(super) fn a_store_into_an_empty_slot_refuses_the_load_under_way(bench: &Bench) {
     let fence = bench.fence(b"key");
     let put = Put::Absent { live: &|_| true };

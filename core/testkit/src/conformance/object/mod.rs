@@ -29,6 +29,7 @@ const CASES: &[Case<Bench>] = cases! {
     fences::a_fenced_insert_leaves_the_fences_of_others "fences";
     fences::a_removal_refuses_the_load_under_way "fences";
     fences::a_store_in_any_case_refuses_the_load_under_way "fences";
+    fences::a_refresh_is_fenced_and_refuses_the_load_under_way "fences";
     fences::a_store_into_an_empty_slot_refuses_the_load_under_way "fences" "set_if_absent";
     fences::broken_fences_refuse_every_load_under_way "fences";
     fences::a_refused_insert_changes_nothing "fences";
