@@ -207,16 +207,16 @@ pub(crate) fn stats(plan: &Plan) -> Stats {
 // ------------------------------------------------------------------------------------- for other functions' sites
 
 /// Stores a function's result for another function.
-pub(crate) async fn put<V: StoredValue>(call: Call, value: &V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
+pub(crate) async fn put<V: StoredValue>(call: Call, value: V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
     let (plan, key, tags) = call.into_parts()?;
     if plan.bypass.is_some() || plan.instance.is_closed() {
         return Ok(());
     }
-    if (facts.is_none)(value) && plan.options.none_ttl.is_none() {
+    if (facts.is_none)(&value) && plan.options.none_ttl.is_none() {
         // A write that left nothing leaves nothing in the cache either.
         return invalidate::remove(&plan, &key, face).await.map(drop);
     }
-    Ops { plan, facts: *facts, face }.set(&key, &tags, value.clone(), None, Mode::Always).await.map(drop)
+    Ops { plan, facts: *facts, face }.set(&key, &tags, value, None, Mode::Always).await.map(drop)
 }
 
 /// Removes one entry of a function.

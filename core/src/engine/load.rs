@@ -325,7 +325,8 @@ where
         let Some((value, ttl)) = self.to_store(result) else {
             return Outcome::Failed;
         };
-        if unreachable {
+        // What was invalidated while it was loaded is dead on arrival: it must not take the place of a later load.
+        if unreachable || !plan.valid_since(ticket.generation, &self.job.tags) {
             return Outcome::Failed;
         }
         let write = super::write::Write {

@@ -27,6 +27,7 @@ impl<T> IsOption for Option<T> {}
     note = "derive `Clone` for the error, or keep it behind an `Arc`"
 )]
 pub trait Shareable {}
+#[diagnostic::do_not_recommend]
 impl<R: Clone + Send + Sync + 'static> Shareable for R {}
 
 /// A value that can be kept.
@@ -36,6 +37,7 @@ impl<R: Clone + Send + Sync + 'static> Shareable for R {}
     note = "derive `Clone`, return it behind an `Arc`, or return an owned value"
 )]
 pub trait Retained {}
+#[diagnostic::do_not_recommend]
 impl<V: Clone + Send + Sync + 'static> Retained for V {}
 
 /// For `none_ttl`.

@@ -22,7 +22,16 @@ use crate::{Error, ErrorKind, Result};
 struct Base {
     site: &'static Site,
     face: Face,
-    template: Option<(&'static [&'static str], &'static str)>,
+    template: Option<TemplateKey>,
+}
+
+/// How a template is filled from key values in declaration order.
+#[derive(Clone, Copy, Debug)]
+struct TemplateKey {
+    literals: &'static [&'static str],
+    between: &'static str,
+    /// Which value each placeholder takes; in order if empty.
+    order: &'static [usize],
 }
 
 impl Base {
@@ -46,7 +55,7 @@ impl Base {
     fn any_key<K: Serialize + ?Sized>(&self, key: &K) -> Result<KeyBuf> {
         match self.template {
             None => KeyBuf::new(&Args(key)),
-            Some((literals, between)) => KeyBuf::new(&Filled { literals, between, key }),
+            Some(template) => KeyBuf::new(&Filled { template, key }),
         }
     }
 
@@ -69,8 +78,7 @@ impl Base {
 
 /// A template filled with values whose number and types only the caller knows.
 struct Filled<'a, K: ?Sized> {
-    literals: &'static [&'static str],
-    between: &'static str,
+    template: TemplateKey,
     key: &'a K,
 }
 
@@ -78,8 +86,12 @@ impl<K: Serialize + ?Sized> KeySource for Filled<'_, K> {
     const IS_TEXT: bool = true;
 
     fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
-        let values = crate::key::value_texts(self.key)?;
-        sink.put(text::fill(self.literals, self.between, &values).as_bytes());
+        let TemplateKey { literals, between, order } = self.template;
+        let mut values = crate::key::value_texts(self.key)?;
+        if !order.is_empty() {
+            values = order.iter().filter_map(|value| values.get(*value).cloned()).collect();
+        }
+        sink.put(text::fill(literals, between, &values).as_bytes());
         Ok(())
     }
 }
@@ -282,8 +294,18 @@ macro_rules! handles {
                 P::Value: 'static,
             {
                 let mut handle = Self::new(site, facts);
-                handle.0.base.template = Some((literals, between));
+                handle.0.base.template = Some(TemplateKey { literals, between, order: &[] });
                 handle
+            }
+
+            /// Made by generated code, for a template whose placeholders stand in another order than the arguments.
+            #[doc(hidden)]
+            #[must_use]
+            pub fn ordered(mut self, order: &'static [usize]) -> Self {
+                if let Some(template) = &mut self.0.base.template {
+                    template.order = order;
+                }
+                self
             }
         }
 

@@ -1,5 +1,7 @@
 //! What `#[retain_put]` and `#[invalidate]` do after success.
 
+use std::future::Future;
+
 use retainit_plugin::{StoredValue, Strength};
 
 use super::{Call, Facts, Function, KeyBuf, PutTarget, Shape, Site, Storage};
@@ -14,31 +16,41 @@ fn told<T>(site: &'static Site, operation: &'static str, result: Result<T>) {
     }
 }
 
-async fn store<F: PutTarget, R, P, S>(
+fn store<F: PutTarget, R, P, S>(
     facts: &Facts<R, P, S>,
     key: Result<KeyBuf>,
     tags: Vec<String>,
     result: &R,
     face: Face,
-) where
-    P: Shape<R>,
-    P::Value: StoredValue,
-    S: Storage<P::Value>,
-{
-    let Ok(value) = P::split(result) else { return };
-    F::site().keep_facts(facts.value);
-    let call = Call::with_key(F::site(), key).tags(tags);
-    told(F::site(), "store", cache::put(call, value, &facts.value, face).await);
-}
-
-/// Stores a result for another function.
-pub async fn put<F: PutTarget, R, P, S>(facts: &Facts<R, P, S>, key: Result<KeyBuf>, tags: Vec<String>, result: &R)
+) -> impl Future<Output = ()> + use<F, R, P, S>
 where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
 {
-    store::<F, R, P, S>(facts, key, tags, result, Face::Async).await;
+    // The value is taken at once, so that the future holds nothing of a result that may not be shared.
+    let (value, facts) = (P::split(result).ok().cloned(), facts.value);
+    async move {
+        let Some(value) = value else { return };
+        F::site().keep_facts(facts);
+        let call = Call::with_key(F::site(), key).tags(tags);
+        told(F::site(), "store", cache::put(call, value, &facts, face).await);
+    }
+}
+
+/// Stores a result for another function.
+pub fn put<F: PutTarget, R, P, S>(
+    facts: &Facts<R, P, S>,
+    key: Result<KeyBuf>,
+    tags: Vec<String>,
+    result: &R,
+) -> impl Future<Output = ()> + use<F, R, P, S>
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    store::<F, R, P, S>(facts, key, tags, result, Face::Async)
 }
 
 /// The same for sync functions.
