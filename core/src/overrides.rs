@@ -131,12 +131,17 @@ pub(crate) fn possible() -> bool {
 
 /// The scope in force.
 pub(crate) fn current() -> Option<Arc<Scope>> {
-    if possible() { SCOPE.with_borrow(Clone::clone) } else { None }
+    if possible() { here() } else { None }
 }
 
 /// Whether this thread is outside every scope.
 pub(crate) fn none_here() -> bool {
-    SCOPE.with_borrow(Option::is_none)
+    // A thread that is ending has no scope any more.
+    SCOPE.try_with(|scope| scope.borrow().is_none()).unwrap_or(true)
+}
+
+fn here() -> Option<Arc<Scope>> {
+    SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten()
 }
 
 /// Keeps `ALIVE` true to the scopes there are.
@@ -172,7 +177,7 @@ impl Drop for Entered {
 }
 
 fn nested(overrides: &Overrides, instance: Option<&Retainit>) -> Arc<Scope> {
-    let outer = SCOPE.with_borrow(Clone::clone).unwrap_or_default();
+    let outer = here().unwrap_or_default();
     Arc::new(Scope {
         overrides: overrides.over(&outer.overrides),
         instance: instance.or(outer.instance.as_ref()).cloned(),
@@ -237,7 +242,7 @@ pub fn with_instance<F: Future>(instance: &Retainit, future: F) -> With<F> {
 /// tokio::spawn(retainit::propagate(report()));
 /// ```
 pub fn propagate<F: Future>(future: F) -> With<F> {
-    With { future, scope: SCOPE.with_borrow(Clone::clone), flights: flight::Chain::current(), alive: Alive::new() }
+    With { future, scope: here(), flights: flight::Chain::current(), alive: Alive::new() }
 }
 
 fn run<T>(scope: Arc<Scope>, f: impl FnOnce() -> T) -> T {

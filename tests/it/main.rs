@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
+mod cache;
+mod errors;
+mod fresh;
 mod sins;

@@ -123,19 +123,17 @@ impl Descriptor {
     pub(crate) fn path(&self) -> (String, bool) {
         let named = format!("{}::{}", self.module, self.name);
         let actual = match (self.marker, self.inside) {
-            (Some(marker), _) => Some(marker()),
-            (_, Some(inside)) => inside().rsplit_once("::").map(|(path, _)| path),
+            (Some(type_of), _) | (_, Some(type_of)) => type_of().rsplit_once("::"),
             _ => None,
         };
-        match actual {
-            Some(path) if !self.method => (path.to_owned(), path == named || self.marker_is_renamed(path)),
-            _ => (named, !self.method),
+        match (actual, self.inside) {
+            _ if self.method => (named, false),
+            (None, _) => (named, true),
+            // The type inside the body: what stands before it is the function itself.
+            (Some((path, _)), Some(_)) => (path.to_owned(), path == named),
+            // The type beside the function, which may have a name of its own.
+            (Some((module, _)), None) => (format!("{module}::{}", self.name), module == self.module),
         }
-    }
-
-    /// `handle = Users` gives the marker another name; it still stands where the function does.
-    fn marker_is_renamed(&self, path: &str) -> bool {
-        self.marker.is_some() && path.rsplit_once("::").is_some_and(|(module, _)| module == self.module)
     }
 }
 

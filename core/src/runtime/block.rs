@@ -1,23 +1,40 @@
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-/// Wakes a thread that waits in [`block_on`].
-struct Unpark(Thread);
+/// Wakes a thread that waits in [`block_on`]. It counts, because waits nest: an inner wait may take the token that was
+/// meant for an outer one.
+struct Unpark {
+    thread: Thread,
+    wakes: AtomicU64,
+}
+
+impl Unpark {
+    fn new() -> Arc<Unpark> {
+        Arc::new(Unpark { thread: std::thread::current(), wakes: AtomicU64::new(0) })
+    }
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.wakes.fetch_add(1, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
 thread_local! {
-    static WAKER: Waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    static UNPARK: (Arc<Unpark>, Waker) = waker();
+}
+
+fn waker() -> (Arc<Unpark>, Waker) {
+    let unpark = Unpark::new();
+    (Arc::clone(&unpark), Waker::from(unpark))
 }
 
 /// Waits for a future on this thread.
@@ -26,12 +43,39 @@ thread_local! {
 /// makes progress on the instance's own threads, never on this one. In memory the first poll is the last.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    let waker = WAKER.try_with(Waker::clone).unwrap_or_else(|_| Waker::from(Arc::new(Unpark(std::thread::current()))));
+    let (unpark, waker) = UNPARK.try_with(Clone::clone).unwrap_or_else(|_| waker());
     let mut cx = Context::from_waker(&waker);
     loop {
+        let seen = unpark.wakes.load(Ordering::Acquire);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        std::thread::park();
+        while unpark.wakes.load(Ordering::Acquire) == seen {
+            std::thread::park();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_during_an_inner_wait_reaches_the_outer_one() {
+        let mut turn = 0;
+        let done = block_on(std::future::poll_fn(|outer| {
+            turn += 1;
+            if turn == 2 {
+                return Poll::Ready(true);
+            }
+            outer.waker().wake_by_ref();
+            let mut first = true;
+            block_on(std::future::poll_fn(|inner| {
+                inner.waker().wake_by_ref();
+                if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+            }));
+            Poll::Pending
+        }));
+        assert!(done);
     }
 }

@@ -1,0 +1,104 @@
+//! More than hits.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+use quick_cache::DefaultHashBuilder;
+use retainit::Retainit;
+use retainit::__private::{Args, KeyBuf};
+
+use super::RAW;
+use crate::harness::{Group, time};
+use crate::subjects::raw::Raw;
+use crate::subjects::{KEYS, TTL, Value, load, peers, retained};
+
+/// Every second call asks for a key that nobody asked for before. // A-40
+pub(crate) fn mixed() -> Group<'static> {
+    let keys = &*KEYS;
+    let raw = Raw::filled(keys.ids.iter().copied());
+    let moka = peers::moka(keys.ids.iter().copied());
+    let fresh = Fresh::default();
+    Group::new("fn(u64), 50 % hits")
+        .case("floor: the load", |n| time(n, |i| load(fresh_key(&Fresh::default(), i))))
+        .reference(RAW, {
+            let fresh = fresh.clone();
+            move |n| {
+                time(n, |i| {
+                    let key = fresh_key(&fresh, i);
+                    raw.read_through(key, || load(key))
+                })
+            }
+        })
+        .case("retainit", {
+            let fresh = fresh.clone();
+            move |n| time(n, |i| retained::mixed(fresh_key(&fresh, i)))
+        })
+        .case("moka", {
+            let fresh = fresh.clone();
+            move |n| {
+                time(n, |i| {
+                    let key = fresh_key(&fresh, i);
+                    moka.get_with(key, || load(key))
+                })
+            }
+        })
+        .case("cached", move |n| time(n, |i| peers::cached_mixed(fresh_key(&fresh, i))))
+}
+
+/// Counts the keys that were given out.
+#[derive(Clone, Default)]
+struct Fresh(std::rc::Rc<Cell<u64>>);
+
+#[inline(always)]
+fn fresh_key(fresh: &Fresh, i: usize) -> u64 {
+    if i.is_multiple_of(2) {
+        KEYS.id(i)
+    } else {
+        fresh.0.set(fresh.0.get() + 1);
+        fresh.0.get()
+    }
+}
+
+/// Storing under keys that are there already. // R-35
+pub(crate) fn set(retainit: &Retainit) -> retainit::Result<Group<'static>> {
+    let keys = &*KEYS;
+    let raw = Raw::filled(keys.ids.iter().copied());
+    let moka = peers::moka(keys.ids.iter().copied());
+    let cache = retainit.cache::<Value>("set").backend("set").ttl(TTL).build_local()?;
+    let value = load(1);
+    let values = [(); 4].map(|()| value.clone());
+    let [one, two, three, four] = values;
+    let group = Group::new("set")
+        .case("floor: a clone", move |n| time(n, |_| one.clone()))
+        .reference(RAW, move |n| time(n, |i| raw.set(keys.id(i), two.clone())))
+        .case("retainit, cache.set", move |n| time(n, |i| cache.blocking().set(&keys.id(i), three.clone())))
+        .case("moka", move |n| time(n, |i| moka.insert(keys.id(i), four.clone())));
+    Ok(group)
+}
+
+/// Hits by keys of 200 bytes. // T-122
+pub(crate) fn long_keys() -> Group<'static> {
+    let keys = &*KEYS;
+    keys.long.iter().for_each(|key| drop(retained::by_long_str(key)));
+    let values: Vec<Value> = (0..keys.long.len() as u64).map(load).collect();
+    let (raw, moka) = (Raw::filled(keys.long.clone()), peers::moka(keys.long.clone()));
+    let key = |i: usize| keys.long[keys.at(i)].as_str();
+    Group::new("fn(&str) of 200 bytes")
+        .case("floor: an index and a clone", move |n| time(n, |i| values[keys.at(i)].clone()))
+        .reference(RAW, move |n| time(n, |i| raw.get(key(i))))
+        .case("retainit", move |n| time(n, |i| retained::by_long_str(key(i))))
+        .case("moka", move |n| time(n, |i| moka.get(key(i))))
+}
+
+/// Keys alone: what a hit hashes in place, and what a miss takes by value. // T-122
+pub(crate) fn keys() -> Group<'static> {
+    let keys = &*KEYS;
+    let (fold, sip) = (DefaultHashBuilder::default(), RandomState::new());
+    Group::new("hash of a (u64, &str) key, beside quick_cache's hasher")
+        .case("floor: an index", move |n| time(n, |i| (keys.id(i), keys.name(i).len())))
+        .reference("quick_cache's hasher", move |n| time(n, |i| fold.hash_one((keys.id(i), keys.name(i)))))
+        .case("std's hasher", move |n| time(n, |i| sip.hash_one((keys.id(i), keys.name(i)))))
+        .case("retainit: canonical bytes and hash", move |n| {
+            time(n, |i| KeyBuf::new(&Args((keys.id(i), keys.name(i)))))
+        })
+}

@@ -1,0 +1,107 @@
+//! The peers as their documentation shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cached::macros::cached;
+use hitbox::policy::PolicyConfig;
+use hitbox_fn::CacheableResponse;
+use hitbox_moka::MokaBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{CAPACITY, KEYS, TTL, Value, load};
+
+/// How often a function ran since the program began.
+pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
+
+// ------------------------------------------------------------------------------------------------------------ moka
+
+pub(crate) fn moka<K: std::hash::Hash + Eq + Send + Sync + 'static>(
+    keys: impl IntoIterator<Item = K>,
+) -> moka::sync::Cache<K, Value> {
+    let cache = moka::sync::Cache::builder().max_capacity(CAPACITY as u64).time_to_live(TTL).build();
+    keys.into_iter().zip(0..).for_each(|(key, id)| cache.insert(key, load(id)));
+    cache
+}
+
+pub(crate) async fn moka_async() -> moka::future::Cache<u64, Value> {
+    let cache = moka::future::Cache::builder().max_capacity(CAPACITY as u64).time_to_live(TTL).build();
+    for id in &KEYS.ids {
+        cache.insert(*id, load(*id)).await;
+    }
+    cache
+}
+
+// ---------------------------------------------------------------------------------------------------------- cached
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) fn cached_by_id(id: u64) -> Value {
+    load(id)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) async fn cached_by_id_async(id: u64) -> Value {
+    load(id)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600, key = "String", convert = r#"{ name.to_owned() }"#)]
+pub(crate) fn cached_by_str(name: &str) -> Value {
+    load(name.len() as u64)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) fn cached_by_string(name: String) -> Value {
+    load(name.len() as u64)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600, key = "(u64, String)", convert = r#"{ (id, name.to_owned()) }"#)]
+pub(crate) fn cached_by_pair(id: u64, name: &str) -> Value {
+    load(id + name.len() as u64)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) fn cached_mixed(id: u64) -> Value {
+    load(id)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) fn cached_read_through(id: u64) -> Value {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    load(id)
+}
+
+#[cached(max_size = 100_000, ttl_secs = 3600)]
+pub(crate) async fn cached_slow(id: u64) -> Value {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    load(id)
+}
+
+// ---------------------------------------------------------------------------------------------------------- hitbox
+
+/// hitbox serializes what it keeps and wants a type of one's own: as many bytes as the others'.
+#[derive(Clone, Serialize, Deserialize, CacheableResponse)]
+pub(crate) struct Body {
+    pub(crate) bytes: String,
+}
+
+pub(crate) type Hitbox = hitbox_fn::Cache<MokaBackend>;
+
+pub(crate) fn hitbox() -> Hitbox {
+    hitbox_fn::Cache::builder()
+        .backend(MokaBackend::builder().max_entries(CAPACITY as u64).build())
+        .policy(PolicyConfig::builder().ttl(TTL).build())
+        .build()
+}
+
+#[hitbox_fn::cached]
+pub(crate) async fn hitbox_by_id(id: u64) -> Body {
+    Body { bytes: format!("{id:0>100}") }
+}
+
+#[hitbox_fn::cached]
+pub(crate) async fn hitbox_slow(id: u64) -> Body {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Body { bytes: format!("{id:0>100}") }
+}

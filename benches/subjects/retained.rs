@@ -1,0 +1,94 @@
+//! Retained functions as anyone writes them. Each has a backend of its own, of the same size as its peers' caches.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use retainit::{Cache, MemoryConfig, Retainit, retain};
+
+use super::{CAPACITY, KEYS, TTL, Value, load};
+
+/// How often a function ran since the program began.
+pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
+
+#[retain(ttl = "1h", backend = "by_id")]
+pub(crate) fn by_id(id: u64) -> Value {
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "by_id_async")]
+pub(crate) async fn by_id_async(id: u64) -> Value {
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "by_str")]
+pub(crate) fn by_str(name: &str) -> Value {
+    load(name.len() as u64)
+}
+
+#[retain(ttl = "1h", backend = "by_long_str")]
+pub(crate) fn by_long_str(name: &str) -> Value {
+    load(name.len() as u64)
+}
+
+#[retain(ttl = "1h", backend = "by_string")]
+pub(crate) fn by_string(name: String) -> Value {
+    load(name.len() as u64)
+}
+
+#[retain(ttl = "1h", backend = "by_pair")]
+pub(crate) fn by_pair(id: u64, name: &str) -> Value {
+    load(id + name.len() as u64)
+}
+
+#[retain(ttl = "1h", backend = "tagged", tags("user", "user:{id}"))]
+pub(crate) fn tagged(id: u64) -> Value {
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "idle")]
+pub(crate) fn idle(id: u64) -> Value {
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "mixed")]
+pub(crate) fn mixed(id: u64) -> Value {
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "read_through")]
+pub(crate) fn read_through(id: u64) -> Value {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    load(id)
+}
+
+#[retain(ttl = "1h", backend = "slow")]
+pub(crate) async fn slow(id: u64) -> Value {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    load(id)
+}
+
+const BACKENDS: [&str; 12] = [
+    "by_id", "by_id_async", "by_str", "by_long_str", "by_string", "by_pair", "tagged", "mixed", "read_through", "slow",
+    "cache", "set",
+];
+
+/// Installs the instance that all of them use.
+pub(crate) fn install() -> retainit::Result<Retainit> {
+    let config = MemoryConfig::new().max_entries(CAPACITY);
+    let idle = config.clone().max_idle("30m");
+    let builder = Retainit::builder().register_backend("idle", idle).default_backend("cache");
+    let retainit = BACKENDS
+        .into_iter()
+        .fold(builder, |builder, name| builder.register_backend(name, config.clone()))
+        .build()?;
+    retainit.install()?;
+    Ok(retainit)
+}
+
+/// A cache made in code, filled with the hot keys.
+pub(crate) fn cache(retainit: &Retainit) -> retainit::Result<Cache<Value>> {
+    let cache = retainit.cache::<Value>("values").ttl(TTL).build_local()?;
+    KEYS.ids.iter().try_for_each(|id| cache.blocking().set(id, load(*id)))?;
+    Ok(cache)
+}

@@ -1,0 +1,54 @@
+# Two fixed command lines, so that cargo's cache serves every call: light (what users build by default) and heavy (all
+# features, in a target folder of its own).
+
+light := "--workspace --locked"
+heavy := "--workspace --locked --all-features"
+heavy_target := justfile_directory() / "target-heavy"
+
+# What is there.
+default:
+    @just --list
+
+# Before every commit: format, lints, tests, the build without default features.
+check:
+    cargo fmt --all --check
+    cargo clippy {{ light }} --all-targets -- -D warnings
+    cargo test {{ light }}
+    cargo clippy -p retainit --no-default-features --locked -- -D warnings
+
+# Everything: `check`, all features, each feature alone, documentation, benches compile.
+check-all: check check-features docs
+    CARGO_TARGET_DIR={{ heavy_target }} cargo clippy {{ heavy }} --all-targets -- -D warnings
+    CARGO_TARGET_DIR={{ heavy_target }} cargo test {{ heavy }}
+    CARGO_TARGET_DIR={{ heavy_target }} cargo bench {{ heavy }} --no-run
+
+# The facade with each feature alone, and with none.
+check-features:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo clippy -p retainit --no-default-features --locked -- -D warnings
+    for feature in $(sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z0-9_-]*\) = .*/\1/p' Cargo.toml); do
+        echo "== $feature"
+        cargo clippy -p retainit --no-default-features --features "$feature" --locked -- -D warnings
+    done
+
+# The documentation, where every warning is an error.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc {{ light }} --no-deps
+
+# What a machine runs: the README's test command.
+test:
+    ./scripts/test
+
+# Formats everything.
+fmt:
+    cargo fmt --all
+
+# Runs a bench; `just bench hit` is the one of the README.
+bench name="hit" *arguments:
+    cargo bench --bench {{ name }} -- {{ arguments }}
+
+# Records where a bench spends its time; needs Linux `perf`.
+profile name="hit" *arguments:
+    perf record --call-graph dwarf --output target/perf.data cargo bench --bench {{ name }} -- {{ arguments }}
+    perf report --input target/perf.data
