@@ -29,18 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if is_wanted("two threads") {
         threads(rounds.unwrap_or(ROUNDS_OF_TWO_THREADS));
     }
-    if is_wanted("loads") {
-        let mut table = Table::new(&["1 000 concurrent misses on one key", "", "loads"]);
-        for (name, loads) in groups::misses::loads()? {
-            table.row(vec![name.into(), String::new(), loads.to_string()]);
-        }
-        println!("{table}");
+    if is_wanted("concurrent misses") {
+        misses();
     }
     Ok(())
 }
 
 fn one_thread(retainit: &Retainit, rounds: usize, is_wanted: &dyn Fn(&str) -> bool) -> retainit::Result<()> {
-    let mut table = Table::new(&["one thread", "", "ns", "M/s", "ratio", "allocations"]);
+    let mut table = Table::new(2, &["one thread", "", "ns", "M/s", "ratio", "allocations"]);
     let groups: Vec<Box<dyn Fn() -> retainit::Result<Group<'static>>>> = vec![
         Box::new(|| groups::sync::by_id(retainit)),
         Box::new(|| Ok(groups::sync::by_str())),
@@ -76,15 +72,23 @@ fn one_thread(retainit: &Retainit, rounds: usize, is_wanted: &dyn Fn(&str) -> bo
 
 fn threads(rounds: usize) {
     let traces = groups::threads::traces();
-    let mut table = Table::new(&["two threads, Zipf 0.99, read-through", "", "M ops/s", "ratio", "hits"]);
+    let mut table = Table::new(1, &["two threads, Zipf 0.99, read-through", "M ops/s", "ratio", "hits"]);
     for reached in two_threads(&groups::threads::contenders(), &traces, rounds) {
         table.row(vec![
             reached.name.to_owned(),
-            String::new(),
             format!("{:.2}", reached.millions),
             format!("{:.2}", reached.ratio),
             format!("{:.1} %", reached.hits * 100.0),
         ]);
+    }
+    println!("{table}");
+}
+
+fn misses() {
+    let columns = ["1 000 concurrent misses on one key", "loads", "served of 999 when the leader is cancelled"];
+    let mut table = Table::new(1, &columns);
+    for storm in groups::misses::storms() {
+        table.row(vec![storm.name.to_owned(), storm.loads.to_string(), storm.served.to_string()]);
     }
     println!("{table}");
 }

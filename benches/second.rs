@@ -1,1 +1,2 @@
+//! Later: written below.
 fn main() {}

@@ -46,7 +46,7 @@ const PRELOADED: u64 = 1_000;
 /// A function of 50 ms whose results were loaded before. // A-41
 pub(crate) fn preloaded() -> retainit::Result<Group<'static>> {
     let warm = Warm::new().concurrency(PRELOADED as usize);
-    block_on(retained::slow::cache().warm_with(0..PRELOADED, warm));
+    block_on(retained::slow::cache().warm_with(0..PRELOADED, warm))?;
     let raw = Raw::filled(0..PRELOADED);
     let (value, key) = (load(1), |i: usize| KEYS.id(i) % PRELOADED);
     let group = Group::new("async fn of 50 ms, preloaded by warm")

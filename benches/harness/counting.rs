@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one adds a counter to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) struct Counting;
@@ -9,9 +10,9 @@ pub(crate) struct Counting;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 /// How often `run` allocated, reallocations included.
-pub(crate) fn allocations(run: impl FnOnce()) -> u64 {
+pub(crate) fn allocations(run: impl FnOnce() -> f64) -> u64 {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    run();
+    black_box(run());
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 pub(crate) use counting::{Counting, allocations};
 pub(crate) use random::{Random, Zipf};
 pub(crate) use table::Table;
-pub(crate) use threads::{Contender, Throughput, two_threads};
+pub(crate) use threads::{Contender, two_threads};
 
 /// Operations per timed chunk: enough to hide the clock, few enough that most chunks are never preempted.
 const CHUNK: usize = 2_048;
@@ -101,8 +101,8 @@ impl<'a> Group<'a> {
 /// Allocations per operation once everything is warm, less the few of the harness itself.
 fn allocations_of(case: &mut Case<'_>) -> f64 {
     (case.run)(case.operations);
-    let empty = allocations(|| drop((case.run)(0)));
-    let all = allocations(|| drop((case.run)(case.operations)));
+    let empty = allocations(|| (case.run)(0));
+    let all = allocations(|| (case.run)(case.operations));
     all.saturating_sub(empty) as f64 / case.operations as f64
 }
 

@@ -1,14 +1,15 @@
 use std::fmt;
 
-/// A table in Markdown; the first two columns are text, the others numbers.
+/// A table in Markdown: some columns of text, then numbers.
 pub(crate) struct Table {
+    texts: usize,
     columns: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(columns: &[&'static str]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(texts: usize, columns: &[&'static str]) -> Table {
+        Table { texts, columns: columns.to_vec(), rows: Vec::new() }
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
@@ -27,13 +28,13 @@ impl fmt::Display for Table {
         let mut line = |cells: &[&str]| {
             f.write_str("|")?;
             for (i, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-                if i < 2 { write!(f, " {cell:<width$} |")? } else { write!(f, " {cell:>width$} |")? }
+                if i < self.texts { write!(f, " {cell:<width$} |")? } else { write!(f, " {cell:>width$} |")? }
             }
             f.write_str("\n")
         };
         line(&self.columns)?;
         let rules: Vec<String> = (widths.iter().enumerate())
-            .map(|(i, width)| if i < 2 { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) })
+            .map(|(i, width)| if i < self.texts { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) })
             .collect();
         line(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
         self.rows.iter().try_for_each(|row| line(&row.iter().map(String::as_str).collect::<Vec<_>>()))

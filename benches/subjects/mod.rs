@@ -4,7 +4,11 @@ pub(crate) mod peers;
 pub(crate) mod raw;
 pub(crate) mod retained;
 
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use crate::harness::Random;
 
@@ -15,13 +19,40 @@ pub(crate) const CAPACITY: usize = 100_000;
 /// Keys that are asked for.
 pub(crate) const HOT: usize = 10_000;
 /// How long everything is fresh.
-pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(3_600);
+pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
 /// What the function would have returned.
 pub(crate) fn load(id: u64) -> Value {
     let mut bytes = [7; 100];
     bytes[..8].copy_from_slice(&id.to_le_bytes());
     Arc::new(bytes)
+}
+
+thread_local! {
+    static RAN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As [`load`], and notes for this thread that it ran.
+pub(crate) fn noted(id: u64) -> Value {
+    RAN.set(true);
+    load(id)
+}
+
+/// Whether a call was answered without running [`noted`].
+#[inline(always)]
+pub(crate) fn is_hit<T>(call: impl FnOnce() -> T) -> bool {
+    black_box(&call());
+    !RAN.replace(false)
+}
+
+/// How often [`slow`] began.
+pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// What the function would have returned, after 50 ms.
+pub(crate) async fn slow(id: u64) -> Value {
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    load(id)
 }
 
 const ORDER: usize = 1 << 16;

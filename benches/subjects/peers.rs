@@ -1,18 +1,12 @@
 //! The peers as their documentation shows them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use cached::macros::cached;
 use hitbox::policy::PolicyConfig;
 use hitbox_fn::CacheableResponse;
 use hitbox_moka::MokaBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{CAPACITY, KEYS, TTL, Value, load};
-
-/// How often a function ran since the program began.
-pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
+use super::{CAPACITY, KEYS, TTL, Value, load, noted};
 
 // ------------------------------------------------------------------------------------------------------------ moka
 
@@ -66,15 +60,12 @@ pub(crate) fn cached_mixed(id: u64) -> Value {
 
 #[cached(max_size = 100_000, ttl_secs = 3600)]
 pub(crate) fn cached_read_through(id: u64) -> Value {
-    RUNS.fetch_add(1, Ordering::Relaxed);
-    load(id)
+    noted(id)
 }
 
 #[cached(max_size = 100_000, ttl_secs = 3600)]
 pub(crate) async fn cached_slow(id: u64) -> Value {
-    RUNS.fetch_add(1, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    load(id)
+    super::slow(id).await
 }
 
 // ---------------------------------------------------------------------------------------------------------- hitbox
@@ -101,7 +92,6 @@ pub(crate) async fn hitbox_by_id(id: u64) -> Body {
 
 #[hitbox_fn::cached]
 pub(crate) async fn hitbox_slow(id: u64) -> Body {
-    RUNS.fetch_add(1, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    super::slow(id).await;
     Body { bytes: format!("{id:0>100}") }
 }

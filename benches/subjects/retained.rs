@@ -1,14 +1,8 @@
 //! Retained functions as anyone writes them. Each has a backend of its own, of the same size as its peers' caches.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use retainit::{Cache, MemoryConfig, Retainit, retain};
 
-use super::{CAPACITY, KEYS, TTL, Value, load};
-
-/// How often a function ran since the program began.
-pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
+use super::{CAPACITY, KEYS, TTL, Value, load, noted};
 
 #[retain(ttl = "1h", backend = "by_id")]
 pub(crate) fn by_id(id: u64) -> Value {
@@ -57,15 +51,12 @@ pub(crate) fn mixed(id: u64) -> Value {
 
 #[retain(ttl = "1h", backend = "read_through")]
 pub(crate) fn read_through(id: u64) -> Value {
-    RUNS.fetch_add(1, Ordering::Relaxed);
-    load(id)
+    noted(id)
 }
 
 #[retain(ttl = "1h", backend = "slow")]
 pub(crate) async fn slow(id: u64) -> Value {
-    RUNS.fetch_add(1, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    load(id)
+    super::slow(id).await
 }
 
 const BACKENDS: [&str; 12] = [

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
+mod attribute;
 mod cache;
 mod errors;
+mod forms;
 mod fresh;
+mod keys;
 mod sins;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use retainit_plugin::{Group, Mark, ObjectBackend, Ttl};
 
+use super::Outermost;
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
 use super::lookup::{BytesLook, Failure, Look};
 use super::write::Mode;
@@ -121,7 +122,7 @@ where
     fn serve_failure(&self, failure: Failure) -> Option<R> {
         match failure {
             Failure::Any(any) => (self.facts.share?.take)(any.as_ref()),
-            Failure::Bytes(bytes) => (self.facts.whole?.decode)(&bytes)
+            Failure::Bytes(bytes) => (self.facts.whole?.decode)(Outermost::Plain, &bytes)
                 .inspect_err(|error| self.job.plan.function.failed("read", &self.job.plan.store.name, error))
                 .ok(),
         }
@@ -371,8 +372,13 @@ where
                     return None;
                 }
                 let any: Arc<dyn Any + Send + Sync> = (self.facts.share?.share)(result);
-                let bytes =
-                    self.job.plan.store.bytes().and(self.facts.whole).and_then(|whole| (whole.encode)(result).ok());
+                let bytes = self
+                    .job
+                    .plan
+                    .store
+                    .bytes()
+                    .and(self.facts.whole)
+                    .and_then(|whole| (whole.encode)(result).ok().map(|(_, bytes)| bytes));
                 Some((Value::Failure(any, bytes), ttl))
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use retainit_plugin::{Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
 
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Outermost};
 use super::{ByteStore, Face, Plan};
 use crate::key::KeyBuf;
 use crate::meta::Meta;
@@ -138,29 +138,29 @@ async fn read_entry<V>(
     let Some(age) = envelope.age(now) else {
         return Ok(Looked::Miss);
     };
-    let is_fresh = envelope.fresh_for().is_none_or(|fresh_for| age < fresh_for);
+    let is_fresh = envelope.fresh_for.is_none_or(|fresh_for| age < fresh_for);
     if !look.even_dead && (!is_fresh || !versions_hold(look, &envelope, versions).await?) {
         return Ok(Looked::Miss);
     }
-    if envelope.is_error() {
-        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload().to_vec()))));
+    if envelope.outermost == Outermost::Error {
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload))));
     }
     let Some(Codec { decode, .. }) = facts.codec else {
         return Err(Error::new(crate::ErrorKind::Codec, "values of this type are kept in memory only"));
     };
-    let value = decode(envelope.payload())?;
-    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for(), envelope.load_time()))))
+    let value = decode(envelope.outermost, &envelope.payload)?;
+    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for, envelope.load_time))))
 }
 
 /// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as
 /// the tags of one `set_with`, cost a read of their own.
 async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Version]) -> Result<bool> {
     let mut unknown = Vec::new();
-    for name in envelope.group_names() {
-        match look.groups.iter().position(|group| group.as_str() == name) {
-            Some(at) if versions.get(at).copied() == envelope.version(name) => {}
+    for (name, version) in &envelope.groups {
+        match look.groups.iter().position(|group| group.as_str() == *name) {
+            Some(at) if versions.get(at) == Some(version) => {}
             Some(_) => return Ok(false),
-            None => unknown.push(Group::new(name)),
+            None => unknown.push(Group::new(name.as_str())),
         }
     }
     if unknown.is_empty() {

@@ -15,6 +15,7 @@ mod store;
 mod write;
 
 pub(crate) use bytes::ByteStore;
+pub(crate) use envelope::Outermost;
 pub(crate) use function::Function;
 pub use keys::Keys;
 pub(crate) use keys::{Walk, Wanted, is_dead};

@@ -5,7 +5,7 @@ use retainit_plugin::{
     Bytes, Extra, Group, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
 };
 
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Outermost};
 use super::flight::Ticket;
 use super::lookup::Failure;
 use super::{Face, Kind, Plan};
@@ -159,14 +159,20 @@ impl Write<'_> {
 
     fn envelope<V>(&self, fresh_for: Option<Duration>, value: Value<V>, facts: &ValueFacts<V>) -> Result<Bytes> {
         let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
-        let (payload, is_error) = match value {
-            Value::Value(value) => ((facts.codec.ok_or_else(no_codec)?.encode)(&value)?, false),
-            Value::Failure(_, bytes) => (bytes.ok_or_else(no_codec)?, true),
+        let (outermost, payload) = match value {
+            Value::Value(value) => (facts.codec.ok_or_else(no_codec)?.encode)(&value)?,
+            Value::Failure(_, bytes) => (Outermost::Error, bytes.ok_or_else(no_codec)?),
         };
         let wall = self.plan.instance.clock().wall();
         let created = wall.checked_sub(self.age).unwrap_or(wall);
         let groups = self.groups.iter().zip(&self.ticket.versions).map(|(g, v)| (g.as_str().to_owned(), *v));
-        let envelope = Envelope::new(created, fresh_for, self.load_time, payload).groups(groups);
-        if is_error { envelope.of_error() } else { envelope }.encode()
+        let envelope = Envelope {
+            fresh_for,
+            load_time: self.load_time,
+            generation: self.ticket.generation,
+            groups: groups.collect(),
+            ..Envelope::new(outermost, created, payload)
+        };
+        Ok(envelope.encode())
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use retainit_plugin::{StoredValue, Weigh};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, ErrorKind, Result};
+use super::Codec;
 
 /// Asks about `R`.
 #[derive(Debug)]
@@ -148,35 +148,6 @@ impl<V: StoredValue> Storage<V> for Behind {
 
 // ----------------------------------------------------------------------------------------------- bytes and weight
 
-/// Writes a value as bytes and reads it back: MessagePack with field names.
-pub struct Codec<V> {
-    pub(crate) encode: fn(&V) -> Result<Vec<u8>>,
-    pub(crate) decode: fn(&[u8]) -> Result<V>,
-}
-
-impl<V> Clone for Codec<V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for Codec<V> {}
-
-impl<V: Serialize + DeserializeOwned> Codec<V> {
-    pub(crate) const fn new() -> Codec<V> {
-        Codec {
-            encode: |value| {
-                rmp_serde::to_vec_named(value)
-                    .map_err(|e| Error::new(ErrorKind::Codec, "the value could not be serialized").source(e))
-            },
-            decode: |bytes| {
-                rmp_serde::from_slice(bytes)
-                    .map_err(|e| Error::new(ErrorKind::Codec, "the stored value could not be read").source(e))
-            },
-        }
-    }
-}
-
 /// Counts the bytes that a value's MessagePack form would have.
 pub(crate) fn weigh_serialized<V: Serialize>(value: &V) -> u64 {
     struct Count(u64);
@@ -199,7 +170,7 @@ pub(crate) fn weigh_serialized<V: Serialize>(value: &V) -> u64 {
 
 /// Whether a value serializes as `None`: for caches, which only know that it can be serialized.
 pub(crate) fn is_none<V: Serialize>(value: &V) -> bool {
-    super::outermost::is_none(value)
+    super::outermost::of(value) == crate::engine::Outermost::None
 }
 
 // -------------------------------------------------------------------------------------------------------- results
@@ -297,7 +268,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(Codec<V> Share<R> ValueFacts<V> Facts<R, P: Shape<R>, S>);
+opaque!(Share<R> ValueFacts<V> Facts<R, P: Shape<R>, S>);
 
 /// The probe of the value inside `R`.
 #[inline(always)]

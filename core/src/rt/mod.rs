@@ -2,6 +2,7 @@
 
 mod call;
 pub mod check;
+mod codec;
 mod descriptor;
 mod facts;
 mod function;
@@ -21,6 +22,7 @@ pub use call::{
     Call, How, Outcome, Reloaded, Rules, error_is, hit, key_part, reload, reload_sync, run, run_sync, succeeded, tag,
     when,
 };
+pub use codec::Codec;
 pub use descriptor::{Descriptor, duration, ttl, ttl_secs};
 pub use facts::*;
 pub(crate) use facts::{is_none, weigh_serialized};

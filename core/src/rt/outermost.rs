@@ -1,27 +1,31 @@
-//! Whether a value is `None`, asked of its `Serialize`: the outermost call says it and nothing is written.
+//! Whether a value is `Some`, `None` or no option at all, asked of its `Serialize`: the outermost call says it and nothing is written.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::ser::{Error, Impossible, Serializer};
 
-pub(super) fn is_none<V: Serialize>(value: &V) -> bool {
-    matches!(value.serialize(Outermost), Err(Answer { none: true }))
+use crate::engine::Outermost;
+
+/// The outermost layer of a value.
+pub(super) fn of<V: Serialize + ?Sized>(value: &V) -> Outermost {
+    match value.serialize(Ask) {
+        Ok(()) => Outermost::Plain,
+        Err(Answer(outermost)) => outermost,
+    }
 }
 
-struct Outermost;
+struct Ask;
 
 /// Every answer is an "error", so that nothing below the outermost call is visited.
 #[derive(Debug)]
-struct Answer {
-    none: bool,
-}
+struct Answer(Outermost);
 
-const SOMETHING: Answer = Answer { none: false };
+const SOMETHING: Answer = Answer(Outermost::Plain);
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.none { "none" } else { "something" })
+        write!(f, "{:?}", self.0)
     }
 }
 
@@ -43,7 +47,7 @@ macro_rules! something {
 
 type No = Impossible<(), Answer>;
 
-impl Serializer for Outermost {
+impl Serializer for Ask {
     type Ok = ();
     type Error = Answer;
     type SerializeSeq = No;
@@ -84,11 +88,11 @@ impl Serializer for Outermost {
     }
 
     fn serialize_none(self) -> Result<(), Answer> {
-        Err(Answer { none: true })
+        Err(Answer(Outermost::None))
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Answer> {
-        Err(SOMETHING)
+        Err(Answer(Outermost::Some))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Answer> {
@@ -108,12 +112,14 @@ impl Serializer for Outermost {
 
 #[cfg(test)]
 mod tests {
-    use super::is_none;
+    use super::{Outermost, of};
 
     #[test]
-    fn only_the_outermost_none_is_one() {
-        assert!(is_none(&None::<u8>));
-        assert!(!is_none(&Some(None::<u8>)));
-        assert!(!is_none(&()) && !is_none(&"") && !is_none(&Vec::<u8>::new()) && !is_none(&vec![None::<u8>]));
+    fn only_the_outermost_layer_counts() {
+        assert_eq!(of(&None::<u8>), Outermost::None);
+        assert_eq!(of(&Some(None::<u8>)), Outermost::Some);
+        for plain in [of(&()), of(""), of(&Vec::<u8>::new()), of(&vec![None::<u8>]), of(&1u8)] {
+            assert_eq!(plain, Outermost::Plain);
+        }
     }
 }

@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -43,8 +44,14 @@ fn waker() -> (Arc<Unpark>, Waker) {
 /// makes progress on the instance's own threads, never on this one. In memory the first poll is the last.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    let (unpark, waker) = UNPARK.try_with(Clone::clone).unwrap_or_else(|_| waker());
-    let mut cx = Context::from_waker(&waker);
+    UNPARK
+        .try_with(|unpark| drive(future.as_mut(), unpark))
+        // A thread that is ending has lost its waker.
+        .unwrap_or_else(|_| drive(future.as_mut(), &waker()))
+}
+
+fn drive<F: Future>(mut future: Pin<&mut F>, (unpark, waker): &(Arc<Unpark>, Waker)) -> F::Output {
+    let mut cx = Context::from_waker(waker);
     loop {
         let seen = unpark.wakes.load(Ordering::Acquire);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {

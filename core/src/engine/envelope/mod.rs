@@ -1,0 +1,246 @@
+//! What a byte backend holds for an entry: a header that never changes once written, and the payload.
+//!
+//! The layout of wire version 1, in this order; numbers are little-endian base-128 varints unless a size is given,
+//! texts and bytes are a length and their bytes:
+//!
+//! | field | |
+//! |---|---|
+//! | magic | `RI`, two bytes |
+//! | wire version | one byte |
+//! | flags | one byte: 0 a value · 1 `Some` · 2 `None` · 3 a whole result, an error |
+//! | created | milliseconds since the epoch |
+//! | load time | microseconds |
+//! | fresh for, stale for, grace for | milliseconds; fresh for counts from one, zero is never |
+//! | generation | of the writing process; tells one write of a key from the next |
+//! | groups | how many, then name, hard and soft version of each |
+//! | fingerprint | eight bytes; zero for self-describing payloads |
+//! | serializer, compressor, encryption | names; empty for none |
+//! | key id, nonce | of the encryption; empty for none |
+//! | args digest | bytes; empty where the key shows the arguments |
+//! | etag | text; empty for none |
+//! | checksum | eight bytes over everything else |
+//! | payload | the rest |
+
+mod wire;
+
+use std::time::{Duration, SystemTime};
+
+use retainit_plugin::{Bytes, Version};
+
+use crate::{Error, ErrorKind, Result};
+use wire::{Reader, Writer};
+
+const MAGIC: [u8; 2] = *b"RI";
+const WIRE: u8 = 1;
+
+/// The name of MessagePack with field names, the only serializer so far.
+pub(super) const MSGPACK: &str = "msgpack";
+
+/// A clock that is ahead by more than this makes an entry a miss.
+const MAX_SKEW: Duration = Duration::from_secs(5);
+
+/// What the outermost layer of the stored value is; the payload never says it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outermost {
+    /// A value that is no `Option`.
+    Plain,
+    /// `Some` of the payload.
+    Some,
+    /// `None`; the payload is empty.
+    None,
+    /// The payload is a whole result that is an error.
+    Error,
+}
+
+impl Outermost {
+    const ALL: [Outermost; 4] = [Outermost::Plain, Outermost::Some, Outermost::None, Outermost::Error];
+
+    fn flags(self) -> u8 {
+        self as u8
+    }
+
+    fn from_flags(flags: u8) -> Option<Outermost> {
+        Outermost::ALL.into_iter().find(|outermost| outermost.flags() == flags)
+    }
+}
+
+/// An entry of a byte backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Envelope {
+    pub(super) outermost: Outermost,
+    /// Milliseconds since the epoch.
+    pub(super) created: u64,
+    pub(super) load_time: Duration,
+    pub(super) fresh_for: Option<Duration>,
+    pub(super) stale_for: Duration,
+    pub(super) grace_for: Duration,
+    pub(super) generation: u64,
+    /// The groups it belongs to, with their versions before its load began.
+    pub(super) groups: Vec<(String, Version)>,
+    pub(super) fingerprint: u64,
+    pub(super) serializer: String,
+    pub(super) compressor: String,
+    pub(super) encryption: String,
+    pub(super) key_id: String,
+    pub(super) nonce: Vec<u8>,
+    pub(super) args_digest: Vec<u8>,
+    pub(super) etag: String,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Envelope {
+    pub(super) fn new(outermost: Outermost, created: SystemTime, payload: Vec<u8>) -> Envelope {
+        Envelope {
+            outermost,
+            created: millis(created),
+            load_time: Duration::ZERO,
+            fresh_for: None,
+            stale_for: Duration::ZERO,
+            grace_for: Duration::ZERO,
+            generation: 0,
+            groups: Vec::new(),
+            fingerprint: 0,
+            serializer: MSGPACK.to_owned(),
+            compressor: String::new(),
+            encryption: String::new(),
+            key_id: String::new(),
+            nonce: Vec::new(),
+            args_digest: Vec::new(),
+            etag: String::new(),
+            payload,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = Writer::default();
+        out.raw(&MAGIC);
+        out.raw(&[WIRE, self.outermost.flags()]);
+        out.number(self.created);
+        out.number(u64::try_from(self.load_time.as_micros()).unwrap_or(u64::MAX));
+        out.number(self.fresh_for.map_or(0, |fresh_for| whole_millis(fresh_for).saturating_add(1)));
+        out.number(whole_millis(self.stale_for));
+        out.number(whole_millis(self.grace_for));
+        out.number(self.generation);
+        out.number(self.groups.len() as u64);
+        for (name, version) in &self.groups {
+            out.bytes(name.as_bytes());
+            out.number(version.hard);
+            out.number(version.soft);
+        }
+        out.raw(&self.fingerprint.to_le_bytes());
+        for text in [&self.serializer, &self.compressor, &self.encryption, &self.key_id] {
+            out.bytes(text.as_bytes());
+        }
+        out.bytes(&self.nonce);
+        out.bytes(&self.args_digest);
+        out.bytes(self.etag.as_bytes());
+        let checksum = checksum(out.written(), &self.payload);
+        out.raw(&checksum.to_le_bytes());
+        out.raw(&self.payload);
+        out.finish()
+    }
+
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Codec`] for damage; [`ErrorKind::Unsupported`] for what a newer program may have written, which
+    /// is not to be deleted.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Envelope> {
+        Envelope::read(bytes).ok_or_else(|| damaged("it is cut short"))?
+    }
+
+    /// `None` where the bytes end too soon.
+    fn read(bytes: &[u8]) -> Option<Result<Envelope>> {
+        let mut input = Reader::new(bytes);
+        if input.raw(2)? != MAGIC {
+            return Some(Err(damaged("it does not begin like one")));
+        }
+        let &[wire, flags] = input.raw(2)? else { return None };
+        if wire != WIRE {
+            return Some(Err(unknown(format!("wire version {wire}"))));
+        }
+        let Some(outermost) = Outermost::from_flags(flags) else {
+            return Some(Err(unknown(format!("flags {flags:#x}"))));
+        };
+        let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, Vec::new());
+        envelope.created = input.number()?;
+        envelope.load_time = Duration::from_micros(input.number()?);
+        envelope.fresh_for = input.number()?.checked_sub(1).map(Duration::from_millis);
+        envelope.stale_for = Duration::from_millis(input.number()?);
+        envelope.grace_for = Duration::from_millis(input.number()?);
+        envelope.generation = input.number()?;
+        for _ in 0..input.number()? {
+            let name = input.text()?;
+            let version = Version { hard: input.number()?, soft: input.number()? };
+            envelope.groups.push((name, version));
+        }
+        envelope.fingerprint = u64::from_le_bytes(*input.raw(8)?.first_chunk()?);
+        envelope.serializer = input.text()?;
+        envelope.compressor = input.text()?;
+        envelope.encryption = input.text()?;
+        envelope.key_id = input.text()?;
+        envelope.nonce = input.bytes()?.to_vec();
+        envelope.args_digest = input.bytes()?.to_vec();
+        envelope.etag = input.text()?;
+        let header = input.read_so_far();
+        let stored = u64::from_le_bytes(*input.raw(8)?.first_chunk()?);
+        let payload = input.rest();
+        if checksum(header, payload) != stored {
+            return Some(Err(damaged("its checksum does not match")));
+        }
+        envelope.payload = payload.to_vec();
+        Some(envelope.check_names())
+    }
+
+    /// Whether this program can read the payload.
+    fn check_names(self) -> Result<Envelope> {
+        let names = [
+            ("serializer", &self.serializer, MSGPACK),
+            ("compressor", &self.compressor, ""),
+            ("encryption", &self.encryption, ""),
+        ];
+        match names.iter().find(|(_, name, known)| *name != known) {
+            Some((what, name, _)) => Err(unknown(format!("{what} `{name}`"))),
+            None => Ok(self),
+        }
+    }
+
+    /// Its age, `None` for an entry from the future.
+    pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
+        let (now, skew) = (millis(now), whole_millis(MAX_SKEW));
+        (self.created <= now.saturating_add(skew)).then(|| Duration::from_millis(now.saturating_sub(self.created)))
+    }
+
+    /// The version it was loaded under.
+    pub(super) fn version(&self, group: &str) -> Option<Version> {
+        self.groups.iter().find(|(name, _)| name == group).map(|(_, version)| *version)
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, whole_millis)
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+/// The first 64 bits of a BLAKE3 over header and payload: it finds damage, not forgery.
+fn checksum(header: &[u8], payload: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(header);
+    hasher.update(payload);
+    u64::from_le_bytes(*hasher.finalize().as_bytes().first_chunk::<8>().expect("a digest has 32 bytes"))
+}
+
+fn damaged(how: &'static str) -> Error {
+    Error::new(ErrorKind::Codec, format!("a stored entry is damaged: {how}"))
+}
+
+fn unknown(what: String) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("a stored entry has {what}, which this program does not know"))
+}
+
+#[cfg(test)]
+mod tests;
