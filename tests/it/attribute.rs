@@ -261,6 +261,7 @@ async fn slow(id: u64) -> u64 {
 async fn max_load_time() {
     for stage in Stage::each() {
         SLOW_RUNS.take();
+        println!("memory: {}", stage.is_memory());
         let leader = tokio::spawn(retainit::with_instance(&stage.retainit, slow(1)));
         SLOW.reached().await;
         let follower = tokio::spawn(retainit::with_instance(&stage.retainit, slow(1)));

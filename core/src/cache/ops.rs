@@ -75,9 +75,11 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
+        let args_digest = key.args_digest();
         let (key, groups) = (self.plan.logical_key(key), self.plan.groups(&[]));
         let even_dead = look == Look::Raw;
-        let look = BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, even_dead };
+        let look =
+            BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, args_digest, even_dead };
         Ok(lookup_bytes(&self.plan, look, &self.facts).await?.looked)
     }
 

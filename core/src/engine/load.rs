@@ -160,6 +160,7 @@ where
             key: &key,
             lease: Some(plan.options.max_load_time),
             groups: &self.job.groups,
+            args_digest: self.job.key.args_digest(),
             even_dead: false,
         };
         match lookup_bytes(plan, look, &self.facts.value).await {

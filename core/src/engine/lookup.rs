@@ -107,6 +107,8 @@ pub(crate) struct BytesLook<'a> {
     /// Take the fence for a load of at most this long.
     pub(crate) lease: Option<Duration>,
     pub(crate) groups: &'a Arc<[Group]>,
+    /// What the entry has to say of arguments that the key does not show.
+    pub(crate) args_digest: Vec<u8>,
     pub(crate) even_dead: bool,
 }
 
@@ -134,6 +136,9 @@ async fn read_entry<V>(
     facts: &ValueFacts<V>,
 ) -> Result<Looked<V>> {
     let envelope = Envelope::decode(bytes)?;
+    if envelope.args_digest != look.args_digest {
+        return Err(Error::new(crate::ErrorKind::Codec, "a stored entry belongs to other arguments"));
+    }
     let now = plan.instance.clock().wall();
     let Some(age) = envelope.age(now) else {
         return Ok(Looked::Miss);

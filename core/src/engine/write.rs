@@ -171,6 +171,7 @@ impl Write<'_> {
             load_time: self.load_time,
             generation: self.ticket.generation,
             groups: groups.collect(),
+            args_digest: self.key.args_digest(),
             ..Envelope::new(outermost, created, payload)
         };
         Ok(envelope.encode())

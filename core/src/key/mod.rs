@@ -127,6 +127,14 @@ impl KeyBuf {
         }
     }
 
+    /// The full digest of arguments that the key only names by half of it; empty where the key shows them.
+    pub(crate) fn args_digest(&self) -> Vec<u8> {
+        match self.kind {
+            KeyKind::Digest => Vec::new(),
+            KeyKind::Canonical | KeyKind::Text => text::full_digest(&self.full_text()),
+        }
+    }
+
     /// The `{args}` part of the logical key.
     pub(crate) fn text(&self) -> String {
         arguments_text(self.kind, &self.bytes)

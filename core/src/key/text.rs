@@ -57,8 +57,12 @@ pub(crate) fn arguments(text: String) -> String {
     if text.len() <= LONGEST {
         return text;
     }
-    let digest = blake3::hash(text.as_bytes());
-    digest_text(&digest.as_bytes()[..16])
+    digest_text(&full_digest(&text)[..16])
+}
+
+/// The digest of arguments too long for a key; empty for others.
+pub(super) fn full_digest(text: &str) -> Vec<u8> {
+    if text.len() <= LONGEST { Vec::new() } else { blake3::hash(text.as_bytes()).as_bytes().to_vec() }
 }
 
 /// `#` and base32 without padding, in lower case.
