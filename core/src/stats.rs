@@ -26,16 +26,21 @@ const CHUNKS: usize = 1 << 10;
 type Chunk = [AtomicU64; CHUNK * KINDS];
 
 struct Block {
+    /// The first chunk is in the block itself: a program with fewer functions follows no pointer.
+    first: Chunk,
     chunks: [OnceLock<Box<Chunk>>; CHUNKS],
 }
 
 impl Block {
     const fn new() -> Block {
-        Block { chunks: [const { OnceLock::new() }; CHUNKS] }
+        Block { first: [const { AtomicU64::new(0) }; CHUNK * KINDS], chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
     #[inline(always)]
     fn counter(&self, site: u32, count: Count) -> Option<&AtomicU64> {
+        if let Some(counter) = self.first.get(site as usize * KINDS + count as usize) {
+            return Some(counter);
+        }
         let chunk = self.chunks.get(site as usize / CHUNK)?.get()?;
         Some(&chunk[site as usize % CHUNK * KINDS + count as usize])
     }

@@ -92,7 +92,6 @@ struct ValueType {
     boxed: bool,
     drop: unsafe fn(&mut Word),
     extra: unsafe fn(&Word) -> Option<&Extra>,
-    value: unsafe fn(&Word) -> *const (),
 }
 
 struct Boxed<V> {
@@ -114,7 +113,6 @@ impl<V: 'static> Form<V> {
         // SAFETY: only called through a `Kept` whose word holds an initialised `V`, and once.
         drop: |word| unsafe { word.as_mut_ptr().cast::<V>().drop_in_place() },
         extra: |_| None,
-        value: |word| word.as_ptr().cast(),
     };
     const BOXED: &'static ValueType = &ValueType {
         id: TypeId::of::<V>(),
@@ -125,8 +123,6 @@ impl<V: 'static> Form<V> {
         // SAFETY: the word holds a pointer to a live `Boxed<V>` that only `drop` frees; the borrow of the word keeps
         // the `Kept` from being dropped or changed.
         extra: |word| unsafe { (*word.as_ptr().cast::<*const Boxed<V>>().read()).extra.as_ref() },
-        // SAFETY: as for `extra`.
-        value: |word| unsafe { ptr::from_ref(&(*word.as_ptr().cast::<*const Boxed<V>>().read()).value).cast() },
     };
 }
 
@@ -172,9 +168,14 @@ impl Kept {
     /// Boxed values, and those whose form was instantiated in another crate.
     #[inline]
     fn value_elsewhere<V: 'static>(&self) -> Option<*const V> {
-        (ptr::eq(self.value, Form::<V>::BOXED) || self.value.id == TypeId::of::<V>()).then(|| {
-            // SAFETY: the form belongs to the value in the word.
-            unsafe { (self.value.value)(&self.word) }.cast()
+        if self.value.id != TypeId::of::<V>() {
+            return None;
+        }
+        Some(if self.value.boxed {
+            // SAFETY: the form says that the word holds a pointer to a live `Boxed<V>`, which only `drop` frees.
+            unsafe { &raw const (*self.word.as_ptr().cast::<*const Boxed<V>>().read()).value }
+        } else {
+            self.word.as_ptr().cast()
         })
     }
 

@@ -5,12 +5,14 @@
 //! | `00` `01` | none · some, then the value |
 //! | `02` `03` | false · true |
 //! | `05` | eight bytes of an `f64` |
-//! | `1n` `2n` | `n` bytes of `v` ≥ 0 · of `!v` for `v` < 0 |
-//! | `19` `29` | sixteen bytes of the same, beyond 64 bits |
-//! | `3n` `4n` | `n` bytes of length, then text · bytes |
+//! | `10` `11` | eight bytes of `v` ≥ 0 · of `!v` for `v` < 0 |
+//! | `12` `13` | sixteen bytes of the same, beyond 64 bits |
+//! | `30` | eight bytes of length, then text |
+//! | `40` | eight bytes of length, then bytes |
 //! | `50` … `51` | a list |
 //! | `52` … `51` | a map or struct: keys and values, sorted by key |
 //! | `54` `55` | a variant's name · the same, then its content |
+//! | `80` + n | text of n < 64 bytes |
 //!
 //! A list of two or more at the top, which is what several arguments are, goes without its brackets.
 
@@ -27,10 +29,9 @@ pub(super) const FALSE: u8 = 0x02;
 pub(super) const TRUE: u8 = 0x03;
 pub(super) const FLOAT: u8 = 0x05;
 pub(super) const UINT: u8 = 0x10;
-pub(super) const WIDE_UINT: u8 = 0x19;
-pub(super) const NEGATIVE: u8 = 0x20;
-pub(super) const WIDE_NEGATIVE: u8 = 0x29;
-pub(super) const TEXT: u8 = 0x30;
+pub(super) const NEGATIVE: u8 = 0x11;
+pub(super) const WIDE_UINT: u8 = 0x12;
+pub(super) const WIDE_NEGATIVE: u8 = 0x13;
 pub(super) const BYTES: u8 = 0x40;
 pub(super) const LIST: u8 = 0x50;
 pub(super) const END: u8 = 0x51;
@@ -84,26 +85,9 @@ impl<'s, S: Sink> Canon<'s, S> {
 
     fn variant(self, name: &'static str) -> Canon<'s, S> {
         self.sink.put(&[VARIANT_OF]);
-        text(self.sink, name);
+        self.sink.text(name.as_bytes());
         Canon::inner(self.sink)
     }
-}
-
-#[inline(always)]
-fn width(word: u64) -> usize {
-    (64 - word.leading_zeros() as usize).div_ceil(8)
-}
-
-#[inline(always)]
-fn sized(sink: &mut impl Sink, tag: u8, word: u64) {
-    let len = width(word);
-    sink.word(tag | len as u8, word, len);
-}
-
-#[inline(always)]
-fn text(sink: &mut impl Sink, text: &str) {
-    sized(sink, TEXT, text.len() as u64);
-    sink.put(text.as_bytes());
 }
 
 fn wide(sink: &mut impl Sink, tag: u8, value: u128) {
@@ -115,7 +99,7 @@ macro_rules! unsigned {
     ($($method:ident $number:ty)*) => {$(
         #[inline(always)]
         fn $method(self, v: $number) -> Result<(), KeyError> {
-            sized(self.sink, UINT, u64::from(v));
+            self.sink.word(UINT, u64::from(v));
             Ok(())
         }
     )*};
@@ -126,7 +110,7 @@ macro_rules! signed {
         #[inline(always)]
         fn $method(self, v: $number) -> Result<(), KeyError> {
             let v = i64::from(v);
-            if v >= 0 { sized(self.sink, UINT, v as u64) } else { sized(self.sink, NEGATIVE, !v as u64) }
+            if v >= 0 { self.sink.word(UINT, v as u64) } else { self.sink.word(NEGATIVE, !v as u64) }
             Ok(())
         }
     )*};
@@ -160,7 +144,7 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
         match (u128::try_from(v), u64::try_from(!v)) {
             (Ok(v), _) => self.serialize_u128(v),
             (_, Ok(low)) => {
-                sized(self.sink, NEGATIVE, low);
+                self.sink.word(NEGATIVE, low);
                 Ok(())
             }
             _ => {
@@ -182,7 +166,7 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
 
     fn serialize_f64(self, v: f64) -> Result<(), KeyError> {
         let canonical = if v.is_nan() { f64::NAN } else { v };
-        self.sink.word(FLOAT, canonical.to_bits(), 8);
+        self.sink.word(FLOAT, canonical.to_bits());
         Ok(())
     }
 
@@ -192,12 +176,12 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
 
     #[inline(always)]
     fn serialize_str(self, v: &str) -> Result<(), KeyError> {
-        text(self.sink, v);
+        self.sink.text(v.as_bytes());
         Ok(())
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<(), KeyError> {
-        sized(self.sink, BYTES, v.len() as u64);
+        self.sink.word(BYTES, v.len() as u64);
         self.sink.put(v);
         Ok(())
     }
@@ -225,7 +209,7 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), KeyError> {
         self.sink.put(&[VARIANT]);
-        text(self.sink, variant);
+        self.sink.text(variant.as_bytes());
         Ok(())
     }
 

@@ -153,10 +153,8 @@ pub(crate) fn arguments_text(kind: KeyKind, bytes: &[u8]) -> String {
 /// The string, if the canonical bytes are one string.
 fn plain_string(bytes: &[u8]) -> Option<&str> {
     let (tag, rest) = bytes.split_first()?;
-    if tag & 0xf0 != canon::TEXT {
-        return None;
-    }
-    std::str::from_utf8(rest.get(usize::from(tag & 0x0f)..)?).ok()
+    let (text, after) = text::split_text(*tag, rest)?;
+    std::str::from_utf8(text).ok().filter(|_| after.is_empty())
 }
 
 /// The texts that a tuple's values, or one value, have in a template.

@@ -9,11 +9,26 @@ pub trait Sink {
     /// Takes bytes as they are.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Takes a tag and the `len` low bytes of `word`, which has no higher ones; little-endian.
-    fn word(&mut self, tag: u8, word: u64, len: usize);
+    /// Takes a tag and a word, little-endian: nine bytes, so that comparing them is two loads.
+    fn word(&mut self, tag: u8, word: u64);
+
+    /// Takes text: a byte that says how long it is, or a word for longer ones, and its bytes.
+    #[inline(always)]
+    fn text(&mut self, text: &[u8]) {
+        match text.len() {
+            len @ 0..=SHORT => self.put(&[SHORT_TEXT | len as u8]),
+            len => self.word(LONG_TEXT, len as u64),
+        }
+        self.put(text);
+    }
 }
 
-/// Feeds a hasher. Tag and word go in together: a hash need not be injective.
+/// Text up to this length has its length in its tag.
+pub(super) const SHORT: usize = 0x3f;
+pub(super) const SHORT_TEXT: u8 = 0x80;
+pub(super) const LONG_TEXT: u8 = 0x30;
+
+/// Feeds a hasher. A hash need not be injective, so lengths and tags go in only where they cost nothing.
 pub(crate) struct HashSink<H>(pub(crate) H);
 
 impl<H: Hasher> Sink for HashSink<H> {
@@ -23,8 +38,13 @@ impl<H: Hasher> Sink for HashSink<H> {
     }
 
     #[inline(always)]
-    fn word(&mut self, tag: u8, word: u64, _len: usize) {
+    fn word(&mut self, tag: u8, word: u64) {
         self.0.write_u64(word ^ u64::from(tag) << 56);
+    }
+
+    #[inline(always)]
+    fn text(&mut self, text: &[u8]) {
+        self.0.write(text);
     }
 }
 
@@ -56,28 +76,15 @@ impl Sink for EqSink<'_> {
     }
 
     #[inline(always)]
-    fn word(&mut self, tag: u8, word: u64, len: usize) {
-        let Some((&first, rest)) = self.rest.split_first() else {
-            self.equal = false;
-            return;
-        };
-        if first != tag || rest.len() < len {
-            self.equal = false;
-            return;
+    fn word(&mut self, tag: u8, word: u64) {
+        match self.rest {
+            [first, a, b, c, d, e, f, g, h, rest @ ..] => {
+                self.equal &= *first == tag && u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) == word;
+                self.rest = rest;
+            }
+            _ => self.equal = false,
         }
-        // Eight bytes at once where the stored key is long enough: a comparison of a few bytes costs more.
-        let stored = match rest.first_chunk::<8>() {
-            Some(eight) => u64::from_le_bytes(*eight) & low_bytes(len),
-            None => rest[..len].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        };
-        self.equal &= stored == word;
-        self.rest = &rest[len..];
     }
-}
-
-#[inline(always)]
-const fn low_bytes(len: usize) -> u64 {
-    if len >= 8 { u64::MAX } else { (1 << (8 * len)) - 1 }
 }
 
 /// The canonical bytes of most keys fit without an allocation.
@@ -88,8 +95,8 @@ impl<A: smallvec::Array<Item = u8>> Sink for SmallVec<A> {
         self.extend_from_slice(bytes);
     }
 
-    fn word(&mut self, tag: u8, word: u64, len: usize) {
+    fn word(&mut self, tag: u8, word: u64) {
         self.push(tag);
-        self.extend_from_slice(&word.to_le_bytes()[..len]);
+        self.extend_from_slice(&word.to_le_bytes());
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::canon::{
-    BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TEXT, TRUE, UINT, VARIANT, VARIANT_OF, WIDE_NEGATIVE,
-    WIDE_UINT,
+    BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TRUE, UINT, VARIANT, VARIANT_OF, WIDE_NEGATIVE, WIDE_UINT,
 };
+use super::sink::{LONG_TEXT, SHORT, SHORT_TEXT};
 
 /// Longer arguments appear as their digest.
 const LONGEST: usize = 64;
@@ -154,34 +154,46 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
             let rest = value(rest, out);
             push(out, ")", rest)
         }
-        _ => counted(tag, rest, out),
+        UINT => {
+            let (word, rest) = number(rest, 8);
+            push(out, &word.to_string(), rest)
+        }
+        NEGATIVE => {
+            let (word, rest) = number(rest, 8);
+            push(out, &(!(word as i128)).to_string(), rest)
+        }
+        BYTES => bytes_in_hex(rest, out),
+        _ => match split_text(tag, rest) {
+            None => rest,
+            Some((text, rest)) => {
+                out.push('"');
+                escape_where(&String::from_utf8_lossy(text), |c| "%:/=@*?[]{}\"".contains(c), out);
+                push(out, "\"", rest)
+            }
+        },
     }
 }
 
-/// Tags that carry a number of bytes in their lower half.
-fn counted<'b>(tag: u8, rest: &'b [u8], out: &mut String) -> &'b [u8] {
-    let (word, rest) = number(rest, usize::from(tag & 0x0f));
-    match tag & 0xf0 {
-        UINT => push(out, &word.to_string(), rest),
-        NEGATIVE => push(out, &(!(word as i128)).to_string(), rest),
-        TEXT => {
-            let (text, rest) = rest.split_at(rest.len().min(word as usize));
-            out.push('"');
-            escape_where(&String::from_utf8_lossy(text), |c| "%:/=@*?[]{}\"".contains(c), out);
-            push(out, "\"", rest)
-        }
-        BYTES => {
-            let (bytes, rest) = rest.split_at(rest.len().min(word as usize));
-            out.push('\'');
-            for byte in bytes {
-                // Writing to a string cannot fail.
-                let written = write!(out, "{byte:02x}");
-                debug_assert!(written.is_ok());
-            }
-            push(out, "'", rest)
-        }
-        _ => rest,
+/// Text, told by its tag, and what follows it.
+pub(super) fn split_text(tag: u8, rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = match tag {
+        LONG_TEXT => number(rest, 8),
+        _ if tag & SHORT_TEXT != 0 => (u128::from(tag) & SHORT as u128, rest),
+        _ => return None,
+    };
+    Some(rest.split_at(rest.len().min(len as usize)))
+}
+
+fn bytes_in_hex<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
+    let (len, rest) = number(rest, 8);
+    let (bytes, rest) = rest.split_at(rest.len().min(len as usize));
+    out.push('\'');
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let written = write!(out, "{byte:02x}");
+        debug_assert!(written.is_ok());
     }
+    push(out, "'", rest)
 }
 
 fn push<'b>(out: &mut String, text: &str, rest: &'b [u8]) -> &'b [u8] {
@@ -228,11 +240,7 @@ fn map<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {
 
 /// A variant's name. One that could be read as something else has its first character escaped.
 fn name<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
-    let Some((tag, rest)) = rest.split_first() else {
-        return rest;
-    };
-    let (len, rest) = number(rest, usize::from(tag & 0x0f));
-    let (text, rest) = rest.split_at(rest.len().min(len as usize));
+    let Some((text, rest)) = rest.split_first().and_then(|(tag, rest)| split_text(*tag, rest)) else { return rest };
     let text = String::from_utf8_lossy(text);
     let plain = text.starts_with(char::is_alphabetic) && !matches!(&*text, "true" | "false" | "NaN" | "inf");
     let mut chars = text.chars();

@@ -56,7 +56,8 @@ impl<K: KeySource, V: StoredValue> Visit for Probe<'_, K, V> {
             return false;
         }
         if self.plan.is_live(kept) {
-            self.found = kept.value::<V>().cloned();
+            // There was nothing in it: forgetting that spares a hit the question whether to drop it.
+            std::mem::forget(std::mem::replace(&mut self.found, kept.value::<V>().cloned()));
         }
         true
     }
@@ -170,7 +171,8 @@ where
     }
 }
 
-/// Answers a call of a sync function.
+/// Answers a call of a sync function. Out of line, so that a hit does not carry the frame of a miss.
+#[inline(never)]
 pub fn run_sync<R, P, S>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: impl FnOnce() -> R) -> R
 where
     P: Shape<R>,
