@@ -2,8 +2,8 @@
 //!
 //! Everyone has room for 100 000 entries, 10 000 keys that are asked for in random order, values of
 //! `Arc<[u8; 100]>` and a ttl of an hour. The contenders of a group take turns, so a ratio compares what ran side by
-//! side; figures are medians. `BENCH_ROUNDS=50` makes more rounds than the default; words after `--` choose groups by their
-//! titles. Compare ratios, not nanoseconds.
+//! side; figures are medians over rounds. `BENCH_ROUNDS` sets the number of rounds (in each of five passes); words after `--`
+//! choose groups by their titles. Compare ratios, not nanoseconds: a neighbour changes those.
 
 mod groups;
 mod harness;
@@ -11,51 +11,59 @@ mod subjects;
 
 use retainit::Retainit;
 
-use harness::{Counting, Group, Table, two_threads};
+use harness::{Counting, Group, Series, Table, block_on, two_threads};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const ROUNDS: usize = 21;
+/// Every pass makes all caches anew: where their memory happens to lie makes a hit up to a half dearer or cheaper.
+const PASSES: usize = 5;
+const ROUNDS: usize = 5;
 const ROUNDS_OF_TWO_THREADS: usize = 7;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let retainit = subjects::retained::install()?;
     let rounds = std::env::var("BENCH_ROUNDS").ok().map(|rounds| rounds.parse::<usize>()).transpose()?;
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |title: &str| words.is_empty() || words.iter().any(|word| title.contains(word.as_str()));
 
-    one_thread(&retainit, rounds.unwrap_or(ROUNDS), &is_wanted)?;
+    one_thread(rounds.unwrap_or(ROUNDS), &is_wanted)?;
     if is_wanted("two threads") {
-        threads(rounds.unwrap_or(ROUNDS_OF_TWO_THREADS));
+        threads(rounds.unwrap_or(ROUNDS_OF_TWO_THREADS))?;
     }
     if is_wanted("concurrent misses") {
-        misses();
+        misses()?;
     }
     Ok(())
 }
 
-fn one_thread(retainit: &Retainit, rounds: usize, is_wanted: &dyn Fn(&str) -> bool) -> retainit::Result<()> {
+type Make = fn(&Retainit) -> retainit::Result<Group<'static>>;
+
+const GROUPS: [(&str, Make); 10] = [
+    ("fn(u64)", groups::sync::by_id),
+    ("fn(&str)", groups::sync::by_str),
+    ("fn(String), with the caller's allocation", groups::sync::by_string),
+    ("fn(u64, &str)", groups::sync::by_pair),
+    ("async fn(u64), beside sync quick_cache", groups::asynchronous::by_id),
+    ("async fn of 50 ms, preloaded by warm", groups::asynchronous::preloaded),
+    ("fn(u64), 50 % hits", groups::other::mixed),
+    ("set", groups::other::set),
+    ("fn(&str) of 200 bytes", groups::other::long_keys),
+    ("hash of a (u64, &str) key, beside quick_cache's hasher", groups::other::keys),
+];
+
+fn one_thread(rounds: usize, is_wanted: &dyn Fn(&str) -> bool) -> retainit::Result<()> {
     let mut table = Table::new(2, &["one thread", "", "ns", "M/s", "ratio", "allocations"]);
-    let groups: Vec<Box<dyn Fn() -> retainit::Result<Group<'static>>>> = vec![
-        Box::new(|| groups::sync::by_id(retainit)),
-        Box::new(|| Ok(groups::sync::by_str())),
-        Box::new(|| Ok(groups::sync::by_string())),
-        Box::new(|| Ok(groups::sync::by_pair())),
-        Box::new(|| groups::asynchronous::by_id(retainit)),
-        Box::new(|| groups::asynchronous::preloaded()),
-        Box::new(|| Ok(groups::other::mixed())),
-        Box::new(|| groups::other::set(retainit)),
-        Box::new(|| Ok(groups::other::long_keys())),
-        Box::new(|| Ok(groups::other::keys())),
-    ];
-    for make in groups {
-        let group = make()?;
-        if !is_wanted(group.title) {
+    for (mut title, make) in GROUPS {
+        if !is_wanted(title) {
             continue;
         }
-        let mut title = group.title;
-        for measured in group.measure(rounds) {
+        let mut series = Series::default();
+        for _ in 0..PASSES {
+            let retainit = subjects::retained::install()?;
+            make(&retainit)?.measure(rounds, &mut series);
+            block_on(retainit.close())?;
+        }
+        for measured in series.measured() {
             table.row(vec![
                 std::mem::take(&mut title).to_owned(),
                 measured.name.to_owned(),
@@ -70,7 +78,8 @@ fn one_thread(retainit: &Retainit, rounds: usize, is_wanted: &dyn Fn(&str) -> bo
     Ok(())
 }
 
-fn threads(rounds: usize) {
+fn threads(rounds: usize) -> retainit::Result<()> {
+    let retainit = subjects::retained::install()?;
     let traces = groups::threads::traces();
     let mut table = Table::new(1, &["two threads, Zipf 0.99, read-through", "M ops/s", "ratio", "hits"]);
     for reached in two_threads(&groups::threads::contenders(), &traces, rounds) {
@@ -82,13 +91,16 @@ fn threads(rounds: usize) {
         ]);
     }
     println!("{table}");
+    block_on(retainit.close())
 }
 
-fn misses() {
+fn misses() -> retainit::Result<()> {
+    let retainit = subjects::retained::install()?;
     let columns = ["1 000 concurrent misses on one key", "loads", "served of 999 when the leader is cancelled"];
     let mut table = Table::new(1, &columns);
     for storm in groups::misses::storms() {
         table.row(vec![storm.name.to_owned(), storm.loads.to_string(), storm.served.to_string()]);
     }
     println!("{table}");
+    block_on(retainit.close())
 }

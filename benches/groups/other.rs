@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use quick_cache::DefaultHashBuilder;
-use retainit::Retainit;
 use retainit::__private::{Args, KeyBuf};
+use retainit::Retainit;
 
 use super::RAW;
 use crate::harness::{Group, time};
@@ -13,13 +13,16 @@ use crate::subjects::raw::Raw;
 use crate::subjects::{KEYS, TTL, Value, load, peers, retained};
 
 /// Every second call asks for a key that nobody asked for before. // A-40
-pub(crate) fn mixed() -> Group<'static> {
+pub(crate) fn mixed(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let raw = Raw::filled(keys.ids.iter().copied());
     let moka = peers::moka(keys.ids.iter().copied());
     let fresh = Fresh::default();
-    Group::new("fn(u64), 50 % hits")
-        .case("floor: the load", |n| time(n, |i| load(fresh_key(&Fresh::default(), i))))
+    let group = Group::new()
+        .case("floor: the load", {
+            let fresh = fresh.clone();
+            move |n| time(n, |i| load(fresh_key(&fresh, i)))
+        })
         .reference(RAW, {
             let fresh = fresh.clone();
             move |n| {
@@ -42,7 +45,8 @@ pub(crate) fn mixed() -> Group<'static> {
                 })
             }
         })
-        .case("cached", move |n| time(n, |i| peers::cached_mixed(fresh_key(&fresh, i))))
+        .case("cached", move |n| time(n, |i| peers::cached_mixed(fresh_key(&fresh, i))));
+    Ok(group)
 }
 
 /// Counts the keys that were given out.
@@ -68,7 +72,7 @@ pub(crate) fn set(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     let value = load(1);
     let values = [(); 4].map(|()| value.clone());
     let [one, two, three, four] = values;
-    let group = Group::new("set")
+    let group = Group::new()
         .case("floor: a clone", move |n| time(n, |_| one.clone()))
         .reference(RAW, move |n| time(n, |i| raw.set(keys.id(i), two.clone())))
         .case("retainit, cache.set", move |n| time(n, |i| cache.blocking().set(&keys.id(i), three.clone())))
@@ -77,28 +81,30 @@ pub(crate) fn set(retainit: &Retainit) -> retainit::Result<Group<'static>> {
 }
 
 /// Hits by keys of 200 bytes. // T-122
-pub(crate) fn long_keys() -> Group<'static> {
+pub(crate) fn long_keys(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     keys.long.iter().for_each(|key| drop(retained::by_long_str(key)));
     let values: Vec<Value> = (0..keys.long.len() as u64).map(load).collect();
     let (raw, moka) = (Raw::filled(keys.long.clone()), peers::moka(keys.long.clone()));
     let key = |i: usize| keys.long[keys.at(i)].as_str();
-    Group::new("fn(&str) of 200 bytes")
+    let group = Group::new()
         .case("floor: an index and a clone", move |n| time(n, |i| values[keys.at(i)].clone()))
         .reference(RAW, move |n| time(n, |i| raw.get(key(i))))
         .case("retainit", move |n| time(n, |i| retained::by_long_str(key(i))))
-        .case("moka", move |n| time(n, |i| moka.get(key(i))))
+        .case("moka", move |n| time(n, |i| moka.get(key(i))));
+    Ok(group)
 }
 
 /// Keys alone: what a hit hashes in place, and what a miss takes by value. // T-122
-pub(crate) fn keys() -> Group<'static> {
+pub(crate) fn keys(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let (fold, sip) = (DefaultHashBuilder::default(), RandomState::new());
-    Group::new("hash of a (u64, &str) key, beside quick_cache's hasher")
+    let group = Group::new()
         .case("floor: an index", move |n| time(n, |i| (keys.id(i), keys.name(i).len())))
         .reference("quick_cache's hasher", move |n| time(n, |i| fold.hash_one((keys.id(i), keys.name(i)))))
         .case("std's hasher", move |n| time(n, |i| sip.hash_one((keys.id(i), keys.name(i)))))
         .case("retainit: canonical bytes and hash", move |n| {
             time(n, |i| KeyBuf::new(&Args((keys.id(i), keys.name(i)))))
-        })
+        });
+    Ok(group)
 }

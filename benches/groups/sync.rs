@@ -15,16 +15,13 @@ fn values() -> Vec<Value> {
 /// One number. // A-39, R-34
 pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
-    for id in &keys.ids {
-        retained::by_id(*id);
-        retained::tagged(*id);
-        retained::idle(*id);
-        peers::cached_by_id(*id);
+    for fill in [retained::by_id, retained::tagged, retained::idle, peers::cached_by_id] {
+        keys.ids.iter().for_each(|id| drop(fill(*id)));
     }
     let (values, raw, moka) = (values(), Raw::filled(keys.ids.iter().copied()), peers::moka(keys.ids.iter().copied()));
     let cache = retained::cache(retainit)?;
     let handle = retained::by_id::cache();
-    let group = Group::new("fn(u64)")
+    let group = Group::new()
         .case("floor: an index and a clone", move |n| time(n, |i| values[keys.at(i)].clone()))
         .reference(RAW, move |n| time(n, |i| raw.get(&keys.id(i))))
         .case("retainit", |n| time(n, |i| retained::by_id(keys.id(i))))
@@ -40,30 +37,29 @@ pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
 }
 
 /// Borrowed text.
-pub(crate) fn by_str() -> Group<'static> {
+pub(crate) fn by_str(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
-    for name in &keys.names {
-        retained::by_str(name);
-        peers::cached_by_str(name);
+    for fill in [retained::by_str, peers::cached_by_str] {
+        keys.names.iter().for_each(|name| drop(fill(name)));
     }
     let (values, raw, moka) = (values(), Raw::filled(keys.names.clone()), peers::moka(keys.names.clone()));
-    Group::new("fn(&str)")
+    let group = Group::new()
         .case("floor: an index and a clone", move |n| time(n, |i| values[keys.at(i)].clone()))
         .reference(RAW, move |n| time(n, |i| raw.get(keys.name(i))))
         .case("retainit", |n| time(n, |i| retained::by_str(keys.name(i))))
         .case("moka", move |n| time(n, |i| moka.get(keys.name(i))))
-        .case("cached", |n| time(n, |i| peers::cached_by_str(keys.name(i))))
+        .case("cached", |n| time(n, |i| peers::cached_by_str(keys.name(i))));
+    Ok(group)
 }
 
 /// Owned text; the `String` is made by the caller, inside the loop.
-pub(crate) fn by_string() -> Group<'static> {
+pub(crate) fn by_string(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
-    for name in &keys.names {
-        retained::by_string(name.clone());
-        peers::cached_by_string(name.clone());
+    for fill in [retained::by_string, peers::cached_by_string] {
+        keys.names.iter().for_each(|name| drop(fill(name.clone())));
     }
     let (values, raw, moka) = (values(), Raw::filled(keys.names.clone()), peers::moka(keys.names.clone()));
-    Group::new("fn(String), with the caller's allocation")
+    let group = Group::new()
         .case("floor: the String, an index and a clone", move |n| {
             time(n, |i| {
                 drop(std::hint::black_box(keys.name(i).to_owned()));
@@ -73,23 +69,24 @@ pub(crate) fn by_string() -> Group<'static> {
         .reference(RAW, move |n| time(n, |i| raw.get(&keys.name(i).to_owned())))
         .case("retainit", |n| time(n, |i| retained::by_string(keys.name(i).to_owned())))
         .case("moka", move |n| time(n, |i| moka.get(&keys.name(i).to_owned())))
-        .case("cached", |n| time(n, |i| peers::cached_by_string(keys.name(i).to_owned())))
+        .case("cached", |n| time(n, |i| peers::cached_by_string(keys.name(i).to_owned())));
+    Ok(group)
 }
 
 /// Two arguments.
-pub(crate) fn by_pair() -> Group<'static> {
+pub(crate) fn by_pair(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let pairs = || keys.ids.iter().copied().zip(keys.names.iter().cloned());
-    for (id, name) in pairs() {
-        retained::by_pair(id, &name);
-        peers::cached_by_pair(id, &name);
+    for fill in [retained::by_pair, peers::cached_by_pair] {
+        pairs().for_each(|(id, name)| drop(fill(id, &name)));
     }
     let (values, raw, moka) = (values(), Raw::filled(pairs()), peers::moka(pairs()));
     let at = |i: usize| (keys.id(i), keys.name(i));
-    Group::new("fn(u64, &str)")
+    let group = Group::new()
         .case("floor: an index and a clone", move |n| time(n, |i| values[keys.at(i)].clone()))
         .reference(RAW, move |n| time(n, |i| raw.get(&Pair(keys.id(i), keys.name(i)))))
         .case("retainit", move |n| time(n, |i| retained::by_pair(at(i).0, at(i).1)))
         .case("moka, a String per call", move |n| time(n, |i| moka.get(&(at(i).0, at(i).1.to_owned()))))
-        .case("cached", move |n| time(n, |i| peers::cached_by_pair(at(i).0, at(i).1)))
+        .case("cached", move |n| time(n, |i| peers::cached_by_pair(at(i).0, at(i).1)));
+    Ok(group)
 }

@@ -26,10 +26,7 @@ pub(crate) fn contenders() -> Vec<Contender<'static>> {
             answer: Box::new(move |id| is_hit(|| shared.get_or_insert_with(&id, || Ok::<_, ()>(noted(id))))),
         },
         Contender { name: "retainit", answer: Box::new(|id| is_hit(|| retained::read_through(id))) },
-        Contender {
-            name: "moka, get_with",
-            answer: Box::new(move |id| is_hit(|| moka.get_with(id, || noted(id)))),
-        },
+        Contender { name: "moka, get_with", answer: Box::new(move |id| is_hit(|| moka.get_with(id, || noted(id)))) },
         Contender { name: "cached", answer: Box::new(|id| is_hit(|| peers::cached_read_through(id))) },
     ]
 }

@@ -41,14 +41,13 @@ pub(crate) struct Measured {
 
 /// Contenders that are compared with one of them.
 pub(crate) struct Group<'a> {
-    pub(crate) title: &'static str,
     cases: Vec<Case<'a>>,
     reference: usize,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(title: &'static str) -> Group<'a> {
-        Group { title, cases: Vec::new(), reference: 0 }
+    pub(crate) fn new() -> Group<'a> {
+        Group { cases: Vec::new(), reference: 0 }
     }
 
     /// Adds what the others are compared with.
@@ -72,29 +71,48 @@ impl<'a> Group<'a> {
         self
     }
 
-    /// Runs each contender once per round, in an order that moves on with each; the first round counts allocations
-    /// and warms up.
-    pub(crate) fn measure(mut self, rounds: usize) -> Vec<Measured> {
-        let counted: Vec<f64> = self.cases.iter_mut().map(allocations_of).collect();
+    /// Runs each contender once per round, in an order that moves on with each, and adds to `series`. What comes
+    /// before the first round counts allocations and warms up.
+    pub(crate) fn measure(&mut self, rounds: usize, series: &mut Series) {
+        series.cases.resize_with(self.cases.len(), OfCase::default);
+        for (case, of) in self.cases.iter_mut().zip(&mut series.cases) {
+            (of.name, of.allocations) = (case.name, allocations_of(case));
+        }
         let count = self.cases.len();
-        let mut nanos = vec![Vec::with_capacity(rounds); count];
         for round in 0..rounds {
             for turn in 0..count {
                 let at = (turn + round) % count;
                 let case = &mut self.cases[at];
-                nanos[at].push((case.run)(case.operations));
+                series.cases[at].nanos.push((case.run)(case.operations));
             }
         }
-        let reference = nanos[self.reference].clone();
-        let ratio = |nanos: &[f64]| median(nanos.iter().zip(&reference).map(|(mine, its)| mine / its).collect());
-        (self.cases.iter().zip(nanos).zip(counted))
-            .map(|((case, nanos), allocations)| Measured {
-                name: case.name,
-                ratio: ratio(&nanos),
-                nanos: median(nanos),
-                allocations,
-            })
-            .collect()
+        series.reference = self.reference;
+    }
+}
+
+/// All rounds of a group.
+#[derive(Default)]
+pub(crate) struct Series {
+    cases: Vec<OfCase>,
+    reference: usize,
+}
+
+#[derive(Default)]
+struct OfCase {
+    name: &'static str,
+    nanos: Vec<f64>,
+    allocations: f64,
+}
+
+impl Series {
+    pub(crate) fn measured(&self) -> impl Iterator<Item = Measured> {
+        let reference = &self.cases[self.reference].nanos;
+        self.cases.iter().map(move |OfCase { name, nanos, allocations }| Measured {
+            name,
+            nanos: median(nanos.clone()),
+            ratio: median(nanos.iter().zip(reference).map(|(mine, its)| mine / its).collect()),
+            allocations: *allocations,
+        })
     }
 }
 

@@ -60,8 +60,18 @@ pub(crate) async fn slow(id: u64) -> Value {
 }
 
 const BACKENDS: [&str; 12] = [
-    "by_id", "by_id_async", "by_str", "by_long_str", "by_string", "by_pair", "tagged", "mixed", "read_through", "slow",
-    "cache", "set",
+    "by_id",
+    "by_id_async",
+    "by_str",
+    "by_long_str",
+    "by_string",
+    "by_pair",
+    "tagged",
+    "mixed",
+    "read_through",
+    "slow",
+    "cache",
+    "set",
 ];
 
 /// Installs the instance that all of them use.
@@ -69,10 +79,8 @@ pub(crate) fn install() -> retainit::Result<Retainit> {
     let config = MemoryConfig::new().max_entries(CAPACITY);
     let idle = config.clone().max_idle("30m");
     let builder = Retainit::builder().register_backend("idle", idle).default_backend("cache");
-    let retainit = BACKENDS
-        .into_iter()
-        .fold(builder, |builder, name| builder.register_backend(name, config.clone()))
-        .build()?;
+    let retainit =
+        BACKENDS.into_iter().fold(builder, |builder, name| builder.register_backend(name, config.clone())).build()?;
     retainit.install()?;
     Ok(retainit)
 }

@@ -176,12 +176,30 @@ impl Drop for Entered {
     }
 }
 
-fn nested(overrides: &Overrides, instance: Option<&Retainit>) -> Arc<Scope> {
-    let outer = here().unwrap_or_default();
-    Arc::new(Scope {
-        overrides: overrides.over(&outer.overrides),
-        instance: instance.or(outer.instance.as_ref()).cloned(),
-    })
+/// What a wrapper lays over the scope it finds.
+#[derive(Debug)]
+struct Own {
+    overrides: Overrides,
+    instance: Option<Retainit>,
+}
+
+impl Own {
+    fn over(&self, outer: Option<&Scope>) -> Arc<Scope> {
+        let nothing = Scope::default();
+        let outer = outer.unwrap_or(&nothing);
+        Arc::new(Scope {
+            overrides: self.overrides.over(&outer.overrides),
+            instance: self.instance.as_ref().or(outer.instance.as_ref()).cloned(),
+        })
+    }
+}
+
+/// Whether two readings found the same scope in force.
+fn is_same(one: Option<&Arc<Scope>>, other: Option<&Arc<Scope>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -190,6 +208,9 @@ pin_project_lite::pin_project! {
     pub struct With<F> {
         #[pin]
         future: F,
+        // `None` for what carries the scope it was made in.
+        own: Option<Own>,
+        outer: Option<Arc<Scope>>,
         scope: Option<Arc<Scope>>,
         flights: Vec<flight::Id>,
         alive: Alive,
@@ -207,14 +228,23 @@ impl<F: Future> Future for With<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        if let Some(own) = this.own {
+            // The scope outside is the one it is polled in: arguments are made before the call they nest in.
+            let outer = here();
+            if this.scope.is_none() || !is_same(outer.as_ref(), this.outer.as_ref()) {
+                *this.scope = Some(own.over(outer.as_deref()));
+                *this.outer = outer;
+            }
+        }
         let _entered = Entered::new(this.scope.clone());
         let _chain = flight::Chain::enter(this.flights);
         this.future.poll(cx)
     }
 }
 
-fn wrap<F>(future: F, scope: Arc<Scope>) -> With<F> {
-    With { future, scope: Some(scope), flights: Vec::new(), alive: Alive::new() }
+fn wrap<F>(future: F, overrides: Overrides, instance: Option<&Retainit>) -> With<F> {
+    let own = Some(Own { overrides, instance: instance.cloned() });
+    With { future, own, outer: None, scope: None, flights: Vec::new(), alive: Alive::new() }
 }
 
 /// Runs `future` with overrides: every retained call in it sees them, nothing outside it does.
@@ -222,7 +252,7 @@ fn wrap<F>(future: F, scope: Arc<Scope>) -> With<F> {
 /// Overrides inside are laid over these, field by field. Spawned tasks do not inherit them, unless the future they
 /// run is wrapped with [`propagate`].
 pub fn with<F: Future>(overrides: Overrides, future: F) -> With<F> {
-    wrap(future, nested(&overrides, None))
+    wrap(future, overrides, None)
 }
 
 /// Runs `future` as if there were no cache: functions run, nothing is read or stored.
@@ -232,7 +262,7 @@ pub fn disabled<F: Future>(future: F) -> With<F> {
 
 /// Runs `future` with another instance behind its retained functions.
 pub fn with_instance<F: Future>(instance: &Retainit, future: F) -> With<F> {
-    wrap(future, nested(&Overrides::new(), Some(instance)))
+    wrap(future, Overrides::new(), Some(instance))
 }
 
 /// Carries the overrides in force into a future that is going to be spawned, and with them the loads it belongs to,
@@ -242,7 +272,7 @@ pub fn with_instance<F: Future>(instance: &Retainit, future: F) -> With<F> {
 /// tokio::spawn(retainit::propagate(report()));
 /// ```
 pub fn propagate<F: Future>(future: F) -> With<F> {
-    With { future, scope: here(), flights: flight::Chain::current(), alive: Alive::new() }
+    With { future, own: None, outer: None, scope: here(), flights: flight::Chain::current(), alive: Alive::new() }
 }
 
 fn run<T>(scope: Arc<Scope>, f: impl FnOnce() -> T) -> T {
@@ -261,7 +291,7 @@ pub(crate) fn inherit<T>(scope: Option<Arc<Scope>>, f: impl FnOnce() -> T) -> T 
 
 /// As [`with`], for a closure on this thread.
 pub fn with_sync<T>(overrides: Overrides, f: impl FnOnce() -> T) -> T {
-    run(nested(&overrides, None), f)
+    run(Own { overrides, instance: None }.over(here().as_deref()), f)
 }
 
 /// As [`disabled`], for a closure on this thread.
@@ -271,5 +301,6 @@ pub fn disabled_sync<T>(f: impl FnOnce() -> T) -> T {
 
 /// As [`with_instance`], for a closure on this thread.
 pub fn with_instance_sync<T>(instance: &Retainit, f: impl FnOnce() -> T) -> T {
-    run(nested(&Overrides::new(), Some(instance)), f)
+    let own = Own { overrides: Overrides::new(), instance: Some(instance.clone()) };
+    run(own.over(here().as_deref()), f)
 }

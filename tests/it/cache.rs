@@ -257,3 +257,19 @@ fn a_builder_names_every_option_that_cannot_be_used() {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
 }
+
+// Section 2 of semantics.md: the payload never encodes the outermost `Some`.
+#[tokio::test]
+async fn a_stored_none_inside_a_some() {
+    for stage in Stage::each() {
+        let units = stage.retainit.cache::<Option<()>>("units").build().unwrap();
+        units.set(&1, Some(())).await.unwrap();
+        assert_eq!(units.get(&1).await.unwrap().value(), Some(Some(())));
+
+        let nested = stage.retainit.cache::<Option<Option<u8>>>("nested").build().unwrap();
+        for value in [None, Some(None), Some(Some(1))] {
+            nested.set(&1, value).await.unwrap();
+            assert_eq!(nested.get(&1).await.unwrap().value(), Some(value));
+        }
+    }
+}

@@ -46,6 +46,7 @@ fn every_problem_is_told_at_once() {
 }
 
 static RUNS: Runs = Runs::new();
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[retain(id = "errors.plain")]
 async fn plain(id: u64) -> u64 {
@@ -62,10 +63,12 @@ fn plain_sync(id: u64) -> u64 {
 // P-39: idempotent; later `get` and `set` are errors of a kind, functions and loaders answer uncached.
 #[tokio::test]
 async fn a_closed_instance() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     for stage in Stage::each() {
         let cache = stage.retainit.cache::<u8>("c").build().unwrap();
         cache.set(&1, 1).await.unwrap();
-        (stage.run(plain(1)).await, stage.run_sync(|| plain_sync(1)));
+        stage.run(plain(1)).await;
+        stage.run_sync(|| plain_sync(1));
         stage.retainit.close().await.unwrap();
         stage.retainit.close().await.unwrap();
 
@@ -149,6 +152,7 @@ static RUNS_OF_NO_BYTES: Runs = Runs::new();
 // T-83: nor is a value that cannot be written, or not read back.
 #[tokio::test]
 async fn a_value_that_cannot_be_written_or_read() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let stage = Stage::bytes();
     RUNS_OF_NO_BYTES.take();
     stage.run_sync(|| (no_bytes(2), no_bytes(2)));
@@ -185,4 +189,25 @@ async fn errors_of_backends_name_the_backend() {
     config.faults().heal();
     assert!(stage.retainit.health().await.unwrap().is_healthy());
     assert_eq!(cache.clear().await.unwrap(), Evicted::Exact(0));
+}
+
+static PANICS: Runs = Runs::new();
+
+#[retain(err_ttl = "1h", none_ttl = "1h")]
+fn panics(id: u64) -> Result<Option<u64>, String> {
+    assert!(PANICS.add() > 1, "as it should");
+    Ok(Some(id))
+}
+
+// Section 4: a panic is never stored, and reaches the caller.
+#[test]
+fn a_panic_is_not_stored() {
+    for stage in Stage::each() {
+        PANICS.take();
+        let call = || stage.run_sync(|| std::panic::catch_unwind(|| panics(1)));
+        assert!(call().is_err());
+        assert_eq!(call().unwrap(), Ok(Some(1)));
+        assert_eq!(call().unwrap(), Ok(Some(1)));
+        assert_eq!(PANICS.take(), 2);
+    }
 }

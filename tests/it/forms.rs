@@ -231,12 +231,18 @@ fn arcs_references_and_types_without_serde() {
     let stage = Stage::memory();
     stage.run_sync(|| {
         assert!(Arc::ptr_eq(&shared(3), &shared(3)), "one allocation for all callers");
-        assert_eq!((borrowed(1), borrowed(1), no_serde(1), no_serde(1)), (Some("yes"), Some("yes"), NoSerde(1), NoSerde(1)));
+        assert_eq!(
+            (borrowed(1), borrowed(1), no_serde(1), no_serde(1)),
+            (Some("yes"), Some("yes"), NoSerde(1), NoSerde(1))
+        );
     });
     assert_eq!(ARCS.take(), 3);
     let stage = Stage::bytes();
     stage.run_sync(|| {
-        assert_eq!((borrowed(1), borrowed(1), no_serde(1), no_serde(1)), (Some("yes"), Some("yes"), NoSerde(1), NoSerde(1)));
+        assert_eq!(
+            (borrowed(1), borrowed(1), no_serde(1), no_serde(1)),
+            (Some("yes"), Some("yes"), NoSerde(1), NoSerde(1))
+        );
         let why = no_serde::cache().explain(&1).unwrap().to_string();
         assert!(why.contains("Serialize") && why.contains("no_serde"), "{why}");
     });

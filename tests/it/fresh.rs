@@ -179,8 +179,7 @@ fn jitter_spreads_ttls_below_the_ttl_and_never_above() {
 fn jitter_is_the_same_in_another_process() {
     let config = ByteConfig::new();
     let of = |config: ByteConfig| {
-        let retainit =
-            Retainit::builder().clock(ManualClock::new()).register_backend("main", config).build().unwrap();
+        let retainit = Retainit::builder().clock(ManualClock::new()).register_backend("main", config).build().unwrap();
         retainit::with_instance_sync(&retainit, || {
             jittered(7);
             jittered::cache().ttl(&7).unwrap().unwrap().unwrap()
@@ -248,8 +247,7 @@ async fn an_entry_from_the_future_is_a_miss() {
     let ahead = Stage::bytes();
     let config = ahead.bytes.as_ref().unwrap();
     let behind = ManualClock::new();
-    let other =
-        Retainit::builder().clock(behind.clone()).register_backend("default", config.share()).build().unwrap();
+    let other = Retainit::builder().clock(behind.clone()).register_backend("default", config.share()).build().unwrap();
     let write = ahead.retainit.cache::<u8>("c").build().unwrap();
     let read = other.cache::<u8>("c").build().unwrap();
     ahead.seconds(5);

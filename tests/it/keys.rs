@@ -56,10 +56,12 @@ fn expression(id: u64, region: &Region) -> u64 {
 }
 
 static EXPRESSIONS: Runs = Runs::new();
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 // P-09, T-37, A-04
 #[test]
 fn expressions() {
+    let _alone = ONE_AT_A_TIME.blocking_lock();
     let region = |note: &str| Region { country: "de".into(), note: note.into() };
     for stage in Stage::each() {
         EXPRESSIONS.take();
@@ -85,6 +87,7 @@ fn structured(region: &Region) -> u64 {
 // "a field with `#[serde(skip)]` is not in the key"
 #[test]
 fn skipped_fields_are_not_in_the_key() {
+    let _alone = ONE_AT_A_TIME.blocking_lock();
     let region = |note: &str| Region { country: "de".into(), note: note.into() };
     let stage = Stage::memory();
     stage.run_sync(|| assert_eq!((structured(&region("abc")), structured(&region(""))), (3, 3)));
@@ -130,6 +133,7 @@ fn personal(email: &str) -> usize {
 // T-102 (memory and bytes), T-120 (key part): keyed hashes, no argument in the clear.
 #[test]
 fn hash_key_and_pii() {
+    let _alone = ONE_AT_A_TIME.blocking_lock();
     for stage in Stage::each() {
         HASHES.take();
         stage.run_sync(|| {
@@ -153,6 +157,7 @@ fn hash_key_and_pii() {
 // "keyed with `secret`": another secret, other keys; without one a byte backend refuses.
 #[test]
 fn hashed_keys_depend_on_the_secret() {
+    let _alone = ONE_AT_A_TIME.blocking_lock();
     let config = ByteConfig::new();
     let keys_with = |secret: Option<&str>| {
         let mut builder = Retainit::builder().register_backend("main", config.share());

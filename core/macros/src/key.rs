@@ -51,6 +51,14 @@ impl Key {
         }
     }
 
+    /// Whether an argument is part of it.
+    pub(crate) fn uses(&self, index: usize, name: &Ident) -> bool {
+        match self {
+            Key::Arguments(arguments) | Key::Template(_, arguments) => arguments.contains(&index),
+            Key::Expression(expr) => names(expr, name),
+        }
+    }
+
     /// The type by which a handle takes it.
     pub(crate) fn ty(&self, inputs: &Inputs) -> Type {
         match self.arguments() {
@@ -122,6 +130,19 @@ fn is_place(expr: &Expr) -> bool {
         Expr::Paren(inner) => is_place(&inner.expr),
         _ => false,
     }
+}
+
+fn names(expr: &Expr, name: &Ident) -> bool {
+    struct Named<'a>(&'a Ident, bool);
+    impl<'a> Visit<'a> for Named<'_> {
+        fn visit_expr_path(&mut self, path: &'a ExprPath) {
+            self.1 |= path.path.is_ident(self.0);
+            visit::visit_expr_path(self, path);
+        }
+    }
+    let mut named = Named(name, false);
+    named.visit_expr(expr);
+    named.1
 }
 
 fn check_skipped(expr: &Expr, skipped: &[Ident], errors: &mut Errors) {

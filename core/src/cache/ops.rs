@@ -118,6 +118,10 @@ impl<V: StoredValue> Ops<V> {
             }
             None => {}
         }
+        if times.ttl == Ttl::Off && mode == Mode::Always {
+            // What is not stored leaves nothing old either.
+            return self.remove(key).await.map(|_| false);
+        }
         let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
         let groups = self.plan.groups(tags);
         let generation = self.plan.instance.generation().now();
@@ -127,7 +131,7 @@ impl<V: StoredValue> Ops<V> {
             }
             _ => Vec::new(),
         };
-        let ticket = Ticket { generation, fence: None, versions: versions.into() };
+        let ticket = Ticket { generation, fence: None, versions: versions.into(), removals: 0 };
         let request = Write {
             plan: &self.plan,
             key,
@@ -140,6 +144,29 @@ impl<V: StoredValue> Ops<V> {
             age: times.age,
             face: self.face,
         };
+        let again = (mode == Mode::Absent && self.plan.store.bytes().is_some()).then(|| value.clone());
+        let stored = write(request, Value::Value(value), &self.facts).await?;
+        match again {
+            Some(value) if !stored => self.replace_dead(request, value).await,
+            _ => Ok(stored),
+        }
+    }
+
+    /// A byte store counts as present whatever lies there. What may not be served any more is replaced, unless
+    /// somebody else does so first.
+    async fn replace_dead(&self, request: Write<'_>, value: V) -> Result<bool> {
+        let Some(store) = self.plan.store.bytes() else { return Ok(false) };
+        let key = self.plan.logical_key(request.key);
+        let lease = Some(self.plan.options.max_load_time);
+        let (face, groups, args_digest) = (self.face, request.groups, request.key.args_digest());
+        let look = BytesLook { store, face, key: &key, lease, groups, args_digest, even_dead: false };
+        let found = lookup_bytes(&self.plan, look, &self.facts).await?;
+        if matches!(found.looked, Looked::Hit(_)) || found.fence.is_none() {
+            return Ok(false);
+        }
+        let generation = request.ticket.generation;
+        let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into(), removals: 0 };
+        let request = Write { ticket: &ticket, mode: Mode::Fill, ..request };
         write(request, Value::Value(value), &self.facts).await
     }
 
@@ -211,12 +238,16 @@ pub(crate) fn stats(plan: &Plan) -> Stats {
 /// Stores a function's result for another function.
 pub(crate) async fn put<V: StoredValue>(call: Call, value: V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
     let (plan, key, tags) = call.into_parts()?;
-    if plan.bypass.is_some() || plan.instance.is_closed() {
+    if plan.instance.is_closed() {
         return Ok(());
     }
-    if (facts.is_none)(&value) && plan.options.none_ttl.is_none() {
-        // A write that left nothing leaves nothing in the cache either.
-        return invalidate::remove(&plan, &key, face).await.map(drop);
+    // A write that stores nothing here leaves nothing old either, nor does one that an override sends elsewhere.
+    let stores_nothing = plan.bypass.is_some() || (facts.is_none)(&value) && plan.options.none_ttl.is_none();
+    if stores_nothing || plan.hidden.is_some() {
+        invalidate::remove(&plan, &key, face).await?;
+    }
+    if stores_nothing {
+        return Ok(());
     }
     Ops { plan, facts: *facts, face }.set(&key, &tags, value, None, Mode::Always).await.map(drop)
 }

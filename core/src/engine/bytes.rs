@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use retainit_plugin::{
     Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored, Strength, Terms, Version,
+    When,
 };
 
 use super::{Face, Owed, Pending};
@@ -16,6 +18,7 @@ pub(crate) struct ByteStore {
     io: Arc<Io>,
     op_timeout: Duration,
     pending: Arc<Pending>,
+    removals: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ enum Side {
 /// Groups and other borrowed parts of a request, owned: a blocking backend runs on another thread.
 #[derive(Clone, Debug)]
 struct OwnedTerms {
-    when: retainit_plugin::When,
+    when: When,
     ttl: Option<Duration>,
     groups: Arc<[Group]>,
 }
@@ -40,11 +43,23 @@ impl OwnedTerms {
 
 impl ByteStore {
     pub(crate) fn remote(backend: Arc<dyn Backend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
-        ByteStore { side: Side::Remote(backend), io: Arc::clone(io), op_timeout, pending: Arc::default() }
+        ByteStore {
+            side: Side::Remote(backend),
+            io: Arc::clone(io),
+            op_timeout,
+            pending: Arc::default(),
+            removals: Arc::default(),
+        }
     }
 
     pub(crate) fn local(backend: Arc<dyn LocalBackend>, io: &Arc<Io>, op_timeout: Duration) -> ByteStore {
-        ByteStore { side: Side::Local(backend), io: Arc::clone(io), op_timeout, pending: Arc::default() }
+        ByteStore {
+            side: Side::Local(backend),
+            io: Arc::clone(io),
+            op_timeout,
+            pending: Arc::default(),
+            removals: Arc::default(),
+        }
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
@@ -75,12 +90,12 @@ impl ByteStore {
         if self.pending.is_empty() {
             return Ok(());
         }
-        for owed in self.pending.list() {
+        for (number, owed) in self.pending.list() {
             match &owed {
                 Owed::Remove(key) => self.remove_now(face, key).await.map(drop)?,
                 Owed::Raise(group, strength) => self.raise_now(face, group.clone(), *strength).await.map(drop)?,
             }
-            self.pending.done(&owed);
+            self.pending.done(number);
         }
         Ok(())
     }
@@ -116,27 +131,43 @@ impl ByteStore {
         }
     }
 
-    /// Stores within the caller's limit. When the limit passes, the store itself goes on in the background.
+    /// Stores within the caller's limit. When the limit passes, the store of a load goes on in the background.
     pub(crate) async fn store(
         &self,
         face: Face,
         key: &str,
         entry: Bytes,
-        when: retainit_plugin::When,
+        when: When,
         ttl: Option<Duration>,
         groups: &Arc<[Group]>,
     ) -> Result<Stored> {
         let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: Arc::clone(groups) });
-        match &self.side {
-            Side::Remote(backend) => {
+        let fenced = matches!(when, When::Fenced(_));
+        let stored = match &self.side {
+            Side::Remote(backend) if fenced => {
                 let backend = Arc::clone(backend);
                 let store = async move { backend.store(&key, entry, terms.terms()).await };
                 self.io.detached(self.op_timeout, store).await
             }
+            // Nothing could hold back a store without a fence that came late: after a removal, say.
+            Side::Remote(backend) => self.io.within(self.op_timeout, backend.store(&key, entry, terms.terms())).await,
             Side::Local(backend) => {
                 self.local_call(backend, face, move |backend| backend.store(&key, entry, terms.terms())).await
             }
+        };
+        if !fenced {
+            self.removed();
         }
+        stored
+    }
+
+    /// How often something was taken from the store by this process: flights without a fence go by this.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    fn removed(&self) {
+        self.removals.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) async fn remove(&self, face: Face, key: &str) -> Result<bool> {
@@ -146,13 +177,15 @@ impl ByteStore {
 
     async fn remove_now(&self, face: Face, key: &str) -> Result<bool> {
         let key = key.to_owned();
-        match &self.side {
+        let removed = match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 self.io.detached(self.op_timeout, async move { backend.remove(&key).await }).await
             }
             Side::Local(backend) => self.local_call(backend, face, move |backend| backend.remove(&key)).await,
-        }
+        };
+        self.removed();
+        removed
     }
 
     pub(crate) async fn scan(&self, face: Face, scan: Scan) -> Result<Page> {
@@ -169,7 +202,7 @@ impl ByteStore {
     }
 
     async fn raise_now(&self, face: Face, group: Group, strength: Strength) -> Result<Version> {
-        match &self.side {
+        let raised = match &self.side {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 let raise = async move {
@@ -183,7 +216,9 @@ impl ByteStore {
             Side::Local(backend) => {
                 self.local_call(backend, face, move |backend| backend.raise(&group, strength)).await
             }
-        }
+        };
+        self.removed();
+        raised
     }
 
     pub(crate) async fn health(&self, face: Face) -> Result<()> {

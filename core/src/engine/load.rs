@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,12 +148,20 @@ where
 
     fn ticket(&self, object: &dyn ObjectBackend) -> Ticket {
         let fence = object.capabilities().has_fences().then(|| object.fence(self.job.plan.place(self.job.key.hash())));
-        Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default() }
+        Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default(), removals: 0 }
     }
 
-    async fn before_bytes(&self, store: &ByteStore) -> Before<R> {
+    /// Boxed, so that loads in memory, which nest, do not carry what only byte stores need.
+    fn before_bytes<'s>(
+        &'s self,
+        store: &'s ByteStore,
+    ) -> Pin<Box<impl Future<Output = Before<R>> + use<'s, R, P, S>>> {
+        Box::pin(self.read_before(store))
+    }
+
+    async fn read_before(&self, store: &ByteStore) -> Before<R> {
         let plan = &*self.job.plan;
-        let generation = plan.instance.generation().now();
+        let (generation, removals) = (plan.instance.generation().now(), store.removals());
         let key = plan.logical_key(&self.job.key);
         let look = BytesLook {
             store,
@@ -171,12 +180,13 @@ where
                     Looked::Hit(Hit::Value(value, _)) => Some(P::wrap(value)),
                     Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
                 };
-                let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into() };
+                let removals = if found.fence.is_some() { 0 } else { removals };
+                let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into(), removals };
                 Before { served, ticket, unreachable: false }
             }
             Err(error) => {
                 plan.function.failed("read", &plan.store.name, &error);
-                let ticket = Ticket { generation, fence: None, versions: Box::default() };
+                let ticket = Ticket { generation, fence: None, versions: Box::default(), removals };
                 Before { served: None, ticket, unreachable: true }
             }
         }
@@ -240,26 +250,31 @@ where
 
     fn join(&self, flights: &Arc<Flights>, ticket: &Ticket) -> Role {
         let plan = &*self.job.plan;
-        let key = FlightKey { hash: self.job.key.hash(), plan: plan.fingerprint, key: self.job.key.bytes() };
+        // Tags may name arguments that are not in the key: a load that other tags can condemn is not this caller's.
+        let mix =
+            |all: u64, tag: &Arc<Mark>| (all ^ Arc::as_ptr(tag).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let terms_of_both = self.job.tags.iter().fold(plan.fingerprint, mix);
+        let key = FlightKey { hash: self.job.key.hash(), plan: terms_of_both, key: self.job.key.bytes() };
         let terms = flight::Terms {
-            eager: self.job.face == Face::Async,
+            watched: self.job.face == Face::Async,
             max_load_time: plan.options.max_load_time,
             abandoned: &plan.function.abandoned,
             timers: plan.instance.timers(),
         };
         flights.join(key, ticket, &terms, |theirs| {
-            theirs.fence == ticket.fence
-                && theirs.versions == ticket.versions
-                && plan.valid_since(theirs.generation, &self.job.tags)
+            theirs.agrees(ticket) && plan.valid_since(theirs.generation, &self.job.tags)
         })
     }
 
     /// Loads for all who wait. Without `before`, the store is asked once more first.
+    ///
+    /// The leader is watched in all it waits for. Each of that is run by itself, not all of it as one future: loads
+    /// nest, and every layer costs stack.
     async fn lead<L: Future<Output = R>>(&self, lead: Lead, loader: L, before: Option<Before<R>>) -> (R, Outcome) {
         let before = match before {
             Some(before) => before,
             None => {
-                let before = self.before().await;
+                let before = lead.run(self.before()).await;
                 lead.renew(&before.ticket);
                 before
             }
@@ -270,7 +285,7 @@ where
         }
         let watch = Stopwatch::start();
         let result = lead.run(loader).await;
-        let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
+        let outcome = lead.run(self.finish(&result, &before.ticket, before.unreachable, &watch)).await;
         lead.complete(|| self.fruit(&result));
         (result, outcome)
     }
@@ -308,14 +323,19 @@ where
 
     /// The load this caller waited for ended with a result that cannot be shared. A few such callers run side by
     /// side; one of them may bring a value for the rest.
+    ///
+    /// A caller inside another load does not queue: those in front may be waiting for just that load.
     async fn in_the_crowd<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
-        let _permit = self.job.plan.function.crowd.acquire().await;
+        let _permit = match flight::Chain::is_empty() {
+            true => self.job.plan.function.crowd.acquire().await.ok(),
+            false => None,
+        };
         let before = self.before().await;
         if let Some(result) = before.served {
             return (result, Outcome::Present);
         }
         let watch = Stopwatch::start();
-        let result = loader.await;
+        let result = flight::apart(loader).await;
         let outcome = self.finish(&result, &before.ticket, before.unreachable, &watch).await;
         (result, outcome)
     }
@@ -324,7 +344,8 @@ where
     async fn finish(&self, result: &R, ticket: &Ticket, unreachable: bool, watch: &Stopwatch) -> Outcome {
         let (plan, time) = (&*self.job.plan, watch.elapsed());
         plan.function.loaded(time);
-        let Some((value, ttl)) = self.to_store(result) else {
+        let Some((value, ttl)) = self.to_store(result).filter(|(_, ttl)| *ttl != Ttl::Off) else {
+            self.drop_refreshed(result).await;
             return Outcome::Failed;
         };
         // What was invalidated while it was loaded is dead on arrival: it must not take the place of a later load.
@@ -344,13 +365,31 @@ where
             face: self.job.face,
         };
         match super::write(write, value, &self.facts.value).await {
-            Ok(_) => Outcome::Loaded,
+            Ok(stored) => {
+                // What broke the fence may have been a newer write, the fill of an older load, or nothing that concerns
+                // this key: a pattern breaks every fence in memory. What lies there now does not stay.
+                if !stored {
+                    self.drop_refreshed(result).await;
+                }
+                Outcome::Loaded
+            }
             Err(error) => {
                 if error.kind() != crate::ErrorKind::Closed {
                     plan.function.failed("store", &plan.store.name, &error);
                 }
                 Outcome::Failed
             }
+        }
+    }
+
+    /// A refresh whose value is not stored, unless it is an error, leaves nothing old in its place.
+    async fn drop_refreshed(&self, result: &R) {
+        let Job { plan, key, how, face, .. } = self.job;
+        if *how == How::Refresh
+            && P::split(result).is_ok()
+            && let Err(error) = Box::pin(super::invalidate::remove(plan, key, *face)).await
+        {
+            plan.function.failed("remove", &plan.store.name, &error);
         }
     }
 

@@ -43,7 +43,7 @@ impl std::fmt::Debug for Failure {
 struct Finder<'a, K> {
     plan: &'a Plan,
     key: &'a [u8],
-    even_dead: bool,
+    look: Look,
     found: Looked<K>,
 }
 
@@ -52,7 +52,12 @@ impl<K: StoredValue> Visit for Finder<'_, K> {
         if key != self.key {
             return false;
         }
-        if self.even_dead || self.plan.is_live(kept) {
+        let shown = match self.look {
+            Look::Use => self.plan.is_live(kept),
+            Look::Peek => self.plan.may_be_served(kept),
+            Look::Raw => true,
+        };
+        if shown {
             let meta = Meta::of(kept, self.plan);
             if let Some(value) = kept.value::<K>() {
                 self.found = Looked::Hit(Hit::Value(value.clone(), meta));
@@ -81,7 +86,7 @@ pub(crate) fn lookup_object<K: StoredValue>(
     key: &KeyBuf,
     look: Look,
 ) -> Looked<K> {
-    let mut finder = Finder { plan, key: key.bytes(), even_dead: look == Look::Raw, found: Looked::Miss };
+    let mut finder = Finder { plan, key: key.bytes(), look, found: Looked::Miss };
     let place = plan.place(key.hash());
     match look {
         Look::Use => object.get(place, &mut finder),

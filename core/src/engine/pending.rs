@@ -16,7 +16,13 @@ pub(crate) enum Owed {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     any: AtomicBool,
-    owed: Mutex<Vec<Owed>>,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    owed: Vec<(u64, Owed)>,
+    next: u64,
 }
 
 /// More than this is owed as one invalidation of the namespace.
@@ -30,27 +36,27 @@ impl Pending {
 
     /// Adds a removal. `all` takes the place of everything when there is too much.
     pub(crate) fn add(&self, removal: Owed, all: impl FnOnce() -> Option<Owed>) {
-        let mut owed = self.owed.lock();
-        if !owed.contains(&removal) {
-            owed.push(removal);
-        }
+        let List { owed, next } = &mut *self.list.lock();
+        // One that is owed again has to be paid again: a payment under way may have been too early for it.
+        owed.retain(|(_, other)| *other != removal);
+        *next += 1;
+        owed.push((*next, removal));
         if owed.len() > MOST
             && let Some(all) = all()
         {
-            owed.clear();
-            owed.push(all);
+            *owed = vec![(*next, all)];
         }
         self.any.store(true, Ordering::Release);
     }
 
-    pub(crate) fn list(&self) -> Vec<Owed> {
-        self.owed.lock().clone()
+    pub(crate) fn list(&self) -> Vec<(u64, Owed)> {
+        self.list.lock().owed.clone()
     }
 
-    /// A removal was acknowledged.
-    pub(crate) fn done(&self, removal: &Owed) {
-        let mut owed = self.owed.lock();
-        owed.retain(|other| other != removal);
+    /// The removal of that number was acknowledged.
+    pub(crate) fn done(&self, number: u64) {
+        let owed = &mut self.list.lock().owed;
+        owed.retain(|(other, _)| *other != number);
         if owed.is_empty() {
             self.any.store(false, Ordering::Release);
         }

@@ -114,6 +114,14 @@ impl Plan {
             && (!self.touches || self.is_in_use(kept))
     }
 
+    /// The same, but not counted as a use.
+    pub(crate) fn may_be_served(&self, kept: &Kept) -> bool {
+        let now = self.now();
+        kept.fresh_until() > now
+            && kept.ends() > now
+            && (kept.generation() == self.instance.generation().now() || self.recheck(kept))
+    }
+
     /// Something was invalidated since this entry was last looked at: was it this?
     #[cold]
     #[inline(never)]

@@ -15,6 +15,8 @@ pub(crate) struct Store {
     pub(crate) type_name: &'static str,
     pub(crate) options: Options,
     pub(crate) kind: Kind,
+    /// Made because a function named a type of backend; it is nobody's default.
+    pub(crate) implicit: bool,
 }
 
 /// How a backend keeps things.
@@ -49,7 +51,7 @@ impl Store {
                 ));
             }
         };
-        Ok(Store { name, type_name: config.type_name(), options: config.settings().into(), kind })
+        Ok(Store { name, type_name: config.type_name(), options: config.settings().into(), kind, implicit: false })
     }
 
     /// The bytes side, if it is one.

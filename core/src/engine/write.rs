@@ -35,7 +35,7 @@ pub(crate) enum Mode {
 }
 
 /// One store of one value.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Write<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) key: &'a KeyBuf,
@@ -62,7 +62,8 @@ pub(crate) async fn write<V: StoredValue>(write: Write<'_>, value: Value<V>, fac
     };
     match &write.plan.store.kind {
         Kind::Object(object) => Ok(write.object(object.as_ref(), fresh_for, value, facts)),
-        Kind::Bytes(_) => write.bytes(fresh_for, value, facts).await,
+        // Boxed, so that loads in memory, which nest, do not carry what only byte stores need.
+        Kind::Bytes(_) => Box::pin(write.bytes(fresh_for, value, facts)).await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -47,7 +47,8 @@ struct Owner {
 struct Cache {
     value: TypeId,
     value_name: &'static str,
-    function: Arc<Function>,
+    /// One per version and kind of key.
+    functions: Vec<Arc<Function>>,
 }
 
 impl Functions {
@@ -82,6 +83,7 @@ impl Functions {
         let descriptor = &site.descriptor;
         let identity = Identity::of(site);
         let problem = match known.by_id.get(&identity.id) {
+            _ if let Some(problem) = declared(site).and_then(|id| twins().get(&id)) => Some(problem.clone()),
             Some(owner) if descriptor.id.is_some() || owner.site.is_none() => {
                 Some(two_of_one_id(&identity.id, &owner.place, &descriptor.place()))
             }
@@ -121,8 +123,8 @@ impl Functions {
                     format!("the cache `{name}` keeps values of type {}, not {}", cache.value_name, value.1),
                 ));
             }
-            if cache.function.version == version && cache.function.keys == keys {
-                return Ok(Arc::clone(&cache.function));
+            if let Some(known) = cache.functions.iter().find(|f| (f.version, f.keys) == (version, keys)) {
+                return Ok(Arc::clone(known));
             }
         } else if let Some(owner) = known.by_id.get(name) {
             let text = format!("the name `{name}` belongs to the retained function at {}", owner.place);
@@ -131,9 +133,8 @@ impl Functions {
         let function = Arc::new(Function::new(number()?, name.to_owned(), version, keys));
         known.all.push(Arc::clone(&function));
         known.by_id.insert(name.to_owned(), Owner { site: None, place: "a cache of that name".into() });
-        known
-            .caches
-            .insert(name.to_owned(), Cache { value: value.0, value_name: value.1, function: Arc::clone(&function) });
+        let new = || Cache { value: value.0, value_name: value.1, functions: Vec::new() };
+        known.caches.entry(name.to_owned()).or_insert_with(new).functions.push(Arc::clone(&function));
         Ok(function)
     }
 }
@@ -149,6 +150,31 @@ fn number() -> Result<SiteNumber> {
 
 fn two_of_one_id(id: &str, first: &str, second: &str) -> String {
     format!("two functions have the id `{id}`: at {first} and at {second}; give one of them another `id`")
+}
+
+/// The id of a function as the source declares it, where that is unique by intention.
+fn declared(site: &Site) -> Option<String> {
+    let descriptor = &site.descriptor;
+    let (path, named) = descriptor.path();
+    let id = descriptor.id.map(str::to_owned).or_else(|| named.then_some(path))?;
+    // Instantiations have their types behind it, and so never the id of another function.
+    Some(if descriptor.generic { id + "<" } else { id })
+}
+
+/// Ids that more than one function of the program declares, with what is to be said of them. None of these functions
+/// is cached: in a shared store, the first to be called would differ from process to process.
+fn twins() -> &'static HashMap<String, String> {
+    static TWINS: OnceLock<HashMap<String, String>> = OnceLock::new();
+    TWINS.get_or_init(|| {
+        let (mut places, mut twins) = (HashMap::new(), HashMap::new());
+        for (id, site) in linked().filter_map(|site| declared(site).map(|id| (id, site))) {
+            let place = site.descriptor.place();
+            if let Some(first) = places.insert(id.clone(), place.clone()) {
+                twins.insert(id.clone(), two_of_one_id(id.trim_end_matches('<'), &first, &place));
+            }
+        }
+        twins
+    })
 }
 
 /// What a function is called.
@@ -192,7 +218,10 @@ impl Retainit {
                 return Ok(PlanRef::Shared(Arc::clone(plan)));
             }
             let plan = Arc::new(self.plan(site)?);
-            self.functions().0.lock().plans.insert(site.address(), Arc::clone(&plan));
+            // A plan holds its instance, so one that is kept here holds it until `close`.
+            if !self.is_closed() {
+                self.functions().0.lock().plans.insert(site.address(), Arc::clone(&plan));
+            }
             return Ok(PlanRef::Shared(plan));
         }
         self.plan_under(site, &scope.overrides).map(|plan| PlanRef::Shared(Arc::new(plan)))
@@ -251,6 +280,7 @@ impl Retainit {
                 type_name: "none",
                 options: Options::NONE,
                 kind: Kind::Bytes(crate::engine::ByteStore::nowhere()),
+                implicit: true,
             })
         })
     }
@@ -294,19 +324,14 @@ fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &A
 
 /// Looks at every linked function.
 pub(super) fn check(instance: &Retainit) -> Result<()> {
-    let mut problems = Vec::new();
-    let mut ids: HashMap<&'static str, String> = HashMap::new();
+    let mut problems: Vec<_> = twins().values().map(|text| Error::new(ErrorKind::Duplicate, text.clone())).collect();
     for site in linked() {
         let descriptor = &site.descriptor;
-        if let Some(id) = descriptor.id.filter(|_| !descriptor.generic)
-            && let Some(first) = ids.insert(id, descriptor.place())
-        {
-            problems.push(Error::new(ErrorKind::Duplicate, two_of_one_id(id, &first, &descriptor.place())));
-        }
         let store = descriptor.backend.map_or_else(|| instance.default_store(), |name| instance.store(name));
         // A generic function or method has no types before it is called; its calls are checked then.
         let checked = store.and_then(|store| {
-            if descriptor.generic || descriptor.method {
+            let nameless = descriptor.method && descriptor.id.is_none() && store.bytes().is_some();
+            if (descriptor.generic || descriptor.method) && !nameless {
                 return Ok(());
             }
             let identity = Identity::of(site);

@@ -260,6 +260,7 @@ impl Retainit {
             return Ok(());
         }
         self.0.timers.close();
+        self.functions().forget_plans();
         let mut result = Ok(());
         for store in self.stores() {
             match &store.kind {
@@ -396,7 +397,8 @@ impl Retainit {
         let Some(registration) = retainit_plugin::linked_backends().find(|r| r.name == name) else {
             return Err(self.unknown_backend(name));
         };
-        let store = Arc::new(self.build_store(name.into(), &*(registration.default)())?);
+        let store = self.build_store(name.into(), &*(registration.default)())?;
+        let store = Arc::new(Store { implicit: true, ..store });
         Ok(Arc::clone(self.0.stores.write().entry(name.into()).or_insert(store)))
     }
 
@@ -413,9 +415,9 @@ impl Retainit {
             return self.store(&name);
         }
         let stores = self.0.stores.read();
-        match (stores.get("default"), stores.len()) {
-            (Some(store), _) => Ok(Arc::clone(store)),
-            (None, 1) => stores.values().next().cloned().ok_or_else(|| self.unknown_backend("default")),
+        let mut registered = stores.values().filter(|store| !store.implicit);
+        match (stores.get("default"), registered.next(), registered.next()) {
+            (Some(store), ..) | (None, Some(store), None) => Ok(Arc::clone(store)),
             _ => Err(Error::new(
                 ErrorKind::Config,
                 format!(

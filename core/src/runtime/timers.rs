@@ -24,6 +24,8 @@ pub(crate) struct Timers {
 #[derive(Debug, Default)]
 struct Agenda {
     heap: BinaryHeap<Reverse<Item>>,
+    /// How many items there may be before those of ended flights are thrown out.
+    purge_at: usize,
     next: u64,
     running: bool,
     closed: bool,
@@ -93,6 +95,7 @@ impl Timers {
         agenda.next += 1;
         let order = agenda.next;
         let first = agenda.heap.peek().is_none_or(|Reverse(item)| due < item.due);
+        agenda.purge();
         agenda.heap.push(Reverse(Item { due, order, task }));
         if !agenda.running {
             agenda.running = true;
@@ -115,6 +118,25 @@ impl Timers {
         drop(agenda);
         drop(heap);
         self.changed.notify_all();
+    }
+}
+
+/// So few items need no purge.
+const SMALL: usize = 1_024;
+
+impl Agenda {
+    /// An alarm is set for each load that others wait for, mostly for a minute from now, and most loads end at once:
+    /// their alarms go when there are as many again as were left the last time.
+    fn purge(&mut self) {
+        if self.heap.len() < self.purge_at.max(SMALL) {
+            return;
+        }
+        self.heap.retain(|Reverse(item)| match &item.task {
+            Task::Alarm(alarm) => alarm.is_live(),
+            Task::Sweep(_) => true,
+        });
+        self.heap.shrink_to(self.heap.len() * 2);
+        self.purge_at = self.heap.len() * 2;
     }
 }
 
@@ -163,14 +185,46 @@ impl Timers {
     }
 
     fn perform(&self, task: Task, now: Moment) {
+        // Both run code of others: wakers, and destructors of values. The thread has to survive its panics.
+        use std::panic::{AssertUnwindSafe, catch_unwind};
         match task {
-            Task::Alarm(alarm) => alarm.ring(now),
+            Task::Alarm(alarm) => drop(catch_unwind(AssertUnwindSafe(|| alarm.ring(now)))),
             Task::Sweep(sweep) => {
-                let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sweep(now)));
+                let next = catch_unwind(AssertUnwindSafe(|| sweep(now)));
                 if let Ok(Some(next)) = next {
                     self.add(next, Task::Sweep(sweep));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Timers {
+    /// Without a thread: tests do what is due themselves.
+    pub(crate) fn idle(clock: Arc<dyn Clock>) -> Arc<Timers> {
+        let timers = Timers::new(clock, true);
+        timers.agenda.lock().running = true;
+        timers
+    }
+
+    /// Does what is due and says how much that was.
+    pub(crate) fn ring_due(&self) -> usize {
+        let (now, mut rung) = (self.clock.now(), 0);
+        loop {
+            let mut agenda = self.agenda.lock();
+            if agenda.heap.peek().is_none_or(|Reverse(item)| item.due > now) {
+                return rung;
+            }
+            let Reverse(item) = agenda.heap.pop().expect("it was there under the same lock");
+            drop(agenda);
+            self.perform(item.task, now);
+            rung += 1;
+        }
+    }
+
+    /// How much is on the agenda.
+    pub(crate) fn len(&self) -> usize {
+        self.agenda.lock().heap.len()
     }
 }

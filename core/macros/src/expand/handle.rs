@@ -204,7 +204,8 @@ impl Retained {
     fn load(&self, name: &Ident) -> TokenStream {
         let sig =
             Signature { ident: Ident::new("__load", self.function.sig.ident.span()), ..self.function.sig.clone() };
-        let (cfgs, lints, body) = (self.function.cfgs(), self.function.lints(), &self.function.body);
+        let (cfgs, lints, body, used) = (self.function.cfgs(), self.function.lints(), &self.function.body, self.used());
+        let statements = body.stream();
         quote! {
             #cfgs
             impl #name {
@@ -214,7 +215,10 @@ impl Retained {
                     unknown_lints, clippy::elidable_lifetime_names, clippy::extra_unused_lifetimes,
                     clippy::needless_lifetimes, clippy::too_many_arguments, clippy::type_complexity
                 )]
-                #sig #body
+                #sig {
+                    #(let _ = &#used;)*
+                    #statements
+                }
             }
         }
     }

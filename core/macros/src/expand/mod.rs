@@ -106,6 +106,13 @@ impl Retained {
         self.inputs.inputs.iter().map(|input| owned(&input.ty)).collect()
     }
 
+    /// The arguments that key and tags use: the body, which moves to a function of its own, need not use them again.
+    fn used(&self) -> Vec<&Ident> {
+        let in_tag = |index: usize| self.tags.iter().any(|tag| tag.values.contains(&index));
+        let used = |(index, name): &(usize, &Ident)| self.key.uses(*index, name) || in_tag(*index);
+        self.names.iter().enumerate().filter(used).map(|(_, name)| name).collect()
+    }
+
     /// The tags of one call, over variables of the arguments' names.
     fn tag_values(&self) -> TokenStream {
         let tags = self.tags.iter().map(|tag| tag.tag(&self.rt, &self.names));

@@ -1,0 +1,186 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use retainit_plugin::{
+    Bytes, Capabilities, Context, Error, ErrorKind, Group, LocalBackend, Page, Read, Result, Scan, Snapshot, Stored,
+    Strength, Terms, Version,
+};
+
+use crate::database::{Database, Engine, Opened, Options};
+use crate::fault::{self, Fault};
+use crate::folder::Folder;
+use crate::{lookup, scan, version, write};
+
+/// How often an operation begins again because its database was replaced.
+const ATTEMPTS: usize = 3;
+
+/// A folder, and the database in it once something was asked of it.
+#[derive(Debug)]
+pub(crate) struct DiskBackend {
+    name: Arc<str>,
+    folder: Folder,
+    options: Options,
+    engine: Engine,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    Open(Arc<Database>),
+    Closed,
+}
+
+impl DiskBackend {
+    pub(crate) fn new(context: Context, base: &Path, options: Options) -> DiskBackend {
+        let Context { name, clock, listener, .. } = context;
+        let engine = Engine { clock, listener };
+        DiskBackend { name, folder: Folder::new(base), options, engine, state: RwLock::new(State::Unopened) }
+    }
+
+    /// Does an operation that changes nothing, on the current database.
+    fn read_with<T>(&self, operation: impl Fn(&Database) -> Result<T, Fault>) -> Result<T> {
+        self.with(operation, |_| true)
+    }
+
+    /// Does an operation that changes something; again, if the database was replaced before it ended: what was
+    /// acknowledged must hold in the database that others use.
+    fn write_with<T>(&self, operation: impl Fn(&Database) -> Result<T, Fault>) -> Result<T> {
+        self.with(operation, |database| database.home.stands())
+    }
+
+    fn with<T>(
+        &self,
+        operation: impl Fn(&Database) -> Result<T, Fault>,
+        holds: impl Fn(&Database) -> bool,
+    ) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let database = self.database()?;
+            match operation(&database) {
+                Ok(done) if holds(&database) => return Ok(done),
+                Ok(_) => {}
+                Err(Fault::Damaged(error)) => self.put_aside(&database, error)?,
+                Err(Fault::Failed(error)) if database.home.stands() => return Err(self.named(error)),
+                Err(Fault::Failed(_)) => {}
+            }
+        }
+        Err(self.named(Error::new(ErrorKind::Backend, "the database is replaced again and again")))
+    }
+
+    /// The current database, opened if it is not yet.
+    fn database(&self) -> Result<Arc<Database>> {
+        let begun = self.engine.clock.now();
+        let opened = match self.state.try_read_for(self.options.busy_timeout).as_deref() {
+            Some(state) => self.opened(state),
+            None => Err(opening()),
+        };
+        let waited = self.engine.clock.now().since(begun);
+        match opened {
+            Ok(Some(database)) => Ok(database),
+            Ok(None) => self.open(self.options.busy_timeout.saturating_sub(waited)),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| self.named(error))
+    }
+
+    /// The open database, if it is the current one.
+    fn opened(&self, state: &State) -> Result<Option<Arc<Database>>> {
+        match state {
+            State::Open(database) if database.home.stands() => Ok(Some(Arc::clone(database))),
+            State::Open(_) | State::Unopened => Ok(None),
+            State::Closed => Err(Error::new(ErrorKind::Closed, "the backend was closed")),
+        }
+    }
+
+    fn open(&self, patience: Duration) -> Result<Arc<Database>> {
+        let begun = self.engine.clock.now();
+        let mut state = self.state.try_write_for(patience).ok_or_else(opening)?;
+        if let Some(database) = self.opened(&state)? {
+            return Ok(database);
+        }
+        let left = patience.saturating_sub(self.engine.clock.now().since(begun));
+        let mut broken = None;
+        let opened = self.enter(left, &mut broken);
+        if let Ok(database) = &opened {
+            *state = State::Open(Arc::clone(database));
+        }
+        drop(state);
+        if let Some(error) = broken {
+            self.tell_put_aside(error);
+        }
+        opened.map_err(|fault| match fault {
+            Fault::Failed(error) => error,
+            Fault::Damaged(error) => fault::damaged(error),
+        })
+    }
+
+    fn enter(&self, patience: Duration, broken: &mut Option<rusqlite::Error>) -> Result<Arc<Database>, Fault> {
+        let open = |path: &Path, new: bool| Opened::open(path, new, &self.options, &self.engine);
+        let (home, opened) = self.folder.enter(patience, open, |error| *broken = Some(error))?;
+        Ok(Arc::new(Database::new(home, opened, self.options, self.engine.clone())))
+    }
+
+    /// Puts a damaged database aside, unless another process was faster; the next operation opens the new one.
+    fn put_aside(&self, database: &Database, error: rusqlite::Error) -> Result<()> {
+        let done = self.folder.put_aside(&database.home, self.options.busy_timeout);
+        if done.map_err(|error| self.named(error))? {
+            self.tell_put_aside(error);
+        }
+        Ok(())
+    }
+
+    fn tell_put_aside(&self, error: rusqlite::Error) {
+        let error = fault::damaged(error).context("put aside in", self.folder.path().display().to_string());
+        self.engine.listener.failed("database", &self.named(error));
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.context("backend", &*self.name)
+    }
+}
+
+fn opening() -> Error {
+    fault::locked("another thread is opening the database")
+}
+
+impl LocalBackend for DiskBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent()
+    }
+
+    fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        self.read_with(|database| lookup::read(database, key, read))
+    }
+
+    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        self.write_with(|database| write::store(database, key, &entry, &terms))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool> {
+        self.write_with(|database| write::remove(database, key))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.read_with(|database| lookup::read(database, "", Read::fenced(Duration::ZERO)).map(drop))
+    }
+
+    fn scan(&self, scan: Scan) -> Result<Page> {
+        self.write_with(|database| scan::scan(database, &scan))
+    }
+
+    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        self.write_with(|database| {
+            database.writing(|work| Ok(version::raise(work.connection, group, strength, work.now)?))
+        })
+    }
+
+    fn close(&self) -> Result<()> {
+        let state = std::mem::replace(&mut *self.state.write(), State::Closed);
+        if let State::Open(database) = state {
+            database.write_touched();
+        }
+        Ok(())
+    }
+}

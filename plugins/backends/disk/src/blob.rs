@@ -1,0 +1,123 @@
+//! Entries of 64 KiB and more, each in a file of its own.
+//!
+//! A file is called after the generation of its entry, which is never met twice: it is written once, aside, then
+//! renamed, and its row is committed after that. A row is deleted before its file. So a file without a row is rubbish,
+//! and a row whose file is missing, short or changed is a miss.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use retainit_plugin::{Bytes, Error, ErrorKind, Result};
+
+use crate::SyncMode;
+use crate::fault;
+
+/// From this size on.
+pub(crate) const LEAST: usize = 64 << 10;
+
+/// What a file is called until it is complete, behind its name.
+const ASIDE: &str = ".new";
+
+/// A number that is never met twice, positive in SQLite's integers.
+pub(crate) fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(ErrorKind::Backend, "the system gives no random numbers").source(error))?;
+    Ok(u64::from_le_bytes(bytes) >> 2)
+}
+
+/// The folder of a database's blobs.
+pub(crate) fn folder(dir: &Path) -> PathBuf {
+    dir.join("blobs")
+}
+
+/// One of the 256 folders below it.
+pub(crate) fn shard(dir: &Path, number: u8) -> PathBuf {
+    folder(dir).join(format!("{number:02x}"))
+}
+
+/// Those of the 256 that are there.
+pub(crate) fn shards(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let dir = dir.to_owned();
+    (0..=u8::MAX).map(move |number| shard(&dir, number)).filter(|shard| shard.is_dir())
+}
+
+fn path(dir: &Path, generation: u64) -> PathBuf {
+    shard(dir, generation as u8).join(format!("{generation:016x}"))
+}
+
+/// The files of a shard that were made here, with their generations.
+pub(crate) fn files(shard: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(shard).into_iter().flatten().flatten();
+    let ours = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let digits = name.strip_suffix(ASIDE).unwrap_or(&name);
+        let generation = if digits.len() == 16 { u64::from_str_radix(digits, 16).ok()? } else { return None };
+        Some((entry.path(), generation))
+    });
+    ours.collect()
+}
+
+/// Writes the file of a generation; it is complete when this returns.
+pub(crate) fn write(dir: &Path, generation: u64, bytes: &[u8], sync: SyncMode) -> Result<()> {
+    let path = path(dir, generation);
+    let aside = path.with_extension(&ASIDE[1..]);
+    let written = write_aside(&aside, bytes, sync).and_then(|()| {
+        fs::rename(&aside, &path)?;
+        if sync == SyncMode::Full { sync_folder(path.parent()) } else { Ok(()) }
+    });
+    written.map_err(|error| {
+        drop(fs::remove_file(&aside));
+        drop(fs::remove_file(&path));
+        fault::at(&path, error)
+    })
+}
+
+fn write_aside(aside: &Path, bytes: &[u8], sync: SyncMode) -> io::Result<()> {
+    let create = || OpenOptions::new().write(true).create_new(true).open(aside);
+    let mut file = match create() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(shard) = aside.parent() {
+                make_shard(shard, sync)?;
+            }
+            create()?
+        }
+        file => file?,
+    };
+    file.write_all(bytes)?;
+    if sync == SyncMode::Full { file.sync_all() } else { Ok(()) }
+}
+
+/// Not with the folders above it: those of a database that was put aside must not come back.
+fn make_shard(shard: &Path, sync: SyncMode) -> io::Result<()> {
+    match fs::create_dir(shard) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if sync == SyncMode::Full { sync_folder(shard.parent()) } else { Ok(()) }
+}
+
+fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+    match folder {
+        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the file of a generation; `None` if it has not that length.
+pub(crate) fn read(dir: &Path, generation: u64, len: u64) -> io::Result<Option<Bytes>> {
+    let file = File::open(path(dir, generation))?;
+    // The length in the row may be damaged: nothing is reserved for what the file has not.
+    if file.metadata()?.len() != len {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 == len).then(|| bytes.into()))
+}
+
+/// Removes the file of a generation whose row is gone. What fails is left to the sweep of orphans.
+pub(crate) fn remove(dir: &Path, generation: u64) {
+    drop(fs::remove_file(path(dir, generation)));
+}

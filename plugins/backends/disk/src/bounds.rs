@@ -1,0 +1,171 @@
+//! What the database may take, and who goes first when it takes more.
+
+use rusqlite::Connection;
+
+use crate::database::{Notice, Options};
+use crate::fault::Fault;
+use crate::touched::Touched;
+use crate::version;
+use crate::write::Work;
+
+/// Rows that one store evicts or moves at most: a bound that was lowered is reached over several stores.
+const MOST: usize = 512;
+const BATCH: usize = 16;
+
+/// What a process knows of the use of the database.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    /// Bytes written since the use was last looked at.
+    unchecked: u64,
+    /// The number of entries, where that is bounded.
+    count: Option<Count>,
+    bytes: Gauge,
+    entries: Gauge,
+}
+
+/// How full one bound is.
+#[derive(Debug, Default)]
+struct Gauge {
+    was_near: bool,
+    notice: Option<Notice>,
+}
+
+/// Entries, and what the database's own counter of foreign commits was then.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    entries: i64,
+    commits: i64,
+    /// How many of our own entries may come in before those of other processes are counted.
+    credit: i64,
+}
+
+impl Bounds {
+    /// Looks at the use without changing anything.
+    pub(crate) fn look(&mut self, connection: &Connection, options: &Options, touched: &Touched) -> Result<(), Fault> {
+        self.bytes.show(pages(connection)? + blobs(connection)?, options.max_bytes, touched);
+        Ok(())
+    }
+
+    /// What has to be told since this was last called.
+    pub(crate) fn notices(&mut self) -> Vec<Notice> {
+        [self.bytes.notice.take(), self.entries.notice.take()].into_iter().flatten().collect()
+    }
+
+    /// A transaction was committed that changed the number of entries.
+    pub(crate) fn committed(&mut self, entries: i64) {
+        if let Some(count) = &mut self.count {
+            count.entries += entries;
+            count.credit -= entries.max(0);
+        }
+    }
+}
+
+impl Gauge {
+    fn show(&mut self, used: u64, capacity: u64, touched: &Touched) {
+        let near = used >= capacity - capacity / 10;
+        if near && !self.was_near {
+            self.notice = Some(Notice::NearCapacity(used, capacity));
+        }
+        self.was_near = near;
+        if used > capacity / 2 {
+            touched.set_worth(true);
+        }
+    }
+}
+
+/// Evicts what a store of `bytes` leaves no room for.
+pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
+    let options = work.database.options;
+    work.bounds.unchecked += bytes + 128;
+    if work.bounds.unchecked >= (options.max_bytes / 256).min(1 << 20) {
+        work.bounds.unchecked = 0;
+        let used = evict(work, |work| excess_bytes(work, options.max_bytes), |size| size)?;
+        work.bounds.bytes.show(used, options.max_bytes, &work.database.touched);
+    }
+    if let Some(most) = options.max_entries {
+        recount(work, most)?;
+        let used = evict(work, |work| Ok((work.entries(), work.entries().saturating_sub(most))), |_| 1)?;
+        work.bounds.entries.show(used, most, &work.database.touched);
+    }
+    Ok(())
+}
+
+/// Evicts until `over`, which gives use and excess, says that it is enough. The weight of a row, by its size, is in
+/// the unit of the excess. Gives the use in the end.
+fn evict(
+    work: &mut Work<'_>,
+    over: impl Fn(&Work<'_>) -> Result<(u64, u64), Fault>,
+    weight: fn(u64) -> u64,
+) -> Result<u64, Fault> {
+    let mut steps = 0;
+    loop {
+        let (used, excess) = over(work)?;
+        if excess == 0 || steps >= MOST {
+            return Ok(used);
+        }
+        let oldest = work.oldest(BATCH)?;
+        if oldest.is_empty() {
+            version::evict(work.connection, BATCH)?;
+            steps += BATCH;
+            continue;
+        }
+        let mut freed = 0;
+        for (head, size) in oldest {
+            steps += 1;
+            if work.database.touched.take(head.id) {
+                work.move_to_end(&[head.id])?;
+                continue;
+            }
+            work.delete(&head)?;
+            freed += weight(size);
+            if freed >= excess {
+                break;
+            }
+        }
+    }
+}
+
+fn excess_bytes(work: &Work<'_>, most: u64) -> Result<(u64, u64), Fault> {
+    let blobs = blobs(work.connection)?.saturating_add_signed(work.blob_bytes());
+    let used = pages(work.connection)? + blobs;
+    Ok((used, used.saturating_sub(most)))
+}
+
+/// Bytes of the pages in use. What a page has free counts as used: it is, on the disk.
+fn pages(connection: &Connection) -> Result<u64, Fault> {
+    let ask = |pragma| connection.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
+    let (all, free) = (ask("PRAGMA page_count")?, ask("PRAGMA freelist_count")?);
+    let size = ask("PRAGMA page_size")?;
+    Ok(u64::try_from((all - free) * size).unwrap_or_default())
+}
+
+/// Bytes of the blob files.
+fn blobs(connection: &Connection) -> Result<u64, Fault> {
+    let mut select = connection.prepare_cached("SELECT blob_bytes FROM meta WHERE id = 1")?;
+    let bytes: i64 = select.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(bytes).unwrap_or_default())
+}
+
+/// Counts the entries, when others may have come in.
+fn recount(work: &mut Work<'_>, most: u64) -> Result<(), Fault> {
+    let mut commits = work.connection.prepare_cached("PRAGMA data_version")?;
+    let commits: i64 = commits.query_row([], |row| row.get(0))?;
+    if work.bounds.count.is_some_and(|count| count.commits == commits || count.credit > 0) {
+        return Ok(());
+    }
+    let mut count = work.connection.prepare_cached("SELECT count(*) FROM entry")?;
+    let entries: i64 = count.query_row([], |row| row.get(0))?;
+    // What this transaction has changed already is in the table, and added again when it is committed.
+    let entries = entries - work.entries_changed();
+    let credit = i64::try_from(most / 64).unwrap_or(i64::MAX);
+    work.bounds.count = Some(Count { entries, commits, credit });
+    Ok(())
+}
+
+impl Work<'_> {
+    /// The number of entries as this transaction leaves it; zero where that is not bounded.
+    fn entries(&self) -> u64 {
+        let counted = self.bounds.count.map_or(0, |count| count.entries);
+        u64::try_from(counted + self.entries_changed()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,81 @@
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::database::Options;
+use crate::fault::Fault;
+use crate::schema;
+
+/// Statements that are kept prepared per connection; more than there are.
+const STATEMENTS: usize = 48;
+
+/// Opens a database, and fills it if it is `new`.
+pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connection, Fault> {
+    let create = if new { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(options.busy_timeout)?;
+    // No mmap: a file that another program truncates would end this one with SIGBUS.
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = {}; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;
+         PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 16777216;",
+        options.sync.pragma(),
+    ))?;
+    if new {
+        schema::create(&connection)?;
+    } else if !schema::check(&connection)? {
+        let foreign = rusqlite::ffi::Error { code: ErrorCode::NotADatabase, extended_code: 26 };
+        return Err(Fault::Damaged(rusqlite::Error::SqliteFailure(foreign, Some("tables are missing".to_owned()))));
+    }
+    Ok(connection)
+}
+
+/// Another connection to a database that is open already.
+pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;
+         PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;",
+    )?;
+    Ok(connection)
+}
+
+/// A write transaction; rolled back when it is dropped before [`commit`](Transaction::commit).
+pub(crate) struct Transaction<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Transaction<'c> {
+    /// Takes the write lock, waiting as long as the connection's patience allows.
+    pub(crate) fn begin(connection: &'c Connection) -> rusqlite::Result<Transaction<'c>> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Transaction { connection })
+    }
+
+    pub(crate) fn commit(self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            // SQLite rolls back by itself after some errors, and then has nothing to roll back here.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+    }
+}
+
+/// Sets how long a connection waits for locks, if that is not how long it waits already.
+pub(crate) fn wait(connection: &Connection, current: &mut Duration, wanted: Duration) -> rusqlite::Result<()> {
+    if *current != wanted {
+        connection.busy_timeout(wanted)?;
+        *current = wanted;
+    }
+    Ok(())
+}

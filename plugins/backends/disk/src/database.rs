@@ -1,0 +1,204 @@
+//! An open database: connections, and how work gets at them.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+use retainit_plugin::{Clock, Error, ErrorKind, Listener};
+use rusqlite::Connection;
+
+use crate::SyncMode;
+use crate::bounds::Bounds;
+use crate::connection::{self, Transaction};
+use crate::fault::{self, Fault};
+use crate::folder::Home;
+use crate::sweep::Upkeep;
+use crate::touched::Touched;
+use crate::write::Work;
+
+/// Readers that are kept open while nobody reads.
+const IDLE_READERS: usize = 16;
+
+/// A configuration, with its defaults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) max_bytes: u64,
+    pub(crate) max_entries: Option<u64>,
+    pub(crate) sync: SyncMode,
+    pub(crate) busy_timeout: Duration,
+}
+
+/// What the engine gave to the backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) listener: Arc<dyn Listener>,
+}
+
+/// One database that is open in this process. Lock order: none; no call holds two of its locks.
+pub(crate) struct Database {
+    pub(crate) home: Home,
+    pub(crate) options: Options,
+    pub(crate) engine: Engine,
+    pub(crate) touched: Touched,
+    readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Writer>,
+}
+
+pub(crate) struct Writer {
+    connection: Connection,
+    /// How long the connection waits for the write lock of other processes.
+    patience: Duration,
+    bounds: Bounds,
+    upkeep: Upkeep,
+}
+
+/// What is told to the listener once no lock is held.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Failed(&'static str, Error),
+    NearCapacity(u64, u64),
+}
+
+/// The first connection to a database, and what a look at it told.
+pub(crate) struct Opened {
+    writer: Writer,
+    touched: Touched,
+}
+
+impl Opened {
+    /// Opens a database, and fills it if it is `new`.
+    pub(crate) fn open(path: &Path, new: bool, options: &Options, engine: &Engine) -> Result<Opened, Fault> {
+        let connection = connection::open(path, new, options)?;
+        let touched = Touched::default();
+        let upkeep = Upkeep::new(&connection, &touched, engine.clock.now())?;
+        let mut bounds = Bounds::default();
+        bounds.look(&connection, options, &touched)?;
+        let writer = Writer { connection, patience: options.busy_timeout, bounds, upkeep };
+        Ok(Opened { writer, touched })
+    }
+}
+
+impl Database {
+    pub(crate) fn new(home: Home, opened: Opened, options: Options, engine: Engine) -> Database {
+        let Opened { writer, touched } = opened;
+        Database { home, options, engine, touched, readers: Mutex::default(), writer: Mutex::new(writer) }
+    }
+
+    /// Wall time in milliseconds, as deadlines are kept.
+    pub(crate) fn now(&self) -> i64 {
+        millis(self.engine.clock.wall())
+    }
+
+    pub(crate) fn tell(&self, notice: &Notice) {
+        match notice {
+            Notice::Failed(operation, error) => self.engine.listener.failed(operation, error),
+            Notice::NearCapacity(used, capacity) => self.engine.listener.near_capacity(*used, *capacity),
+        }
+    }
+
+    /// Reads on a connection of the pool; readers do not wait for each other, nor for a writer.
+    pub(crate) fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        let idle = self.readers.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connection::reader(&self.home.database(), &self.options)?,
+        };
+        let outcome = read(&connection);
+        let mut idle = self.readers.lock();
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+        outcome
+    }
+
+    /// Does `work` in one transaction, and then a little of what has to be done now and then.
+    pub(crate) fn writing<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let begun = self.engine.clock.now();
+        let mut writer = self.writer()?;
+        let waited = self.engine.clock.now().since(begun);
+        let patience = self.options.busy_timeout.saturating_sub(waited);
+        let outcome = writer.transact(self, patience, work);
+        let mut notices = writer.bounds.notices();
+        if outcome.is_ok() && writer.upkeep.is_due() {
+            notices.extend(writer.upkeep(self));
+        }
+        drop(writer);
+        notices.iter().for_each(|notice| self.tell(notice));
+        outcome
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
+        let writer = self.writer.try_lock_for(self.options.busy_timeout);
+        writer.ok_or_else(|| fault::locked("another thread keeps the database locked").into())
+    }
+
+    /// Writes down some uses, if that can be done at once: nobody waits for it, and nothing depends on it.
+    pub(crate) fn write_touched(&self) {
+        let Some(mut writer) = self.writer.try_lock() else { return };
+        let failed = writer.move_touched(self).err().and_then(unless_busy);
+        drop(writer);
+        if let Some(error) = failed {
+            self.tell(&Notice::Failed("order", error));
+        }
+    }
+}
+
+impl Writer {
+    fn transact<T>(
+        &mut self,
+        database: &Database,
+        patience: Duration,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        connection::wait(&self.connection, &mut self.patience, patience)?;
+        let transaction = Transaction::begin(&self.connection)?;
+        let mut todo = Work::new(&self.connection, database, &mut self.bounds);
+        let done = work(&mut todo)?;
+        let after = todo.finish()?;
+        transaction.commit()?;
+        after.settle(database, &mut self.bounds);
+        Ok(done)
+    }
+
+    /// Sweeps, without waiting for other processes. What goes wrong is told, for no caller waits for it.
+    fn upkeep(&mut self, database: &Database) -> Option<Notice> {
+        let chores = self.upkeep.find(&self.connection, database);
+        let done = chores.and_then(|chores| {
+            if chores.is_empty() { Ok(()) } else { self.transact(database, Duration::ZERO, |work| chores.run(work)) }
+        });
+        let error = unless_busy(done.err()?)?;
+        Some(Notice::Failed("sweep", error))
+    }
+
+    fn move_touched(&mut self, database: &Database) -> Result<(), Fault> {
+        let ids = database.touched.drain(256);
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.transact(database, Duration::ZERO, |work| work.move_to_end(&ids))
+    }
+}
+
+/// Wall time in milliseconds, as deadlines are kept.
+pub(crate) fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX - 1)
+}
+
+/// A failure worth telling: not that another process was writing.
+fn unless_busy(fault: Fault) -> Option<Error> {
+    match fault {
+        Fault::Failed(error) if error.kind() == ErrorKind::Timeout => None,
+        Fault::Failed(error) => Some(error),
+        Fault::Damaged(error) => Some(fault::damaged(error)),
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("home", &self.home).field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! One row of the table of entries.
+
+use retainit_plugin::{Bytes, Fence};
+use rusqlite::Row;
+use twox_hash::XxHash3_64;
+
+use crate::stripe;
+
+/// What is known of an entry without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) id: i64,
+    /// Random, and new with every store: while it is there, nothing was stored and nothing removed.
+    pub(crate) generation: u64,
+    /// In milliseconds of wall time.
+    pub(crate) deadline: i64,
+    /// The length of its file; `None` if its bytes are in the row.
+    pub(crate) blob: Option<i64>,
+}
+
+impl Head {
+    /// From the first four columns `id, gen, deadline, blob`.
+    pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Head> {
+        let generation: i64 = row.get(1)?;
+        Ok(Head { id: row.get(0)?, generation: generation as u64, deadline: row.get(2)?, blob: row.get(3)? })
+    }
+
+    pub(crate) fn is_live(&self, now: i64) -> bool {
+        self.deadline > now
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        stripe::of_entry(self.generation)
+    }
+}
+
+/// The checksum of an entry.
+pub(crate) fn checksum(key: &str, generation: u64, deadline: i64, bytes: &[u8]) -> i64 {
+    let seed = XxHash3_64::oneshot_with_seed(generation ^ (deadline as u64).rotate_left(32), key.as_bytes());
+    XxHash3_64::oneshot_with_seed(seed, bytes) as i64
+}
+
+/// Where the bytes of an entry were found.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Row(Bytes),
+    File(u64),
+}

@@ -1,0 +1,146 @@
+//! Reads.
+
+use std::io;
+
+use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, Read, Snapshot, Version};
+use rusqlite::{Connection, Row, params};
+
+use crate::blob;
+use crate::database::{Database, Notice};
+use crate::entry::{Body, Head, checksum};
+use crate::fault::{self, Fault};
+use crate::stripe;
+use crate::version;
+use crate::write;
+
+/// How often a read begins again while others replace what it finds.
+const ATTEMPTS: usize = 16;
+
+/// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
+const WITH_STRIPE: &str = "SELECT e.id, e.gen, e.deadline, e.blob, e.sum, e.value, s.gen
+    FROM stripe s LEFT JOIN entry e ON e.key = ?1 WHERE s.id = ?2";
+const ALONE: &str = "SELECT id, gen, deadline, blob, sum, value FROM entry WHERE key = ?1";
+
+/// What a slot held, as of one instant.
+#[derive(Debug, Default)]
+struct Look {
+    entry: Option<Seen>,
+    fence: Option<Fence>,
+    versions: Vec<Version>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    head: Head,
+    sum: i64,
+    body: Body,
+}
+
+/// Reads a slot, see [`LocalBackend::read`](retainit_plugin::LocalBackend::read). Nothing is written, unless a group
+/// has no version yet or an entry turns out to be damaged.
+pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Snapshot, Fault> {
+    let now = database.now();
+    let mut without_file = None;
+    for _ in 0..ATTEMPTS {
+        let Some(look) = database.reading(|connection| look(connection, key, &read, now))? else {
+            create_versions(database, read.groups)?;
+            continue;
+        };
+        let Some(seen) = look.entry else {
+            return Ok(Snapshot::new(None, look.fence, look.versions));
+        };
+        let head = seen.head;
+        match bytes_of(database, key, seen) {
+            Ok(Some(bytes)) => {
+                used(database, head.id);
+                return Ok(Snapshot::new(Some(bytes), look.fence, look.versions));
+            }
+            // Another entry took its place after the look; if not, the file is lost.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && without_file != Some(head.generation) => {
+                without_file = Some(head.generation);
+                continue;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fault::at(&database.home.dir, error).into());
+            }
+            Ok(None) | Err(_) => {}
+        }
+        tell_damage(database, key);
+        // Without the row the slot has another fence: it is read once more.
+        if write::discard(database, &head).is_err() {
+            return Ok(Snapshot::new(None, look.fence, look.versions));
+        }
+    }
+    Err(Error::new(ErrorKind::Backend, "the entry is replaced faster than it can be read").into())
+}
+
+fn used(database: &Database, id: i64) {
+    database.touched.note(id);
+    if database.touched.is_due(database.engine.clock.now()) {
+        database.write_touched();
+    }
+}
+
+/// `None` if a group has no version.
+fn look(connection: &Connection, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
+    let mut look = Look::default();
+    if read.fence.is_none() && read.groups.is_empty() {
+        let mut select = connection.prepare_cached(ALONE)?;
+        let mut rows = select.query([key])?;
+        look.entry = rows.next()?.map(Seen::of).transpose()?.filter(|seen| seen.head.is_live(now));
+        return Ok(Some(look));
+    }
+    let mut select = connection.prepare_cached(WITH_STRIPE)?;
+    let mut rows = select.query(params![key, stripe::of(key)])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    if row.get::<_, Option<i64>>(0)?.is_some() {
+        look.entry = Some(Seen::of(row)?).filter(|seen| seen.head.is_live(now));
+    }
+    if read.fence.is_some() {
+        let entry = look.entry.as_ref().map(|seen| seen.head.fence());
+        look.fence = Some(match entry {
+            Some(fence) => fence,
+            None => stripe::of_counter(row.get(6)?),
+        });
+    }
+    for group in read.groups {
+        match version::find(connection, group, now)? {
+            Some(version) => look.versions.push(version),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(look))
+}
+
+impl Seen {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Seen> {
+        let head = Head::of(row)?;
+        let body = match head.blob {
+            Some(len) => Body::File(u64::try_from(len).unwrap_or(u64::MAX)),
+            None => Body::Row(Bytes::copy_from_slice(row.get_ref(5)?.as_blob()?)),
+        };
+        Ok(Seen { head, sum: row.get(4)?, body })
+    }
+}
+
+/// The bytes of an entry; `None` if they are not those that were stored.
+fn bytes_of(database: &Database, key: &str, seen: Seen) -> io::Result<Option<Bytes>> {
+    let Head { generation, deadline, .. } = seen.head;
+    let bytes = match seen.body {
+        Body::Row(bytes) => Some(bytes),
+        Body::File(len) => blob::read(&database.home.dir, generation, len)?,
+    };
+    Ok(bytes.filter(|bytes| checksum(key, generation, deadline, bytes) == seen.sum))
+}
+
+fn create_versions(database: &Database, groups: &[Group]) -> Result<(), Fault> {
+    database.writing(|work| {
+        groups.iter().try_for_each(|group| version::create(work.connection, group, work.now))?;
+        Ok(())
+    })
+}
+
+fn tell_damage(database: &Database, key: &str) {
+    let error = Error::new(ErrorKind::Backend, "an entry was damaged on the disk and is taken for missing");
+    database.tell(&Notice::Failed("read", error.context("key", key)));
+}

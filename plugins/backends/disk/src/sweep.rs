@@ -1,0 +1,139 @@
+//! What has to be done now and then, in small steps beside the writes: expired entries and versions, the order of
+//! use, files without a row.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use retainit_plugin::Moment;
+use rusqlite::{Connection, params};
+
+use crate::blob;
+use crate::database::{Database, millis};
+use crate::entry::Head;
+use crate::fault::Fault;
+use crate::touched::Touched;
+use crate::version;
+use crate::write::Work;
+
+/// Writes between two steps.
+const EVERY: u32 = 32;
+
+/// What a step looks at or deletes at most. A table in use is swept once while it is written half over.
+const ENTRIES: usize = 64;
+const VERSIONS: usize = 512;
+const USES: usize = 64;
+
+/// One of 256 shards of blobs is looked through each time this has passed.
+const SHARD_EVERY: Duration = Duration::from_secs(10);
+
+/// A file without a row is rubbish only when no store can be at work on it.
+const ORPHAN_AGE: i64 = 3_600_000;
+
+/// Where the sweeps are.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    writes: u32,
+    hand: i64,
+    shard: u8,
+    shard_due: Moment,
+}
+
+/// What a step found to do.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    expired: Vec<Head>,
+    versions: bool,
+    used: Vec<i64>,
+}
+
+impl Upkeep {
+    pub(crate) fn new(connection: &Connection, touched: &Touched, now: Moment) -> Result<Upkeep, Fault> {
+        set_range(connection, touched)?;
+        Ok(Upkeep { writes: 0, hand: 0, shard: 0, shard_due: now.after(SHARD_EVERY) })
+    }
+
+    /// Counts a write; true when a step is due after it.
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.writes = (self.writes + 1) % EVERY;
+        self.writes == 0
+    }
+
+    /// Takes a step, without writing to the database.
+    pub(crate) fn find(&mut self, connection: &Connection, database: &Database) -> Result<Chores, Fault> {
+        let now = database.now();
+        set_range(connection, &database.touched)?;
+        self.orphans(connection, database, now)?;
+        Ok(Chores {
+            expired: self.expired(connection, now)?,
+            versions: version::is_any_expired(connection, now)?,
+            used: database.touched.drain(USES),
+        })
+    }
+
+    fn expired(&mut self, connection: &Connection, now: i64) -> Result<Vec<Head>, Fault> {
+        let mut select = connection
+            .prepare_cached("SELECT id, gen, deadline, blob FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        let heads = select.query_map(params![self.hand, ENTRIES as i64], Head::of)?;
+        let heads = heads.collect::<rusqlite::Result<Vec<Head>>>()?;
+        self.hand = if heads.len() < ENTRIES { 0 } else { heads.last().map_or(0, |head| head.id) };
+        Ok(heads.into_iter().filter(|head| !head.is_live(now)).collect())
+    }
+
+    fn orphans(&mut self, connection: &Connection, database: &Database, now: i64) -> Result<(), Fault> {
+        let moment = database.engine.clock.now();
+        if moment < self.shard_due {
+            return Ok(());
+        }
+        self.shard_due = moment.after(SHARD_EVERY);
+        let Some(shard) = self.next_shard(database) else { return Ok(()) };
+        let mut select = connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen = ?1")?;
+        for (file, generation) in blob::files(&shard) {
+            let Ok(written) = file.metadata().and_then(|file| file.modified()) else { continue };
+            let old = now.saturating_sub(millis(written)) > ORPHAN_AGE;
+            if old && !select.exists([generation as i64])? {
+                // One that cannot be removed is met again in the next round.
+                drop(std::fs::remove_file(file));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_shard(&mut self, database: &Database) -> Option<PathBuf> {
+        for _ in 0..=u8::MAX {
+            self.shard = self.shard.wrapping_add(1);
+            let shard = blob::shard(&database.home.dir, self.shard);
+            if shard.is_dir() {
+                return Some(shard);
+            }
+        }
+        None
+    }
+}
+
+impl Chores {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.expired.is_empty() && !self.versions && self.used.is_empty()
+    }
+
+    pub(crate) fn run(self, work: &mut Work<'_>) -> Result<(), Fault> {
+        for head in self.expired {
+            // It was found outside this transaction: it may have been stored anew since.
+            if work.is_still(&head)? {
+                work.delete(&head)?;
+            }
+        }
+        if self.versions {
+            version::sweep(work.connection, VERSIONS, work.now)?;
+        }
+        work.move_to_end(&self.used)
+    }
+}
+
+fn set_range(connection: &Connection, touched: &Touched) -> Result<(), Fault> {
+    // Two selects: SQLite answers one that has both by reading the whole table.
+    let mut select = connection
+        .prepare_cached("SELECT ifnull((SELECT min(id) FROM entry), 0), ifnull((SELECT max(id) FROM entry), 0)")?;
+    let (low, high) = select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    touched.set_range(low, high);
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Stores, removals and raised versions, each one transaction.
+
+use std::time::Duration;
+
+use retainit_plugin::{Bytes, Error, ErrorKind, Stored, Terms, When};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::blob;
+use crate::bounds::{self, Bounds};
+use crate::database::Database;
+use crate::entry::{Head, checksum};
+use crate::fault::Fault;
+use crate::stripe;
+use crate::version;
+
+/// A write transaction under way.
+pub(crate) struct Work<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) database: &'a Database,
+    pub(crate) bounds: &'a mut Bounds,
+    pub(crate) now: i64,
+    after: After,
+}
+
+/// What is left to do, and what has changed, once the transaction is committed.
+#[derive(Debug, Default)]
+pub(crate) struct After {
+    entries: i64,
+    blob_bytes: i64,
+    files: Vec<u64>,
+}
+
+impl After {
+    pub(crate) fn settle(self, database: &Database, bounds: &mut Bounds) {
+        bounds.committed(self.entries);
+        for generation in self.files {
+            blob::remove(&database.home.dir, generation);
+        }
+    }
+}
+
+/// An entry on its way in.
+struct New<'a> {
+    key: &'a str,
+    bytes: &'a [u8],
+    generation: u64,
+    deadline: i64,
+}
+
+impl New<'_> {
+    fn is_blob(&self) -> bool {
+        self.bytes.len() >= blob::LEAST
+    }
+}
+
+/// Stores an entry, see [`LocalBackend::store`](retainit_plugin::LocalBackend::store).
+pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms<'_>) -> Result<Stored, Fault> {
+    let most = database.options.max_bytes;
+    if entry.len() as u64 > most {
+        if terms.when == When::Always {
+            remove(database, key)?;
+        }
+        let problem = format!("an entry of {} bytes is larger than max_bytes, {most}", entry.len());
+        return Err(Error::new(ErrorKind::Unsupported, problem).into());
+    }
+    let new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
+    if new.is_blob() {
+        blob::write(&database.home.dir, new.generation, entry, database.options.sync)?;
+    }
+    let stored = database.writing(|work| work.store(&new, terms));
+    if new.is_blob() && !matches!(stored, Ok(Stored::Yes)) {
+        blob::remove(&database.home.dir, new.generation);
+    }
+    stored
+}
+
+/// Empties a slot and breaks its fence.
+pub(crate) fn remove(database: &Database, key: &str) -> Result<bool, Fault> {
+    database.writing(|work| {
+        stripe::raise(work.connection, key)?;
+        let Some(head) = work.head(key)? else { return Ok(false) };
+        work.delete(&head)?;
+        Ok(head.is_live(work.now))
+    })
+}
+
+/// Empties a slot that still holds `damaged`; its fence stays as it is.
+pub(crate) fn discard(database: &Database, damaged: &Head) -> Result<(), Fault> {
+    database.writing(|work| if work.is_still(damaged)? { work.delete(damaged) } else { Ok(()) })
+}
+
+fn deadline(now: i64, ttl: Option<Duration>) -> i64 {
+    let Some(ttl) = ttl else { return i64::MAX };
+    let millis = i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
+    now.saturating_add(millis).min(i64::MAX - 1)
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(connection: &'a Connection, database: &'a Database, bounds: &'a mut Bounds) -> Work<'a> {
+        Work { connection, database, bounds, now: database.now(), after: After::default() }
+    }
+
+    /// The last statements of the transaction.
+    pub(crate) fn finish(self) -> Result<After, Fault> {
+        if self.after.blob_bytes != 0 {
+            let mut update =
+                self.connection.prepare_cached("UPDATE meta SET blob_bytes = max(0, blob_bytes + ?1) WHERE id = 1")?;
+            update.execute([self.after.blob_bytes])?;
+        }
+        Ok(self.after)
+    }
+
+    /// By how much this transaction has changed the number of entries so far.
+    pub(crate) fn entries_changed(&self) -> i64 {
+        self.after.entries
+    }
+
+    /// By how much it has changed the bytes of blob files.
+    pub(crate) fn blob_bytes(&self) -> i64 {
+        self.after.blob_bytes
+    }
+
+    fn store(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {
+        let old = self.head(new.key)?;
+        let holds = match terms.when {
+            When::Fenced(fence) => stripe::holds(self.connection, new.key, old.as_ref(), fence, self.now)?,
+            When::Always => true,
+            When::Absent => !old.is_some_and(|old| old.is_live(self.now)),
+            _ => return Err(Error::new(ErrorKind::Unsupported, "unknown condition of a store").into()),
+        };
+        if !holds {
+            return Ok(Stored::Refused);
+        }
+        if !matches!(terms.when, When::Fenced(_)) {
+            stripe::raise(self.connection, new.key)?;
+        }
+        match old {
+            Some(old) => self.replace(&old, new)?,
+            None => self.insert(new)?,
+        }
+        for group in terms.groups {
+            version::extend(self.connection, group, new.deadline, self.now)?;
+        }
+        bounds::keep(self, new.bytes.len() as u64)?;
+        Ok(Stored::Yes)
+    }
+
+    fn insert(&mut self, new: &New<'_>) -> Result<(), Fault> {
+        let mut insert = self.connection.prepare_cached("INSERT INTO entry VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let (sum, blob, value) = columns(new);
+        insert.execute(params![new.key, new.generation as i64, new.deadline, sum, blob, value])?;
+        self.database.touched.set_high(self.connection.last_insert_rowid());
+        self.after.entries += 1;
+        self.after.blob_bytes += blob.unwrap_or(0);
+        Ok(())
+    }
+
+    fn replace(&mut self, old: &Head, new: &New<'_>) -> Result<(), Fault> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE entry SET gen = ?2, deadline = ?3, sum = ?4, blob = ?5, value = ?6 WHERE id = ?1",
+        )?;
+        let (sum, blob, value) = columns(new);
+        update.execute(params![old.id, new.generation as i64, new.deadline, sum, blob, value])?;
+        self.database.touched.note(old.id);
+        self.forget_file(old);
+        self.after.blob_bytes += blob.unwrap_or(0);
+        Ok(())
+    }
+
+    /// What is known of the slot of a key.
+    fn head(&self, key: &str) -> Result<Option<Head>, Fault> {
+        let mut select = self.connection.prepare_cached("SELECT id, gen, deadline, blob FROM entry WHERE key = ?1")?;
+        Ok(select.query_row([key], Head::of).optional()?)
+    }
+
+    /// The entries that go first, with what they take.
+    pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, u64)>, Fault> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, gen, deadline, blob, length(key) + ifnull(blob, length(value)) FROM entry ORDER BY id LIMIT ?1",
+        )?;
+        let rows = select.query_map([limit as i64], |row| {
+            let size: Option<i64> = row.get(4)?;
+            Ok((Head::of(row)?, u64::try_from(size.unwrap_or(0)).unwrap_or_default()))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Whether a row is as it was when it was found.
+    pub(crate) fn is_still(&self, head: &Head) -> Result<bool, Fault> {
+        let mut select = self.connection.prepare_cached("SELECT 1 FROM entry WHERE id = ?1 AND gen = ?2")?;
+        Ok(select.exists(params![head.id, head.generation as i64])?)
+    }
+
+    /// Deletes a row; its file goes when the transaction is committed.
+    pub(crate) fn delete(&mut self, head: &Head) -> Result<(), Fault> {
+        self.connection.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([head.id])?;
+        self.after.entries -= 1;
+        self.forget_file(head);
+        Ok(())
+    }
+
+    fn forget_file(&mut self, head: &Head) {
+        if let Some(len) = head.blob {
+            self.after.blob_bytes -= len;
+            self.after.files.push(head.generation);
+        }
+    }
+
+    /// Puts entries at the end of the order: the last used.
+    pub(crate) fn move_to_end(&mut self, ids: &[i64]) -> Result<(), Fault> {
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE entry SET id = (SELECT max(id) FROM entry) + 1 WHERE id = ?1 RETURNING id")?;
+        for id in ids {
+            // One that has gone meanwhile needs no place.
+            if let Some(high) = update.query_row([id], |row| row.get(0)).optional()? {
+                self.database.touched.set_high(high);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checksum, length of the file and bytes of the row.
+fn columns<'a>(new: &New<'a>) -> (i64, Option<i64>, Option<&'a [u8]>) {
+    let sum = checksum(new.key, new.generation, new.deadline, new.bytes);
+    if new.is_blob() { (sum, Some(new.bytes.len() as i64), None) } else { (sum, None, Some(new.bytes)) }
+}

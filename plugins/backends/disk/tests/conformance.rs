@@ -1,0 +1,28 @@
+//! The disk backend against the suite that every byte backend has to pass.
+
+use retainit_disk::DiskConfig;
+use retainit_plugin::{BackendConfig, Context};
+use retainit_testkit::conformance;
+
+/// Every call of the closure opens the folder anew: connections of its own, as another process has them.
+fn conforms(config: DiskConfig) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config.base_path(folder.path());
+    let report = conformance::bytes(move |context: Context| config.build(context).expect("the configuration is valid"));
+    let skipped: Vec<_> = report.skipped.iter().map(|(case, _)| *case).collect();
+    assert_eq!(
+        skipped,
+        ["a_lost_version_never_returns_to_an_old_number", "a_dropped_future_leaves_the_store_in_order"]
+    );
+}
+
+// C-31
+#[test]
+fn the_disk_backend_conforms() {
+    conforms(DiskConfig::new());
+}
+
+#[test]
+fn it_conforms_without_sync_and_with_bounds() {
+    conforms(DiskConfig::new().sync("off").max_entries(100_000).max_bytes(64 << 20));
+}

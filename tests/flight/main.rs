@@ -1,0 +1,8 @@
+//! Single-flight as its callers see it: one load per missing key, whatever becomes of the one that loads.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod circles;
+mod common;
+mod results;
+mod tasks;
+mod threads;

@@ -1,0 +1,218 @@
+//! A byte backend that is down, slow, hangs or loses answers: the call always answers.
+
+use std::time::Duration;
+
+use retainit::{ErrorKind, Retainit, retain};
+use retainit_testkit::{ByteConfig, Faults, Op};
+
+use crate::common::{Runs, Stage, soon};
+
+const OPERATIONS: [Op; 6] = [Op::Read, Op::Store, Op::Remove, Op::Scan, Op::Raise, Op::All];
+
+/// An instance that waits 30 ms at most, and the faults of its backend.
+fn stage(config: ByteConfig) -> (Retainit, Faults) {
+    let faults = config.faults();
+    let builder = Retainit::builder().op_timeout(Duration::from_millis(30)).register_backend("main", config);
+    (builder.build().unwrap(), faults)
+}
+
+static LOADS: Runs = Runs::new();
+
+#[retain(id = "faults.user", tags("t", "user:{id}"))]
+async fn user(id: u64) -> u64 {
+    LOADS.add();
+    id
+}
+
+#[retain(id = "faults.user_sync")]
+fn user_sync(id: u64) -> u64 {
+    LOADS_SYNC.add();
+    id
+}
+
+static LOADS_SYNC: Runs = Runs::new();
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+// T-82, T-83: whatever fails, the caller gets the function's result.
+#[tokio::test]
+async fn calls_answer_when_any_operation_fails() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    for op in OPERATIONS {
+        for break_it in [Faults::fail_always as fn(&Faults, Op), Faults::hang, |faults, op| faults.lose_answer(op, 9)] {
+            let (instance, faults) = stage(ByteConfig::new());
+            let call = async |id| soon(retainit::with_instance(&instance, user(id))).await;
+            call(1).await;
+            break_it(&faults, op);
+            for id in [1, 2, 2] {
+                assert_eq!(call(id).await, id, "{op:?}");
+                assert_eq!(retainit::with_instance_sync(&instance, || user_sync(id)), id, "{op:?}");
+            }
+            faults.heal();
+            assert_eq!((call(1).await, call(3).await), (1, 3));
+            LOADS.take();
+            assert_eq!((call(3).await, LOADS.take()), (3, 0), "when it is back, it is used");
+        }
+    }
+}
+
+// Section 8: the call path waits at most `op_timeout` for any operation, then loads.
+#[tokio::test]
+async fn calls_wait_for_the_limit_and_no_longer() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let config = ByteConfig::new();
+    let faults = config.faults();
+    let instance = Retainit::builder().register_backend("main", config).build().unwrap();
+    for op in [Op::Read, Op::Store] {
+        faults.delay(op, Duration::from_secs(3_600));
+        let started = tokio::time::Instant::now();
+        soon(retainit::with_instance(&instance, user(7))).await;
+        retainit::with_instance_sync(&instance, || user_sync(7));
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(5), "two waits of 250 ms: {took:?}");
+        faults.heal();
+    }
+    // A backend that is merely slow is used.
+    faults.delay(Op::Read, Duration::from_millis(20));
+    LOADS.take();
+    for _ in 0..2 {
+        soon(retainit::with_instance(&instance, user(8))).await;
+    }
+    assert_eq!(LOADS.take(), 1);
+}
+
+// A store that takes longer than its caller waits goes on all the same.
+#[tokio::test]
+async fn a_slow_store_is_stored_in_the_background() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let (instance, faults) = stage(ByteConfig::new());
+    faults.hang(Op::Store);
+    soon(retainit::with_instance(&instance, user(1))).await;
+    assert!(!retainit::with_instance(&instance, user::cache().exists(&1)).await.unwrap());
+    faults.heal();
+    let stored = async {
+        while !retainit::with_instance(&instance, user::cache().exists(&1)).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon(stored).await;
+}
+
+// Architecture: a hit is one round trip, a miss at most two beyond the load, a remove one, a tag one.
+#[tokio::test]
+async fn round_trips() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    for config in [ByteConfig::new(), ByteConfig::new().blocking()] {
+        let (instance, faults) = stage(config);
+        let trips = || {
+            let trips = faults.calls(Op::All);
+            faults.reset_calls();
+            trips
+        };
+        retainit::with_instance(&instance, user(1)).await;
+        assert_eq!(trips(), 2, "a miss reads with the fence and stores");
+        retainit::with_instance(&instance, user(1)).await;
+        assert_eq!(trips(), 1, "a hit reads");
+        retainit::with_instance_sync(&instance, || user_sync(1));
+        assert_eq!(trips(), 2);
+        retainit::with_instance_sync(&instance, || user_sync(1));
+        assert_eq!(trips(), 1);
+        retainit::with_instance(&instance, user::cache().remove(&1)).await.unwrap();
+        assert_eq!(trips(), 1);
+        instance.invalidate_tag("t").await.unwrap();
+        assert_eq!(trips(), 1);
+        let cache = instance.cache::<u64>("c").build().unwrap();
+        cache.get_or_load(&1, || async { 1 }).await;
+        assert_eq!(trips(), 2);
+        cache.get(&1).await.unwrap();
+        assert_eq!(trips(), 1);
+    }
+}
+
+// T-40 under faults; section 3: what was not acknowledged is `Pending`, is not served meanwhile, and goes first.
+#[tokio::test]
+async fn removals_that_are_not_acknowledged() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    for how in 0..5 {
+        for hang in [false, true] {
+            let config = ByteConfig::new();
+            let other = Retainit::builder().register_backend("main", config.share()).build().unwrap();
+            let (instance, faults) = stage(config);
+            retainit::with_instance(&instance, user(1)).await;
+            match hang {
+                true => faults.hang(Op::All),
+                false => faults.fail_always(Op::All),
+            }
+            let removal = async {
+                match how {
+                    0 => user::cache().remove(&1).await.map(drop),
+                    1 => user::cache().clear().await.map(drop),
+                    2 => retainit::invalidate_tag("user:1").await,
+                    3 => retainit::invalidate_pattern("faults.user:*").await.map(drop),
+                    _ => retainit::clear().await.map(drop),
+                }
+            };
+            let error = soon(retainit::with_instance(&instance, removal)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Pending, "way {how}: {error}");
+            assert!(error.is_retryable() && error.to_string().contains("main"), "{error}");
+            LOADS.take();
+            soon(retainit::with_instance(&instance, user(1))).await;
+            faults.heal();
+            let found = retainit::with_instance(&instance, user::cache().get(&1)).await.unwrap();
+            assert!(found.is_miss(), "way {how}: it goes first when the backend answers");
+            let found = retainit::with_instance(&other, user::cache().get(&1)).await.unwrap();
+            assert!(found.is_miss(), "way {how}: for every process");
+            retainit::with_instance(&instance, user(1)).await;
+            assert_eq!(LOADS.take(), 2, "way {how}");
+        }
+    }
+}
+
+// A removal that was done and not acknowledged may be done twice; what was stored since then is then loaded again.
+#[tokio::test]
+async fn a_removal_whose_answer_is_lost() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let (instance, faults) = stage(ByteConfig::new());
+    retainit::with_instance(&instance, user(1)).await;
+    faults.lose_answer(Op::Remove, 1);
+    let error = retainit::with_instance(&instance, user::cache().remove(&1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Pending);
+    assert!(retainit::with_instance(&instance, user::cache().get(&1)).await.unwrap().is_miss());
+    retainit::with_instance(&instance, user(1)).await;
+    assert!(retainit::with_instance(&instance, user::cache().get(&1)).await.unwrap().is_hit());
+}
+
+// A server that loses its memory is a miss, and loads under way are not stored on top of what they cannot know.
+#[tokio::test]
+async fn a_server_that_restarts() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    for stage in [Stage::bytes(), Stage::local()] {
+        LOADS.take();
+        stage.run(user(1)).await;
+        stage.bytes.as_ref().unwrap().store().flush();
+        stage.run(user(1)).await;
+        stage.run(user(1)).await;
+        assert_eq!(LOADS.take(), 2);
+    }
+}
+
+// Infallible caches answer too; the others say what is wrong.
+#[tokio::test]
+async fn caches_over_a_backend_that_is_down() {
+    let (instance, faults) = stage(ByteConfig::new());
+    let cache = instance.cache::<u64>("c").build().unwrap();
+    faults.fail_always(Op::All);
+    assert_eq!(cache.get_or_load(&1, || async { 1 }).await, 1);
+    assert_eq!(cache.try_get_or_load(&1, || async { Err::<u64, _>("mine") }).await, Err("mine"));
+    for error in [
+        cache.get(&1).await.unwrap_err(),
+        cache.set(&1, 1).await.unwrap_err(),
+        cache.exists(&1).await.unwrap_err(),
+        cache.get_many([1]).await.unwrap_err(),
+        cache.keys().collect().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Backend, "{error}");
+    }
+    faults.heal();
+    faults.hang(Op::Read);
+    assert_eq!(soon(cache.get(&1)).await.unwrap_err().kind(), ErrorKind::Timeout);
+}

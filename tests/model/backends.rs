@@ -1,0 +1,312 @@
+//! The backends under test: real ones, that stop between their steps, and ones with a planted fault.
+
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
+
+use retainit::{Error, MemoryConfig, Result};
+use retainit_plugin::{
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, Entry, Fence, Field, Group, Inserted, LocalBackend,
+    Moment, NewEntry, ObjectBackend, Page, Place, Put, Read, RemovalCause, Scan, Settings, Snapshot, Stored, Strength,
+    Terms, Version, Versions, Visit, When, async_trait,
+};
+use retainit_testkit::{ByteBackend, ByteConfig};
+
+use crate::world::World;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By its policy.
+    Memory(&'static str),
+    Bytes,
+    /// Bytes, blocking.
+    Local,
+}
+
+/// What is wrong with a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plant {
+    None,
+    /// A fill goes in whatever became of its fence.
+    IgnoresFences,
+    /// A removal leaves the fence standing.
+    RemoveKeepsFence,
+    /// So does a `set`.
+    SetKeepsFence,
+    /// Nor does a pattern break any.
+    BreaksNoFences,
+    /// Versions of groups stay as they are.
+    RaisesNothing,
+}
+
+thread_local! {
+    /// The sync operation this thread is there for, which may be stopped.
+    pub(crate) static OPERATION: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// A configuration of one of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) kind: Kind,
+    pub(crate) plant: Plant,
+    pub(crate) world: Weak<World>,
+    /// For those that keep bytes.
+    pub(crate) bytes: ByteConfig,
+}
+
+impl BackendConfig for Config {
+    fn type_name(&self) -> &'static str {
+        "model"
+    }
+
+    fn fields() -> &'static [Field] {
+        &[]
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    fn build(&self, context: Context) -> Result<Built> {
+        let (world, plant) = (Weak::clone(&self.world), self.plant);
+        let inner = match self.kind {
+            Kind::Memory(policy) => match MemoryConfig::new().policy(policy).build(context)? {
+                Built::Object(inner) => return Ok(Built::Object(Arc::new(Memory { inner, plant, world }))),
+                other => return Err(Error::new(retainit::ErrorKind::Config, format!("{other:?}"))),
+            },
+            Kind::Bytes | Kind::Local => self.bytes.open(&context),
+        };
+        let backend = Arc::new(ByteStore { inner, plant, world });
+        Ok(if self.kind == Kind::Local { Built::Local(backend) } else { Built::Bytes(backend) })
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- objects
+
+/// A memory backend. On threads of sync operations it stops before and after what it does; the tasks are driven from
+/// one thread, which must not.
+#[derive(Debug)]
+struct Memory {
+    inner: Arc<dyn ObjectBackend>,
+    plant: Plant,
+    world: Weak<World>,
+}
+
+impl Memory {
+    fn stop(&self, place: &str) {
+        if OPERATION.get().is_some()
+            && let Some(world) = self.world.upgrade()
+        {
+            world.stop_blocking(place);
+        }
+    }
+}
+
+impl ObjectBackend for Memory {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
+        let found = self.inner.get(place, visit);
+        self.stop("after a lookup");
+        found
+    }
+
+    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
+        self.inner.peek(place, visit)
+    }
+
+    fn fence(&self, place: Place) -> Fence {
+        let fence = self.inner.fence(place);
+        self.stop("after taking the fence");
+        fence
+    }
+
+    fn insert(&self, entry: NewEntry<'_>, put: Put<'_>) -> Inserted {
+        self.stop("before an insert");
+        let put = match (self.plant, put) {
+            (Plant::IgnoresFences, Put::Fenced(_)) => Put::Always,
+            (Plant::SetKeepsFence, Put::Always) => Put::Fenced(self.inner.fence(entry.place)),
+            (_, put) => put,
+        };
+        let inserted = self.inner.insert(entry, put);
+        self.stop("after an insert");
+        inserted
+    }
+
+    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool {
+        self.stop("before a removal");
+        let removed = match self.plant {
+            Plant::RemoveKeepsFence => self.inner.discard(place, visit, RemovalCause::Removed),
+            _ => self.inner.remove(place, visit),
+        };
+        self.stop("after a removal");
+        removed
+    }
+
+    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
+        self.inner.discard(place, dead, cause)
+    }
+
+    fn break_fences(&self) {
+        if self.plant != Plant::BreaksNoFences {
+            self.inner.break_fences();
+        }
+        self.stop("after breaking fences");
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
+        self.inner.retain(keep)
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
+        self.inner.scan(visit);
+    }
+
+    fn weighs(&self) -> bool {
+        self.inner.weighs()
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.inner.bytes()
+    }
+
+    fn next_deadline(&self) -> Moment {
+        self.inner.next_deadline()
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- bytes
+
+/// The testkit's byte backend, that stops before and after each operation.
+#[derive(Debug)]
+struct ByteStore {
+    inner: ByteBackend,
+    plant: Plant,
+    world: Weak<World>,
+}
+
+impl ByteStore {
+    async fn around<T>(&self, what: &str, act: impl Future<Output = Result<T>>) -> Result<T> {
+        let world = self.world.upgrade();
+        if let Some(world) = &world {
+            world.stop(&format!("before {what}")).await;
+        }
+        let result = act.await;
+        if let Some(world) = &world {
+            world.stop(&format!("after {what}")).await;
+            world.backend_ended();
+        }
+        result
+    }
+
+    fn around_blocking<T>(&self, what: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let world = self.world.upgrade();
+        if let Some(world) = &world {
+            world.stop_blocking(&format!("before {what}"));
+        }
+        let result = act();
+        if let Some(world) = &world {
+            world.stop_blocking(&format!("after {what}"));
+            world.backend_ended();
+        }
+        result
+    }
+
+    fn planted<'a>(&self, mut terms: Terms<'a>) -> Terms<'a> {
+        if self.plant == Plant::IgnoresFences && matches!(terms.when, When::Fenced(_)) {
+            terms.when = When::Always;
+        }
+        terms
+    }
+}
+
+#[async_trait]
+impl Backend for ByteStore {
+    fn capabilities(&self) -> Capabilities {
+        Backend::capabilities(&self.inner)
+    }
+
+    async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        self.around("a read", Backend::read(&self.inner, key, read)).await
+    }
+
+    async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        self.around("a store", Backend::store(&self.inner, key, entry, self.planted(terms))).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<bool> {
+        self.around("a removal", Backend::remove(&self.inner, key)).await
+    }
+
+    async fn health(&self) -> Result<()> {
+        Backend::health(&self.inner).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page> {
+        self.around("a scan", Backend::scan(&self.inner, scan)).await
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        Some(self)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Backend::close(&self.inner).await
+    }
+}
+
+#[async_trait]
+impl Versions for ByteStore {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        if self.plant == Plant::RaisesNothing {
+            return Ok(Version { hard: 1, soft: 1 });
+        }
+        self.around("an increment", Versions::raise(&self.inner, group, strength)).await
+    }
+}
+
+impl LocalBackend for ByteStore {
+    fn capabilities(&self) -> Capabilities {
+        LocalBackend::capabilities(&self.inner)
+    }
+
+    fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        self.around_blocking("a read", || LocalBackend::read(&self.inner, key, read))
+    }
+
+    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        self.around_blocking("a store", || LocalBackend::store(&self.inner, key, entry, self.planted(terms)))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool> {
+        self.around_blocking("a removal", || LocalBackend::remove(&self.inner, key))
+    }
+
+    fn health(&self) -> Result<()> {
+        LocalBackend::health(&self.inner)
+    }
+
+    fn scan(&self, scan: Scan) -> Result<Page> {
+        self.around_blocking("a scan", || LocalBackend::scan(&self.inner, scan))
+    }
+
+    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+        if self.plant == Plant::RaisesNothing {
+            return Ok(Version { hard: 1, soft: 1 });
+        }
+        self.around_blocking("an increment", || LocalBackend::raise(&self.inner, group, strength))
+    }
+
+    fn close(&self) -> Result<()> {
+        LocalBackend::close(&self.inner)
+    }
+}

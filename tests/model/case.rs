@@ -1,0 +1,524 @@
+//! One case: what is under way, and what happens next.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use retainit::{Cache, CallOptions, Error, ErrorKind, Retainit, retain};
+use retainit_testkit::{ByteConfig, ManualClock, Op};
+
+use crate::backends::{Config, Kind, OPERATION};
+use crate::operations::{Answer, CACHES, FUNCTION, KEYS, Operation, TAGS, Target, What};
+use crate::run::Settings;
+use crate::world::{PATIENCE, Random, Stop, World};
+
+/// Everything one case runs on.
+pub(crate) struct Case {
+    pub(crate) world: Arc<World>,
+    settings: Settings,
+    clock: ManualClock,
+    bytes: ByteConfig,
+    processes: Vec<Process>,
+    running: Vec<Running>,
+    next: u64,
+}
+
+#[derive(Clone)]
+struct Process {
+    retainit: Retainit,
+    caches: [Cache<u64>; 2],
+}
+
+/// An operation under way.
+struct Running {
+    number: u64,
+    began: u64,
+    operation: Operation,
+    form: Form,
+}
+
+enum Form {
+    Task { future: Pin<Box<dyn Future<Output = Answer>>>, woken: Arc<Woken> },
+    Thread { thread: JoinHandle<()>, answer: Arc<Mutex<Option<Answer>>> },
+}
+
+/// A task's waker: the driver polls it when this says so.
+struct Woken {
+    set: AtomicBool,
+    world: Arc<World>,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.set.store(true, Ordering::SeqCst);
+        self.world.notify();
+    }
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+#[retain(id = "model.numbered", tags("u"))]
+async fn numbered(key: u64) -> u64 {
+    let world = WORLD.with_borrow(Clone::clone).unwrap();
+    source(&world, Target { cache: FUNCTION, key }).await
+}
+
+async fn source(world: &Arc<World>, target: Target) -> u64 {
+    world.stop("before it reads its source").await;
+    let value = world.bear(target, Operation::tags(What::Load, target));
+    world.stop("after it read its source").await;
+    value
+}
+
+impl Case {
+    pub(crate) fn new(settings: Settings, seed: u64) -> Case {
+        let world = World::new(seed);
+        WORLD.set(Some(Arc::clone(&world)));
+        let clock = ManualClock::new();
+        let bytes = ByteConfig::new().clock(clock.clone());
+        let shared = settings.kind != Kind::Memory("default") && settings.kind != Kind::Memory("lru");
+        let processes = if shared && seed.is_multiple_of(3) { 2 } else { 1 };
+        let process = |number: usize| {
+            let config = Config {
+                kind: settings.kind,
+                plant: settings.plant,
+                world: Arc::downgrade(&world),
+                bytes: if number == 0 { bytes.clone() } else { bytes.share() },
+            };
+            // Nothing waits for the clock of the machine: what hangs is a mistake.
+            let builder = Retainit::builder().clock(clock.clone()).op_timeout(Duration::from_secs(3_600));
+            let retainit = builder.register_backend("default", config).build().unwrap();
+            let cache = |cache: usize| {
+                let builder = retainit.cache::<u64>(CACHES[cache]).tags(TAGS[cache].iter().copied()).ttl("20s");
+                builder.max_load_time("1h").build().unwrap()
+            };
+            Process { caches: [cache(0), cache(1)], retainit }
+        };
+        let processes = (0..processes).map(process).collect();
+        Case { world, settings, clock, bytes, processes, running: Vec::new(), next: 0 }
+    }
+
+    /// Runs so many steps and lets everything come to its end.
+    pub(crate) fn run(&mut self, steps: u64) {
+        for _ in 0..steps {
+            self.step();
+            if self.world.violation().is_some() {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    fn step(&mut self) {
+        self.collect();
+        let (stops, ready) = (self.world.stopped(), self.ready());
+        match self.world.random(|random| random.below(20)) {
+            0..8 if self.running.len() < 6 => self.start(),
+            8..14 if !stops.is_empty() => {
+                let stop = self.world.random(|random| random.pick(&stops));
+                self.go_on(stop);
+            }
+            14..17 if !ready.is_empty() => {
+                let at = self.world.random(|random| random.pick(&ready));
+                self.poll(at);
+            }
+            17 => self.cancel(),
+            18 => self.pass_time(),
+            19 if self.settings.faults => self.disturb(),
+            _ => {}
+        }
+    }
+
+    /// Nothing stops any more; everything has to end, and then every key is looked at.
+    fn finish(&mut self) {
+        self.world.stop_no_more();
+        self.bytes.faults().heal();
+        if !self.drain() {
+            return;
+        }
+        for target in targets() {
+            self.begin(Operation { what: What::Get, target: Some(target), process: 0, sets: None }, false);
+        }
+        self.drain();
+    }
+
+    /// Drives everything to its end. False if something waits for ever.
+    fn drain(&mut self) -> bool {
+        loop {
+            self.collect();
+            if let Some(stop) = self.world.stopped().first() {
+                self.go_on(*stop);
+            } else if let Some(at) = self.ready().first() {
+                self.poll(*at);
+            } else if self.running.is_empty() {
+                return true;
+            } else if !self.something_comes() {
+                self.strand();
+                return false;
+            }
+        }
+    }
+
+    fn strand(&mut self) {
+        let left: Vec<_> = self.running.iter().map(|r| format!("#{} {}", r.number, r.operation)).collect();
+        self.world.complain(format!("nothing is left to happen, and these wait: {}", left.join(", ")));
+        // Threads that wait for ever are left to the end of the process.
+        self.running.clear();
+    }
+
+    // ------------------------------------------------------------------------------------------------- what happens
+
+    fn start(&mut self) {
+        let processes = self.processes.len();
+        let (mut operation, on_thread) = self.world.random(|random| {
+            let process = random.below(processes as u64) as usize;
+            (invent(random, process), random.one_in(4))
+        });
+        if let (What::Set | What::SetTagged(_) | What::SetIfAbsent, Some(target)) = (operation.what, operation.target) {
+            operation.sets = Some(self.world.conceive(target, Operation::tags(operation.what, target)));
+        }
+        let of_function = operation.target.is_some_and(|target| target.cache == FUNCTION);
+        self.begin(operation, on_thread && !of_function);
+    }
+
+    fn begin(&mut self, operation: Operation, on_thread: bool) {
+        self.next += 1;
+        let number = self.next;
+        let how = if on_thread { " on a thread" } else { "" };
+        let began = self.world.begin(number, &format!("{operation}{how}"));
+        let process = self.processes[operation.process].clone();
+        let stops = self.world.events().0;
+        let form = if on_thread {
+            self.thread(number, began, process, operation.clone())
+        } else {
+            let future = Box::pin(perform(process, operation.clone(), Arc::clone(&self.world)));
+            Form::Task { future, woken: Arc::new(Woken { set: true.into(), world: Arc::clone(&self.world) }) }
+        };
+        self.running.push(Running { number, began, operation, form });
+        let at = self.running.len() - 1;
+        match on_thread {
+            true => self.settle(at, stops),
+            false => self.poll(at),
+        }
+    }
+
+    fn thread(&self, number: u64, began: u64, process: Process, operation: Operation) -> Form {
+        let answer = Arc::new(Mutex::new(None));
+        let (given, world) = (Arc::clone(&answer), Arc::clone(&self.world));
+        let thread = std::thread::spawn(move || {
+            OPERATION.set(Some(number));
+            let answer = perform_blocking(&process, &operation, &world);
+            world.end(number, began, &operation, &answer);
+            *given.lock().unwrap() = Some(answer);
+            world.notify();
+        });
+        Form::Thread { thread, answer }
+    }
+
+    /// Polls a task until it stops, ends or waits for others.
+    fn poll(&mut self, at: usize) {
+        loop {
+            let running = &mut self.running[at];
+            let Form::Task { future, woken } = &mut running.form else { return };
+            woken.set.store(false, Ordering::SeqCst);
+            let stops = self.world.events().0;
+            self.world.drive(running.number);
+            let waker = Waker::from(Arc::clone(woken));
+            if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                let Running { number, began, operation, .. } = self.running.swap_remove(at);
+                self.world.end(number, began, &operation, &answer);
+                return;
+            }
+            self.settle(at, stops);
+            // It may go on at once, or others come first.
+            if !self.is_ready(at) || self.world.random(|random| random.one_in(3)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until an operation that was just driven has stopped or ended, or waits for another one.
+    ///
+    /// The oracle goes by what really happened, so a wait that is cut short costs nothing but the exact repetition of
+    /// a case.
+    fn settle(&mut self, at: usize, stops: u64) {
+        let running = &self.running[at];
+        // In memory everything happens in the poll, and only threads have to be waited for.
+        let at_once = matches!(self.settings.kind, Kind::Memory(_)) && matches!(running.form, Form::Task { .. });
+        let halted = self.world.stopped();
+        // A load may wait for another one. A thread that did goes on by itself, and what it does is taken for that of
+        // the operation that is driven.
+        let uncertain = self.running.iter().filter(|other| other.number != running.number).any(|other| {
+            let joined = running.operation.loads()
+                && other.operation.loads()
+                && other.operation.target == running.operation.target;
+            let thread = matches!(other.form, Form::Thread { .. });
+            joined || thread && !halted.iter().any(|stop| stop.operation == other.number)
+        });
+        let limit = match (at_once, uncertain) {
+            (true, _) => Duration::ZERO,
+            (false, true) => Duration::from_millis(2),
+            (false, false) => Duration::from_millis(200),
+        };
+        self.world.wait(stops, limit, |_| self.is_ready(at) || self.has_ended(at));
+    }
+
+    fn go_on(&mut self, stop: Stop) {
+        let (stops, ended) = self.world.events();
+        let owner = self.running.iter().position(|running| running.number == stop.operation);
+        self.world.go_on(stop);
+        match owner {
+            Some(at) => self.settle(at, stops),
+            // What it belonged to was dropped: what is left of it goes on by itself, or is gone too.
+            None => drop(self.world.wait(stops, Duration::from_millis(2), |now| now != ended)),
+        }
+    }
+
+    fn cancel(&mut self) {
+        let tasks: Vec<_> = (0..self.running.len()).filter(|at| self.is_task(*at)).collect();
+        if tasks.is_empty() || self.world.random(|random| random.one_in(2)) {
+            return;
+        }
+        let at = self.world.random(|random| random.pick(&tasks));
+        let Running { number, began, operation, form } = self.running.swap_remove(at);
+        self.world.drive(number);
+        drop(form);
+        // Nobody can end what a thread of a pool has begun.
+        let late = self.settings.kind == Kind::Local;
+        self.world.end(number, began, &operation, &Answer::Cancelled { late });
+    }
+
+    fn pass_time(&mut self) {
+        let time = self.world.random(|random| random.pick(&[1, 40, 1_000, 15_000, 25_000]));
+        self.world.note(format!("{time} ms pass"));
+        self.clock.advance(Duration::from_millis(time));
+    }
+
+    fn disturb(&mut self) {
+        let faults = self.bytes.faults();
+        let (op, n, lost, heal) = self.world.random(|random| {
+            let op = random.pick(&[Op::Read, Op::Store, Op::Remove, Op::Raise, Op::Scan, Op::All]);
+            (op, 1 + random.below(3), random.one_in(2), random.one_in(4))
+        });
+        match (heal, lost) {
+            (true, _) => {
+                self.world.note("the backend is healed".into());
+                faults.heal();
+            }
+            (_, true) => {
+                self.world.note(format!("the next {n} answers of {op:?} get lost"));
+                faults.lose_answer(op, n);
+            }
+            _ => {
+                self.world.note(format!("the next {n} of {op:?} fail"));
+                faults.fail(op, n);
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- questions
+
+    fn is_task(&self, at: usize) -> bool {
+        matches!(self.running[at].form, Form::Task { .. })
+    }
+
+    fn is_ready(&self, at: usize) -> bool {
+        matches!(&self.running[at].form, Form::Task { woken, .. } if woken.set.load(Ordering::SeqCst))
+    }
+
+    fn has_ended(&self, at: usize) -> bool {
+        matches!(&self.running[at].form, Form::Thread { answer, .. } if answer.lock().unwrap().is_some())
+    }
+
+    fn ready(&self) -> Vec<usize> {
+        (0..self.running.len()).filter(|at| self.is_ready(*at)).collect()
+    }
+
+    /// Takes threads off the list that have ended.
+    fn collect(&mut self) {
+        while let Some(at) = (0..self.running.len()).find(|at| self.has_ended(*at)) {
+            if let Form::Thread { thread, .. } = self.running.swap_remove(at).form {
+                thread.join().unwrap();
+            }
+        }
+    }
+
+    fn something_comes(&self) -> bool {
+        let stops = self.world.events().0;
+        let all = 0..self.running.len();
+        self.world.wait(stops, PATIENCE, |_| all.clone().any(|at| self.is_ready(at) || self.has_ended(at)))
+    }
+}
+
+impl Drop for Case {
+    /// What retained functions keep of an instance goes when it is closed.
+    fn drop(&mut self) {
+        self.world.stop_no_more();
+        self.running.clear();
+        for process in &self.processes {
+            if let Err(error) = process.retainit.blocking().close() {
+                self.world.note(format!("not closed: {error}"));
+            }
+        }
+    }
+}
+
+fn targets() -> impl Iterator<Item = Target> {
+    (0..CACHES.len()).flat_map(|cache| (0..KEYS).map(move |key| Target { cache, key }))
+}
+
+/// Chooses an operation.
+fn invent(random: &mut Random, process: usize) -> Operation {
+    let what = match random.below(100) {
+        0..28 => What::Load,
+        28..32 => What::LoadThatFails,
+        32..37 => What::Refresh,
+        37..56 => What::Get,
+        56..63 => What::Set,
+        63..68 => What::SetTagged(random.pick(&["x", "t"])),
+        68..73 => What::SetIfAbsent,
+        73..82 => What::Remove,
+        82..85 => What::Clear,
+        85..87 => What::ClearAll,
+        87..92 => What::Invalidate(random.pick(&["t", "u", "x"])),
+        92..96 => What::Expire(random.pick(&["t", "u", "x"])),
+        _ => What::Pattern { all: random.one_in(2) },
+    };
+    let own = match what {
+        What::Refresh => FUNCTION as u64,
+        // The handle of a function has no `set`; its loads do not fail.
+        What::Set | What::SetTagged(_) | What::SetIfAbsent | What::LoadThatFails => random.below(FUNCTION as u64),
+        _ => random.below(CACHES.len() as u64),
+    };
+    let target = Target { cache: own as usize, key: random.below(KEYS) };
+    let target = match what {
+        What::ClearAll | What::Invalidate(_) | What::Expire(_) => None,
+        _ => Some(target),
+    };
+    Operation { what, target, process, sets: None }
+}
+
+// --------------------------------------------------------------------------------------------------- doing it
+
+fn done<T>(result: Result<T, Error>, answer: impl FnOnce(T) -> Answer) -> Answer {
+    match result {
+        Ok(value) => answer(value),
+        Err(error) if error.kind() == ErrorKind::Pending => Answer::Owed,
+        Err(error) => Answer::Failed(error.kind().to_string()),
+    }
+}
+
+fn found(lookup: retainit::Lookup<u64>) -> Answer {
+    lookup.value().map_or(Answer::Missed, Answer::Found)
+}
+
+fn absent(stored: bool) -> Answer {
+    if stored { Answer::Done } else { Answer::Present }
+}
+
+fn pattern(target: Target, all: bool) -> String {
+    if all { format!("{}:*", CACHES[target.cache]) } else { target.to_string() }
+}
+
+/// An error that cannot be cloned.
+struct NoValue;
+
+async fn perform(process: Process, operation: Operation, world: Arc<World>) -> Answer {
+    let Some(target) = operation.target else { return everywhere(&process.retainit, operation.what).await };
+    if target.cache == FUNCTION {
+        let retainit = process.retainit.clone();
+        return retainit::with_instance(&retainit, of_function(retainit.clone(), operation, target.key)).await;
+    }
+    let (cache, key) = (&process.caches[target.cache], &target.key);
+    let value = operation.sets.unwrap_or_default();
+    match operation.what {
+        What::Load => Answer::Loaded(cache.get_or_load(key, || source(&world, target)).await),
+        What::LoadThatFails => {
+            let load = || async {
+                source(&world, target).await;
+                Err(NoValue)
+            };
+            cache.try_get_or_load(key, load).await.map_or_else(|_| Answer::Failed("the load".into()), Answer::Loaded)
+        }
+        What::Get => done(cache.get(key).await, found),
+        What::Set => done(cache.set(key, value).await, |()| Answer::Done),
+        What::SetTagged(tag) => {
+            done(cache.set_with(key, value, CallOptions::new().tags([tag])).await, |()| Answer::Done)
+        }
+        What::SetIfAbsent => done(cache.set_if_absent(key, value).await, absent),
+        What::Remove => done(cache.remove(key).await, |_| Answer::Done),
+        What::Clear => done(cache.clear().await, |_| Answer::Done),
+        What::Pattern { all } => {
+            done(process.retainit.invalidate_pattern(pattern(target, all).as_str()).await, |_| Answer::Done)
+        }
+        other => unreachable!("{other:?} is no operation on a cache"),
+    }
+}
+
+async fn of_function(retainit: Retainit, operation: Operation, key: u64) -> Answer {
+    let target = Target { cache: FUNCTION, key };
+    match operation.what {
+        What::Load => Answer::Loaded(numbered(key).await),
+        What::Refresh => Answer::Loaded(numbered::cache().refresh(key).await),
+        What::Get => done(numbered::cache().get(&key).await, found),
+        What::Remove => done(numbered::cache().remove(&key).await, |_| Answer::Done),
+        What::Clear => done(numbered::cache().clear().await, |_| Answer::Done),
+        What::Pattern { all } => {
+            done(retainit.invalidate_pattern(pattern(target, all).as_str()).await, |_| Answer::Done)
+        }
+        other => unreachable!("{other:?} is no operation on a function"),
+    }
+}
+
+async fn everywhere(retainit: &Retainit, what: What) -> Answer {
+    match what {
+        What::ClearAll => done(retainit.clear().await, |_| Answer::Done),
+        What::Invalidate(tag) => done(retainit.invalidate_tag(tag).await, |()| Answer::Done),
+        What::Expire(tag) => done(retainit.expire_tag(tag).await, |()| Answer::Done),
+        other => unreachable!("{other:?} has a target"),
+    }
+}
+
+fn perform_blocking(process: &Process, operation: &Operation, world: &Arc<World>) -> Answer {
+    let retainit = process.retainit.blocking();
+    let Some(target) = operation.target else {
+        return match operation.what {
+            What::ClearAll => done(retainit.clear(), |_| Answer::Done),
+            What::Invalidate(tag) => done(retainit.invalidate_tag(tag), |()| Answer::Done),
+            What::Expire(tag) => done(retainit.expire_tag(tag), |()| Answer::Done),
+            other => unreachable!("{other:?} has a target"),
+        };
+    };
+    let (cache, key) = (process.caches[target.cache].blocking(), &target.key);
+    let value = operation.sets.unwrap_or_default();
+    let load = || {
+        world.stop_blocking("before it reads its source");
+        let value = world.bear(target, Operation::tags(What::Load, target));
+        world.stop_blocking("after it read its source");
+        value
+    };
+    match operation.what {
+        What::Load => Answer::Loaded(cache.get_or_load(key, load)),
+        What::LoadThatFails => {
+            let failing = || {
+                load();
+                Err(NoValue)
+            };
+            cache.try_get_or_load(key, failing).map_or_else(|_| Answer::Failed("the load".into()), Answer::Loaded)
+        }
+        What::Get => done(cache.get(key), found),
+        What::Set => done(cache.set(key, value), |()| Answer::Done),
+        What::SetTagged(tag) => done(cache.set_with(key, value, CallOptions::new().tags([tag])), |()| Answer::Done),
+        What::SetIfAbsent => done(cache.set_if_absent(key, value), absent),
+        What::Remove => done(cache.remove(key), |_| Answer::Done),
+        What::Clear => done(cache.clear(), |_| Answer::Done),
+        What::Pattern { all } => done(retainit.invalidate_pattern(pattern(target, all).as_str()), |_| Answer::Done),
+        other => unreachable!("{other:?} is no operation on a cache"),
+    }
+}

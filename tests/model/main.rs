@@ -1,0 +1,59 @@
+//! Invalidation against a model: random operations that stop anywhere, driven by hand from a seed.
+//!
+//! What is held against every answer: **a value that was loaded or set before an acknowledged invalidation which covers
+//! it is never returned by an operation that began after that acknowledgement**, and a `set` is an invalidation of what
+//! was loaded before it. A case that fails is run again with fewer steps and printed as the list of what happened.
+//!
+//! `RETAINIT_MODEL_CASES=20` runs twenty times as many cases, `RETAINIT_MODEL_SEED=7` begins at another seed.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod backends;
+mod case;
+mod operations;
+mod run;
+mod stress;
+mod world;
+
+use backends::{Kind, Plant};
+use run::{Settings, healthy, search};
+
+fn settings(kind: Kind, plant: Plant) -> Settings {
+    Settings { kind, plant, faults: false }
+}
+
+// T-43, T-129
+#[test]
+fn in_memory_no_answer_is_older_than_an_invalidation() {
+    healthy(settings(Kind::Memory("default"), Plant::None), 2_500);
+    healthy(settings(Kind::Memory("lru"), Plant::None), 1_500);
+}
+
+// T-44, T-129
+#[test]
+fn in_a_byte_store_no_answer_is_older_than_an_invalidation() {
+    healthy(settings(Kind::Bytes, Plant::None), 500);
+    healthy(settings(Kind::Local, Plant::None), 400);
+}
+
+// T-44, T-135
+#[test]
+fn in_a_byte_store_with_faults_no_answer_is_older_than_an_invalidation() {
+    healthy(Settings { faults: true, ..settings(Kind::Bytes, Plant::None) }, 700);
+    healthy(Settings { faults: true, ..settings(Kind::Local, Plant::None) }, 400);
+}
+
+/// A model that finds nothing proves nothing: each of these backends breaks the promise in one place.
+// T-129
+#[test]
+fn the_model_finds_what_is_planted() {
+    for plant in [Plant::IgnoresFences, Plant::RemoveKeepsFence, Plant::SetKeepsFence, Plant::BreaksNoFences] {
+        for policy in ["default", "lru"] {
+            search(settings(Kind::Memory(policy), plant), 10_000);
+        }
+    }
+    for kind in [Kind::Bytes, Kind::Local] {
+        for plant in [Plant::IgnoresFences, Plant::RaisesNothing] {
+            search(settings(kind, plant), 10_000);
+        }
+    }
+}
