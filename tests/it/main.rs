@@ -4,6 +4,7 @@
 mod attribute;
 mod cache;
 mod common;
+mod custom;
 mod errors;
 mod faults;
 mod forms;

@@ -97,6 +97,7 @@ fn what_is_too_heavy_is_told_and_takes_nothing_with_it() {
 }
 
 #[test]
+// R-23 (the notice; its event comes with events)
 fn near_capacity_is_told_once() {
     for policy in BOTH {
         let (memory, ear) = build(&MemoryConfig::new().max_entries(100).policy(policy));

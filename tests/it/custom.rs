@@ -1,0 +1,148 @@
+//! Backends that somebody else wrote.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use retainit::{Evicted, MemoryConfig, Result, Retainit};
+use retainit_plugin::{
+    BackendConfig, Built, Bytes, Capabilities, Context, Fence, Field, LocalBackend, Read, Settings, Snapshot, Stored,
+    Terms, When,
+};
+
+/// The five required methods and fences, over a map; every one of them blocks for a while.
+#[derive(Debug, Default)]
+struct Map {
+    slots: Mutex<HashMap<String, (u64, Option<Bytes>)>>,
+    next: AtomicU64,
+    pause: Duration,
+}
+
+impl Map {
+    fn pause(&self) {
+        std::thread::sleep(self.pause);
+    }
+
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl LocalBackend for Map {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().fences()
+    }
+
+    fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        self.pause();
+        let mut slots = self.slots.lock().expect("no test panics under it");
+        if read.fence.is_none() {
+            return Ok(Snapshot::new(slots.get(key).and_then(|(_, entry)| entry.clone()), None, Vec::new()));
+        }
+        let (generation, entry) = slots.entry(key.to_owned()).or_insert_with(|| (self.next(), None));
+        Ok(Snapshot::new(entry.clone(), Some(Fence::new(*generation)), Vec::new()))
+    }
+
+    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+        self.pause();
+        let mut slots = self.slots.lock().expect("no test panics under it");
+        if let When::Fenced(fence) = terms.when
+            && slots.get(key).is_none_or(|(generation, _)| *generation != fence.token())
+        {
+            return Ok(Stored::Refused);
+        }
+        slots.insert(key.to_owned(), (self.next(), Some(entry)));
+        Ok(Stored::Yes)
+    }
+
+    fn remove(&self, key: &str) -> Result<bool> {
+        Ok(self.slots.lock().expect("no test panics under it").remove(key).is_some_and(|(_, entry)| entry.is_some()))
+    }
+
+    fn health(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Its typed configuration.
+#[derive(Clone, Debug)]
+struct MapConfig {
+    pause: Duration,
+}
+
+impl BackendConfig for MapConfig {
+    fn type_name(&self) -> &'static str {
+        "map"
+    }
+
+    fn fields() -> &'static [Field] {
+        const { &[Field::new("pause")] }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    fn build(&self, _: Context) -> Result<Built> {
+        Ok(Built::Local(Arc::new(Map { pause: self.pause, ..Map::default() })))
+    }
+}
+
+fn on_map(pause: Duration) -> Retainit {
+    Retainit::builder().register_backend("map", MapConfig { pause }).build().expect("a map")
+}
+
+// C-30, A-30: five methods are a backend, and a blocking one serves sync and async callers.
+#[tokio::test]
+async fn five_methods_are_a_backend() {
+    let retainit = on_map(Duration::ZERO);
+    let cache = retainit.cache::<String>("names").build().expect("a cache");
+    let runs = AtomicUsize::new(0);
+    let load = || async {
+        runs.fetch_add(1, Ordering::Relaxed);
+        "loaded".to_owned()
+    };
+    assert_eq!(cache.get_or_load(&1, load).await, "loaded");
+    assert_eq!(cache.get_or_load(&1, load).await, "loaded");
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert_eq!(cache.blocking().get(&1).expect("readable").value().as_deref(), Some("loaded"));
+    assert!(cache.remove(&1).await.expect("removable"));
+    assert!(cache.get(&1).await.expect("readable").is_miss());
+}
+
+// C-35: on a runtime of one thread, a backend that blocks does not block the other tasks.
+#[tokio::test(flavor = "current_thread")]
+async fn a_blocking_backend_never_blocks_a_worker() {
+    let retainit = on_map(Duration::from_millis(40));
+    let cache = retainit.cache::<u8>("slow").build().expect("a cache");
+    let load = async { cache.get_or_load(&1, || async { 1 }).await };
+    let mut load = std::pin::pin!(load);
+    let mut turns = 0;
+    // Turns of another task, as long as the load takes: a blocked worker would give it two or three.
+    let value = loop {
+        tokio::select! {
+            biased;
+            value = &mut load => break value,
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    };
+    assert_eq!(value, 1);
+    assert!(turns > 10, "the worker had {turns} turns");
+}
+
+// C-04, C-14, T-17: without a scope an entry is everybody's, and a removal takes one key.
+#[tokio::test]
+async fn entries_are_global_and_removed_one_by_one() {
+    let memory = MemoryConfig::new().max_entries(100).ttl("1m");
+    let retainit = Retainit::builder().register_backend("typed", memory).build().expect("memory");
+    let writer = retainit.cache::<u8>("shared").build().expect("a cache");
+    let reader = retainit.cache::<u8>("shared").build().expect("the same cache");
+    for key in 0..3 {
+        writer.set(&key, key).await.expect("storable");
+    }
+    assert!(reader.remove(&1).await.expect("removable"));
+    let left: Vec<_> = writer.get_many([0, 1, 2]).await.expect("readable").into_iter().map(|l| l.value()).collect();
+    assert_eq!(left, [Some(0), None, Some(2)]);
+    assert_eq!(writer.clear().await.expect("clearable"), Evicted::Exact(2));
+}
