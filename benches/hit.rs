@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 /// Every pass makes all caches anew: where their memory happens to lie makes a hit up to a half dearer or cheaper.
 const PASSES: usize = 5;
 const ROUNDS: usize = 5;
-const ROUNDS_OF_TWO_THREADS: usize = 7;
+const ROUNDS_OF_TWO_THREADS: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = std::env::var("BENCH_ROUNDS").ok().map(|rounds| rounds.parse::<usize>()).transpose()?;

@@ -8,7 +8,7 @@ use retainit::__private::{Args, KeyBuf};
 use retainit::Retainit;
 
 use super::RAW;
-use crate::harness::{Group, time};
+use crate::harness::{FEW, Group, time};
 use crate::subjects::raw::Raw;
 use crate::subjects::{KEYS, TTL, Value, load, peers, retained};
 
@@ -36,7 +36,7 @@ pub(crate) fn mixed(_: &Retainit) -> retainit::Result<Group<'static>> {
             let fresh = fresh.clone();
             move |n| time(n, |i| retained::mixed(fresh_key(&fresh, i)))
         })
-        .case("moka", {
+        .sized("moka", FEW, {
             let fresh = fresh.clone();
             move |n| {
                 time(n, |i| {
@@ -76,7 +76,7 @@ pub(crate) fn set(retainit: &Retainit) -> retainit::Result<Group<'static>> {
         .case("floor: a clone", move |n| time(n, |_| one.clone()))
         .reference(RAW, move |n| time(n, |i| raw.set(keys.id(i), two.clone())))
         .case("retainit, cache.set", move |n| time(n, |i| cache.blocking().set(&keys.id(i), three.clone())))
-        .case("moka", move |n| time(n, |i| moka.insert(keys.id(i), four.clone())));
+        .sized("moka", FEW, move |n| time(n, |i| moka.insert(keys.id(i), four.clone())));
     Ok(group)
 }
 

@@ -9,7 +9,9 @@
 
 mod backends;
 mod case;
+mod found;
 mod operations;
+mod perform;
 mod run;
 mod stress;
 mod world;

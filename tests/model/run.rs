@@ -42,8 +42,6 @@ pub(crate) fn healthy(settings: Settings, cases: u64) {
     let first = from_environment("RETAINIT_MODEL_SEED", 1);
     let began = now();
     for seed in first..first + cases {
-            println!("seed {seed}");
-        }
         if let Some(failure) = run(settings, seed, steps(seed)) {
             panic!("{}", told(settings, seed, failure));
         }

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::backends::OPERATION;
-use crate::operations::{Answer, Cover, Operation, Target};
+use crate::operations::{Answer, Cover, Operation, Target, What};
 
 /// Numbers that look random and are the same in every run of a seed.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub(crate) struct World {
 
 #[derive(Debug)]
 struct State {
+    faults: bool,
     random: Random,
     /// Events so far.
     time: u64,
@@ -94,8 +95,9 @@ pub(crate) struct Stop {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Arc<World> {
+    pub(crate) fn new(seed: u64, faults: bool) -> Arc<World> {
         let state = State {
+            faults,
             random: Random(seed),
             time: 0,
             log: Vec::new(),
@@ -180,6 +182,8 @@ impl World {
         }
         let owed_by = match answer {
             Answer::Owed => Some(operation.process),
+            // A refresh does not say whether its value could be stored; if not, what was there before it is owed.
+            _ if state.faults && operation.what == What::Refresh => Some(operation.process),
             _ => None,
         };
         if let Some(cover) = operation.cover(answer) {

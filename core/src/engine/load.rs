@@ -350,6 +350,7 @@ where
         };
         // What was invalidated while it was loaded is dead on arrival: it must not take the place of a later load.
         if unreachable || !plan.valid_since(ticket.generation, &self.job.tags) {
+            self.drop_refreshed(result).await;
             return Outcome::Failed;
         }
         let write = super::write::Write {
@@ -376,6 +377,7 @@ where
             Err(error) => {
                 if error.kind() != crate::ErrorKind::Closed {
                     plan.function.failed("store", &plan.store.name, &error);
+                    self.drop_refreshed(result).await;
                 }
                 Outcome::Failed
             }

@@ -62,3 +62,20 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_again_while_it_is_being_paid_stays_owed() {
+        let (pending, owed) = (Pending::default(), || Owed::Remove("key".into()));
+        pending.add(owed(), || None);
+        let paying = pending.list();
+        pending.add(owed(), || None);
+        paying.iter().for_each(|(number, _)| pending.done(*number));
+        assert_eq!(pending.list().len(), 1);
+        pending.list().iter().for_each(|(number, _)| pending.done(*number));
+        assert!(pending.is_empty());
+    }
+}

@@ -148,17 +148,23 @@ fn run(load: &Load) {
         &format!("{name} fill"),
         fresh,
         vec![
-            ("bare", Box::new(|step| {
-                let key = key(1_000_000 + step);
-                black_box(bare.read(&key));
-                bare.store(&key, &value);
-            })),
+            (
+                "bare",
+                Box::new(|step| {
+                    let key = key(1_000_000 + step);
+                    black_box(bare.read(&key));
+                    bare.store(&key, &value);
+                }),
+            ),
             ("ours", Box::new(|step| fill(&*ours, &key(1_000_000 + step), &value))),
-            ("files", Box::new(|step| {
-                let key = key(1_000_000 + step);
-                black_box(fs::read(files.path(&key)).is_err());
-                files.store(&key, &value);
-            })),
+            (
+                "files",
+                Box::new(|step| {
+                    let key = key(1_000_000 + step);
+                    black_box(fs::read(files.path(&key)).is_err());
+                    files.store(&key, &value);
+                }),
+            ),
         ],
     );
     for key in &keys {
@@ -173,7 +179,12 @@ fn run(load: &Load) {
         operations,
         vec![
             ("bare", Box::new(|step| bare.store(at(step), &value))),
-            ("ours", Box::new(|step| drop(black_box(set(at(step)))))),
+            (
+                "ours",
+                Box::new(|step| {
+                    black_box(set(at(step)));
+                }),
+            ),
             ("files", Box::new(|step| files.store(at(step), &value))),
         ],
     );

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use retainit_plugin::{Bytes, Error, ErrorKind, Result};
 
 use crate::SyncMode;
+use crate::entry::MARK;
 use crate::fault;
 
 /// From this size on.
@@ -19,12 +20,12 @@ pub(crate) const LEAST: usize = 64 << 10;
 /// What a file is called until it is complete, behind its name.
 const ASIDE: &str = ".new";
 
-/// A number that is never met twice, positive in SQLite's integers.
+/// A number that is never met twice, positive in SQLite's integers and without [`MARK`].
 pub(crate) fn random() -> Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::new(ErrorKind::Backend, "the system gives no random numbers").source(error))?;
-    Ok(u64::from_le_bytes(bytes) >> 2)
+    Ok(u64::from_le_bytes(bytes) >> 2 & !MARK)
 }
 
 /// The folder of a database's blobs.
@@ -43,8 +44,10 @@ pub(crate) fn shards(dir: &Path) -> impl Iterator<Item = PathBuf> {
     (0..=u8::MAX).map(move |number| shard(&dir, number)).filter(|shard| shard.is_dir())
 }
 
+/// The mark may be set after the file was written: it is no part of the name.
 fn path(dir: &Path, generation: u64) -> PathBuf {
-    shard(dir, generation as u8).join(format!("{generation:016x}"))
+    let name = generation & !MARK;
+    shard(dir, (name >> 1) as u8).join(format!("{name:016x}"))
 }
 
 /// The files of a shard that were made here, with their generations.

@@ -110,13 +110,13 @@ fn evict(
             continue;
         }
         let mut freed = 0;
-        for (head, size) in oldest {
+        for (head, marked, size) in oldest {
             steps += 1;
             if work.database.touched.take(head.id) {
                 work.move_to_end(&[head.id])?;
                 continue;
             }
-            work.delete(&head)?;
+            work.delete(&head, marked.as_deref())?;
             freed += weight(size);
             if freed >= excess {
                 break;

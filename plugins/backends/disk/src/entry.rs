@@ -18,6 +18,9 @@ pub(crate) struct Head {
     pub(crate) blob: Option<i64>,
 }
 
+/// The mark of a generation: the end of its entry breaks the fence of the empty slot, see [`stripe`].
+pub(crate) const MARK: u64 = 1;
+
 impl Head {
     /// From the first four columns `id, gen, deadline, blob`.
     pub(crate) fn of(row: &Row<'_>) -> rusqlite::Result<Head> {
@@ -27,6 +30,15 @@ impl Head {
 
     pub(crate) fn is_live(&self, now: i64) -> bool {
         self.deadline > now
+    }
+
+    /// Whether its slot counts as empty for fences.
+    pub(crate) fn is_empty(&self, now: i64) -> bool {
+        !self.is_live(now) && !self.is_marked()
+    }
+
+    pub(crate) fn is_marked(&self) -> bool {
+        self.generation & MARK != 0
     }
 
     pub(crate) fn fence(&self) -> Fence {

@@ -44,7 +44,7 @@ pub(crate) struct Home {
 impl Home {
     /// Whether this is still the current database of its folder.
     pub(crate) fn stands(&self) -> bool {
-        self.mark.metadata().is_ok_and(|mark| links(&mark) > 0)
+        is_linked(&self.mark)
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -52,15 +52,16 @@ impl Home {
     }
 }
 
+/// Whether a file still has a name. Asked with every operation, so not through the slower `File::metadata`.
 #[cfg(unix)]
-fn links(file: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::nlink(file)
+fn is_linked(file: &File) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|file| file.st_nlink > 0)
 }
 
 /// Elsewhere a file that is open cannot be unlinked, so a damaged database stays until its processes have ended.
 #[cfg(not(unix))]
-fn links(_: &fs::Metadata) -> u64 {
-    1
+fn is_linked(_: &File) -> bool {
+    true
 }
 
 impl Folder {

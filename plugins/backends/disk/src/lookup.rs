@@ -3,7 +3,7 @@
 use std::io;
 
 use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, Read, Snapshot, Version};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use crate::blob;
 use crate::database::{Database, Notice};
@@ -16,10 +16,10 @@ use crate::write;
 /// How often a read begins again while others replace what it finds.
 const ATTEMPTS: usize = 16;
 
-/// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
-const WITH_STRIPE: &str = "SELECT e.id, e.gen, e.deadline, e.blob, e.sum, e.value, s.gen
-    FROM stripe s LEFT JOIN entry e ON e.key = ?1 WHERE s.id = ?2";
 const ALONE: &str = "SELECT id, gen, deadline, blob, sum, value FROM entry WHERE key = ?1";
+
+/// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
+const HELD: &str = "SELECT id, gen, deadline, blob, sum, value FROM (SELECT 1) LEFT JOIN entry ON key = ?1";
 
 /// What a slot held, as of one instant.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
         }
         tell_damage(database, key);
         // Without the row the slot has another fence: it is read once more.
-        if write::discard(database, &head).is_err() {
+        if write::discard(database, key, &head).is_err() {
             return Ok(Snapshot::new(None, look.fence, look.versions));
         }
     }
@@ -90,19 +90,17 @@ fn look(connection: &Connection, key: &str, read: &Read<'_>, now: i64) -> Result
         look.entry = rows.next()?.map(Seen::of).transpose()?.filter(|seen| seen.head.is_live(now));
         return Ok(Some(look));
     }
-    let mut select = connection.prepare_cached(WITH_STRIPE)?;
-    let mut rows = select.query(params![key, stripe::of(key)])?;
+    let mut select = connection.prepare_cached(HELD)?;
+    let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    if row.get::<_, Option<i64>>(0)?.is_some() {
-        look.entry = Some(Seen::of(row)?).filter(|seen| seen.head.is_live(now));
-    }
+    let found = if row.get::<_, Option<i64>>(0)?.is_some() { Some(Seen::of(row)?) } else { None };
     if read.fence.is_some() {
-        let entry = look.entry.as_ref().map(|seen| seen.head.fence());
-        look.fence = Some(match entry {
-            Some(fence) => fence,
-            None => stripe::of_counter(row.get(6)?),
+        look.fence = Some(match &found {
+            Some(seen) if !seen.head.is_empty(now) => seen.head.fence(),
+            _ => stripe::of_counter(stripe::counter(connection, key)?),
         });
     }
+    look.entry = found.filter(|seen| seen.head.is_live(now));
     for group in read.groups {
         match version::find(connection, group, now)? {
             Some(version) => look.versions.push(version),

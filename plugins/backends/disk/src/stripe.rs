@@ -1,9 +1,13 @@
 //! Fences.
 //!
 //! The fence of a slot that holds an entry is the entry's generation: what replaces or removes the entry breaks it.
-//! That of an empty slot, or of one whose entry has expired, is the counter of the key's stripe. Removals and stores
-//! in any case raise that counter too. Stores on a fence, sweeps and evictions do not: after them a fence of an empty
-//! slot may hold again, but then nothing has come in between except another load.
+//! That of an empty slot, or of one whose entry has expired, is the counter of the key's stripe.
+//!
+//! A removal raises the counter. A store on a fence does not: when its entry has gone by eviction or expiry, an older
+//! fence of the empty slot may hold again, but nothing has come in between except another load. A store in any case
+//! has to break older fences for good. It leaves that to the end of its entry: the generation is marked, the mark
+//! goes over to whatever replaces the entry, and who deletes a marked entry raises the counter in the same
+//! transaction. An expired entry with a mark keeps its slot from counting as empty until it is deleted.
 
 use retainit_plugin::Fence;
 use rusqlite::Connection;
@@ -32,22 +36,18 @@ pub(crate) fn of_counter(counter: i64) -> Fence {
 }
 
 /// Whether a fence stands, in the transaction that is going to store on it.
-pub(crate) fn holds(
-    connection: &Connection,
-    key: &str,
-    entry: Option<&Head>,
-    fence: Fence,
-    now: i64,
-) -> rusqlite::Result<bool> {
-    if let Some(entry) = entry {
-        let standing = entry.fence() == fence;
-        if standing || entry.is_live(now) {
-            return Ok(standing);
-        }
+pub(crate) fn holds(entry: Option<&Head>, counter: i64, fence: Fence, now: i64) -> bool {
+    match entry {
+        Some(entry) if entry.fence() == fence => true,
+        Some(entry) if !entry.is_empty(now) => false,
+        _ => of_counter(counter) == fence,
     }
+}
+
+/// The counter of a key's stripe.
+pub(crate) fn counter(connection: &Connection, key: &str) -> rusqlite::Result<i64> {
     let mut select = connection.prepare_cached("SELECT gen FROM stripe WHERE id = ?1")?;
-    let counter = select.query_row([of(key)], |row| row.get(0))?;
-    Ok(of_counter(counter) == fence)
+    select.query_row([of(key)], |row| row.get(0))
 }
 
 /// Breaks the fence of a key's empty slot.

@@ -18,8 +18,8 @@ use crate::write::Work;
 /// Writes between two steps.
 const EVERY: u32 = 32;
 
-/// What a step looks at or deletes at most. A table in use is swept once while it is written half over.
-const ENTRIES: usize = 64;
+/// What a step looks at or deletes at most. A table in use is swept once while it is written over.
+const ENTRIES: usize = 32;
 const VERSIONS: usize = 512;
 const USES: usize = 64;
 
@@ -41,7 +41,7 @@ pub(crate) struct Upkeep {
 /// What a step found to do.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
-    expired: Vec<Head>,
+    expired: Vec<(Head, Option<String>)>,
     versions: bool,
     used: Vec<i64>,
 }
@@ -70,13 +70,16 @@ impl Upkeep {
         })
     }
 
-    fn expired(&mut self, connection: &Connection, now: i64) -> Result<Vec<Head>, Fault> {
-        let mut select = connection
-            .prepare_cached("SELECT id, gen, deadline, blob FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let heads = select.query_map(params![self.hand, ENTRIES as i64], Head::of)?;
-        let heads = heads.collect::<rusqlite::Result<Vec<Head>>>()?;
-        self.hand = if heads.len() < ENTRIES { 0 } else { heads.last().map_or(0, |head| head.id) };
-        Ok(heads.into_iter().filter(|head| !head.is_live(now)).collect())
+    fn expired(&mut self, connection: &Connection, now: i64) -> Result<Vec<(Head, Option<String>)>, Fault> {
+        let mut select = connection.prepare_cached(
+            "SELECT id, gen, deadline, blob, CASE WHEN gen & 1 AND deadline <= ?3 THEN key END FROM entry
+             WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let found =
+            select.query_map(params![self.hand, ENTRIES as i64, now], |row| Ok((Head::of(row)?, row.get(4)?)))?;
+        let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        self.hand = if found.len() < ENTRIES { 0 } else { found.last().map_or(0, |(head, _)| head.id) };
+        Ok(found.into_iter().filter(|(head, _)| !head.is_live(now)).collect())
     }
 
     fn orphans(&mut self, connection: &Connection, database: &Database, now: i64) -> Result<(), Fault> {
@@ -86,7 +89,8 @@ impl Upkeep {
         }
         self.shard_due = moment.after(SHARD_EVERY);
         let Some(shard) = self.next_shard(database) else { return Ok(()) };
-        let mut select = connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen = ?1")?;
+        let mut select =
+            connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen IN (?1, ?1 + 1)")?;
         for (file, generation) in blob::files(&shard) {
             let Ok(written) = file.metadata().and_then(|file| file.modified()) else { continue };
             let old = now.saturating_sub(millis(written)) > ORPHAN_AGE;
@@ -116,10 +120,10 @@ impl Chores {
     }
 
     pub(crate) fn run(self, work: &mut Work<'_>) -> Result<(), Fault> {
-        for head in self.expired {
+        for (head, marked) in self.expired {
             // It was found outside this transaction: it may have been stored anew since.
             if work.is_still(&head)? {
-                work.delete(&head)?;
+                work.delete(&head, marked.as_deref())?;
             }
         }
         if self.versions {

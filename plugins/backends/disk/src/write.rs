@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::blob;
 use crate::bounds::{self, Bounds};
 use crate::database::Database;
-use crate::entry::{Head, checksum};
+use crate::entry::{Head, MARK, checksum};
 use crate::fault::Fault;
 use crate::stripe;
 use crate::version;
@@ -63,11 +63,11 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms
         let problem = format!("an entry of {} bytes is larger than max_bytes, {most}", entry.len());
         return Err(Error::new(ErrorKind::Unsupported, problem).into());
     }
-    let new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
+    let mut new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
     if new.is_blob() {
         blob::write(&database.home.dir, new.generation, entry, database.options.sync)?;
     }
-    let stored = database.writing(|work| work.store(&new, terms));
+    let stored = database.writing(|work| work.store(&mut new, terms));
     if new.is_blob() && !matches!(stored, Ok(Stored::Yes)) {
         blob::remove(&database.home.dir, new.generation);
     }
@@ -79,14 +79,14 @@ pub(crate) fn remove(database: &Database, key: &str) -> Result<bool, Fault> {
     database.writing(|work| {
         stripe::raise(work.connection, key)?;
         let Some(head) = work.head(key)? else { return Ok(false) };
-        work.delete(&head)?;
+        work.delete(&head, None)?;
         Ok(head.is_live(work.now))
     })
 }
 
-/// Empties a slot that still holds `damaged`; its fence stays as it is.
-pub(crate) fn discard(database: &Database, damaged: &Head) -> Result<(), Fault> {
-    database.writing(|work| if work.is_still(damaged)? { work.delete(damaged) } else { Ok(()) })
+/// Empties the slot of a key that still holds `damaged`.
+pub(crate) fn discard(database: &Database, key: &str, damaged: &Head) -> Result<(), Fault> {
+    database.writing(|work| if work.is_still(damaged)? { work.delete(damaged, Some(key)) } else { Ok(()) })
 }
 
 fn deadline(now: i64, ttl: Option<Duration>) -> i64 {
@@ -120,19 +120,24 @@ impl<'a> Work<'a> {
         self.after.blob_bytes
     }
 
-    fn store(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {
-        let old = self.head(new.key)?;
-        let holds = match terms.when {
-            When::Fenced(fence) => stripe::holds(self.connection, new.key, old.as_ref(), fence, self.now)?,
-            When::Always => true,
-            When::Absent => !old.is_some_and(|old| old.is_live(self.now)),
+    fn store(&mut self, new: &mut New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {
+        let (old, holds) = match terms.when {
+            When::Fenced(fence) => {
+                let (old, counter) = self.head_and_counter(new.key)?;
+                (old, stripe::holds(old.as_ref(), counter, fence, self.now))
+            }
+            When::Always => (self.head(new.key)?, true),
+            When::Absent => {
+                let old = self.head(new.key)?;
+                (old, !old.is_some_and(|old| old.is_live(self.now)))
+            }
             _ => return Err(Error::new(ErrorKind::Unsupported, "unknown condition of a store").into()),
         };
         if !holds {
             return Ok(Stored::Refused);
         }
-        if !matches!(terms.when, When::Fenced(_)) {
-            stripe::raise(self.connection, new.key)?;
+        if !matches!(terms.when, When::Fenced(_)) || old.is_some_and(|old| old.is_marked()) {
+            new.generation |= MARK;
         }
         match old {
             Some(old) => self.replace(&old, new)?,
@@ -173,14 +178,28 @@ impl<'a> Work<'a> {
         Ok(select.query_row([key], Head::of).optional()?)
     }
 
-    /// The entries that go first, with what they take.
-    pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, u64)>, Fault> {
+    /// The same, and the counter of its stripe.
+    fn head_and_counter(&self, key: &str) -> Result<(Option<Head>, i64), Fault> {
         let mut select = self.connection.prepare_cached(
-            "SELECT id, gen, deadline, blob, length(key) + ifnull(blob, length(value)) FROM entry ORDER BY id LIMIT ?1",
+            "SELECT e.id, e.gen, e.deadline, e.blob, s.gen FROM stripe s LEFT JOIN entry e ON e.key = ?1
+             WHERE s.id = ?2",
+        )?;
+        let found = select.query_row(params![key, stripe::of(key)], |row| {
+            let there = row.get::<_, Option<i64>>(0)?.is_some();
+            Ok((if there { Some(Head::of(row)?) } else { None }, row.get(4)?))
+        })?;
+        Ok(found)
+    }
+
+    /// The entries that go first, with the keys of those that are marked and what each takes.
+    pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, Option<String>, u64)>, Fault> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, gen, deadline, blob, CASE WHEN gen & 1 THEN key END,
+                length(key) + ifnull(blob, length(value)) FROM entry ORDER BY id LIMIT ?1",
         )?;
         let rows = select.query_map([limit as i64], |row| {
-            let size: Option<i64> = row.get(4)?;
-            Ok((Head::of(row)?, u64::try_from(size.unwrap_or(0)).unwrap_or_default()))
+            let size: Option<i64> = row.get(5)?;
+            Ok((Head::of(row)?, row.get(4)?, u64::try_from(size.unwrap_or(0)).unwrap_or_default()))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -191,9 +210,13 @@ impl<'a> Work<'a> {
         Ok(select.exists(params![head.id, head.generation as i64])?)
     }
 
-    /// Deletes a row; its file goes when the transaction is committed.
-    pub(crate) fn delete(&mut self, head: &Head) -> Result<(), Fault> {
+    /// Deletes a row; its file goes when the transaction is committed. `marked` is its key, if that is known and the
+    /// fence of the empty slot may have to fall.
+    pub(crate) fn delete(&mut self, head: &Head, marked: Option<&str>) -> Result<(), Fault> {
         self.connection.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([head.id])?;
+        if let Some(key) = marked.filter(|_| head.is_marked()) {
+            stripe::raise(self.connection, key)?;
+        }
         self.after.entries -= 1;
         self.forget_file(head);
         Ok(())

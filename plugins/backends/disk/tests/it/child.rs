@@ -1,0 +1,179 @@
+//! What other processes do: this test binary, started again for one role.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use retainit_disk::DiskConfig;
+use retainit_plugin::{ErrorKind, Group, Read, Stored, Strength, SystemClock, Terms, When};
+use retainit_testkit::Recorder;
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{Disk, build, bytes, set};
+
+const ROLE: &str = "RETAINIT_DISK_ROLE";
+const FOLDER: &str = "RETAINIT_DISK_FOLDER";
+
+/// A child that is killed at the end of its test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(role: &str, folder: &Path) -> Process {
+        let child = command(role, folder).stdout(Stdio::piped()).spawn();
+        Process(child.expect("this binary can be started"))
+    }
+
+    /// The lines it prints, from its own part on.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + 'static {
+        let out = self.0.stdout.take().expect("taken once");
+        let lines = BufReader::new(out).lines().map_while(Result::ok);
+        lines.filter_map(|line| Some(line.split_once("> ")?.1.to_owned()))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.0);
+        kill_process(id, signal).expect("it is our child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn command(role: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
+    command.args(["--exact", "child::role", "--nocapture"]).env(ROLE, role).env(FOLDER, folder);
+    command
+}
+
+fn expect_success(role: &str, status: ExitStatus) {
+    assert!(status.success(), "the child for `{role}` ended with {status}");
+}
+
+/// Runs a role to its end, as another user if one is given.
+pub(crate) fn run_as(role: &str, folder: &Path, user: Option<u32>) {
+    let mut command = command(role, folder);
+    if let Some(user) = user {
+        command.uid(user).gid(user).current_dir("/");
+    }
+    expect_success(role, command.status().expect("this binary can be started"));
+}
+
+/// Runs a role under a limit on the size of files, past which a write fails as on a full disk.
+pub(crate) fn run_with_small_files(role: &str, folder: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --exact child::role --nocapture"]);
+    shell.arg(std::env::current_exe().expect("this binary has a path")).env(ROLE, role).env(FOLDER, folder);
+    expect_success(role, shell.status().expect("there is a shell"));
+}
+
+#[test]
+fn role() {
+    let (Ok(role), Some(folder)) = (std::env::var(ROLE), std::env::var_os(FOLDER)) else { return };
+    let folder = Path::new(&folder);
+    match role.as_str() {
+        "read_only" => read_only(&open(folder)),
+        "full" => full(&open(folder)),
+        "holder" => hold(folder),
+        "writer" => write(&open(folder)),
+        "bumper" => bump(&open(folder), folder),
+        role => panic!("no role is called {role}"),
+    }
+}
+
+fn open(folder: &Path) -> Disk {
+    build(DiskConfig::new().base_path(folder).max_bytes(16 << 20), Arc::new(SystemClock), &Recorder::new())
+}
+
+/// Tells the parent something.
+fn say(what: impl std::fmt::Display) {
+    println!("> {what}");
+}
+
+fn read_only(disk: &Disk) {
+    assert_eq!(disk.read("key", Read::peek()).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(disk.store("key", "value".into(), Terms::new(When::Always)).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(disk.remove("key").unwrap_err().kind(), ErrorKind::Backend);
+}
+
+fn full(disk: &Disk) {
+    let store = |key: &str, len| disk.store(key, bytes(key, len), Terms::new(When::Always));
+    let failed = (0..10_000).find_map(|i| store(&format!("key{i}"), 1_000).err()).expect("no file may be that large");
+    assert_eq!(failed.kind(), ErrorKind::Backend, "{failed}");
+    let failed = store("blob", 2 << 20).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Backend, "{failed}");
+    for i in 0..10 {
+        let key = format!("key{i}");
+        let found = disk.read(&key, Read::peek()).unwrap().entry;
+        assert!(found.is_none_or(|found| found == bytes(&key, 1_000)));
+    }
+}
+
+/// Takes the write lock and keeps it.
+fn hold(folder: &Path) {
+    let home = crate::common::folders(&folder.join("v1"), "db-").remove(0);
+    let sql = Connection::open(home.join("store.db")).unwrap();
+    sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+    say("held");
+    loop {
+        thread::park();
+    }
+}
+
+/// Sizes of rows, overflowing rows and files.
+pub(crate) const SIZES: [usize; 5] = [10, 1_000, 20_000, 66_000, 150_000];
+
+/// Stores, removes and raises without end, and says how far its own key has come.
+fn write(disk: &Disk) {
+    let id = std::process::id();
+    let groups = [Group::new("r1:t:default:-:crash")];
+    for round in 1_u64.. {
+        let key = format!("shared{}", round * 7 % 31);
+        let value = bytes(&format!("{key}#{round}"), SIZES[round as usize % SIZES.len()]);
+        match round % 4 {
+            0 => drop(disk.remove(&key)),
+            1 => drop(disk.raise(&groups[0], Strength::Hard)),
+            _ => drop(disk.store(&key, stamped(round, &key, value.len()), Terms::new(When::Always).groups(&groups))),
+        }
+        let own = format!("own{id}");
+        let stored = disk.store(&own, stamped(round, &own, SIZES[round as usize % 4]), Terms::new(When::Always));
+        if stored.is_ok_and(|stored| stored == Stored::Yes) {
+            say(round);
+        }
+    }
+}
+
+/// Bytes that show whether they are those of one store: a number, and what follows from it and the key.
+pub(crate) fn stamped(number: u64, key: &str, len: usize) -> retainit_plugin::Bytes {
+    let mut stamped = number.to_le_bytes().to_vec();
+    stamped.extend(bytes(&format!("{key}#{number}"), len));
+    stamped.into()
+}
+
+/// The number in stamped bytes, if all of them are right.
+pub(crate) fn number_of(key: &str, found: &[u8]) -> Option<u64> {
+    let (number, rest) = found.split_first_chunk()?;
+    let number = u64::from_le_bytes(*number);
+    (bytes(&format!("{key}#{number}"), rest.len()) == rest).then_some(number)
+}
+
+/// Changes the source, removes what was kept of it, and says when that was acknowledged.
+fn bump(disk: &Disk, folder: &Path) {
+    set(disk, "warm", "up");
+    for number in 1_u64..=300 {
+        let aside = folder.join("source.new");
+        std::fs::write(&aside, number.to_string()).unwrap();
+        std::fs::rename(aside, folder.join("source")).unwrap();
+        while disk.remove("key").is_err() {}
+        say(number);
+        thread::sleep(Duration::from_millis(number % 3));
+    }
+}

@@ -1,0 +1,93 @@
+use retainit_disk::DiskConfig;
+use retainit_plugin::{Scan, Stored, Terms, When};
+
+use crate::common::{Bench, HOUR, fence, peek, put, set};
+
+#[test]
+fn who_asks_for_placeholders_refuses_the_loads_behind_empty_slots() {
+    let bench = Bench::new();
+    let (disk, other) = (bench.open(), bench.open());
+    set(&disk, "a/present", "old");
+    let (present, empty) = (fence(&disk, "a/present"), fence(&disk, "a/empty"));
+    let page = other.scan(Scan::prefix("a/").placeholders()).unwrap();
+    assert_eq!((page.keys, page.next), (vec!["a/present".to_owned()], None));
+    assert!(other.remove("a/present").unwrap());
+    assert_eq!(put(&disk, "a/present", "stale", When::Fenced(present)), Stored::Refused);
+    assert_eq!(put(&disk, "a/empty", "stale", When::Fenced(empty)), Stored::Refused);
+}
+
+#[test]
+fn a_scan_breaks_no_fence() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    let empty = fence(&disk, "empty");
+    disk.scan(Scan::prefix("")).unwrap();
+    assert_eq!(put(&disk, "empty", "loaded", When::Fenced(empty)), Stored::Yes);
+}
+
+/// Neither eviction nor expiry brings a fence back that a `set` has broken.
+#[test]
+fn a_fence_stays_broken_when_the_entry_that_broke_it_has_gone() {
+    let bench = Bench::new();
+    let disk = bench.open_with(DiskConfig::new().max_entries(4));
+    let absent = fence(&disk, "key");
+    set(&disk, "key", "set");
+    (0..8).for_each(|i| set(&disk, &format!("other{i}"), "value"));
+    assert_eq!(peek(&disk, "key"), None, "it was evicted");
+    assert_eq!(put(&disk, "key", "stale", When::Fenced(absent)), Stored::Refused);
+}
+
+#[test]
+fn a_fence_stays_broken_when_the_entry_that_broke_it_has_expired() {
+    for sweep in [false, true] {
+        let bench = Bench::new();
+        let disk = bench.open();
+        let absent = fence(&disk, "key");
+        disk.store("key", "set".into(), Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+        // A load that replaces what was set does not mend the fence either.
+        let present = fence(&disk, "key");
+        disk.store("key", "loaded".into(), Terms::new(When::Fenced(present)).ttl(Some(HOUR))).unwrap();
+        bench.clock.advance(HOUR * 2);
+        if sweep {
+            (0..100).for_each(|_| set(&disk, "other", "value"));
+            assert_eq!(bench.count("entry"), 1);
+        }
+        assert_eq!(put(&disk, "key", "stale", When::Fenced(absent)), Stored::Refused, "swept: {sweep}");
+        let expired = fence(&disk, "key");
+        assert_eq!(put(&disk, "key", "new", When::Fenced(expired)), Stored::Yes, "swept: {sweep}");
+    }
+}
+
+#[test]
+fn a_load_over_an_expired_entry_is_stored_swept_or_not() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    for sweep in [false, true] {
+        let absent = fence(&disk, "key");
+        disk.store("key", "old".into(), Terms::new(When::Fenced(absent)).ttl(Some(HOUR))).unwrap();
+        bench.clock.advance(HOUR * 2);
+        let expired = fence(&disk, "key");
+        if sweep {
+            bench.sql().execute("DELETE FROM entry", []).unwrap();
+        }
+        assert_eq!(put(&disk, "key", "new", When::Fenced(expired)), Stored::Yes, "swept: {sweep}");
+        assert_eq!(put(&disk, "key", "late", When::Fenced(expired)), Stored::Refused);
+        disk.remove("key").unwrap();
+    }
+}
+
+#[test]
+fn reads_write_nothing() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    set(&disk, "present", "value");
+    let sql = bench.sql();
+    let commits = || sql.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = commits();
+    for _ in 0..1_000 {
+        fence(&disk, "empty");
+        fence(&disk, "present");
+        peek(&disk, "present");
+    }
+    assert_eq!(commits(), before);
+}

@@ -1,0 +1,130 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use retainit_plugin::{ErrorKind, Read, Scan};
+
+use crate::child;
+use crate::common::{Bench, bytes, folders, peek, set};
+
+// T-110
+#[test]
+fn only_the_owner_may_enter() {
+    let bench = Bench::new();
+    set(&bench.open(), "key", bytes("blob", 100_000));
+    for folder in [bench.base(), bench.base().join("v1"), bench.home()] {
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+}
+
+#[test]
+fn entries_versions_and_order_survive_a_restart() {
+    let bench = Bench::new();
+    let large = bytes("large", 300_000);
+    let disk = bench.open();
+    set(&disk, "small", "value");
+    set(&disk, "large", large.clone());
+    disk.close().unwrap();
+    let again = bench.open();
+    assert_eq!((peek(&again, "small"), peek(&again, "large")), (Some("value".into()), Some(large)));
+    assert_eq!(bench.failures(), [""; 0]);
+}
+
+#[test]
+fn a_replaced_blob_leaves_no_file() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    for round in 0..3 {
+        set(&disk, "key", bytes(&format!("round{round}"), 70_000));
+        assert_eq!(bench.blobs().len(), 1);
+    }
+    set(&disk, "key", "small");
+    assert_eq!(bench.blobs().len(), 0);
+    set(&disk, "key", bytes("again", 70_000));
+    assert!(disk.remove("key").unwrap());
+    assert_eq!(bench.blobs().len(), 0);
+}
+
+#[test]
+fn foreign_files_and_newer_formats_are_left_alone() {
+    let bench = Bench::new();
+    let foreign =
+        ["notes.txt", "v2/store.db", "v1/notes.txt", "v1/db-mine/notes.txt"].map(|name| bench.base().join(name));
+    for file in &foreign {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "mine").unwrap();
+    }
+    let disk = bench.open();
+    set(&disk, "key", bytes("blob", 100_000));
+    fs::write(folders(&bench.base().join("v1"), "current")[0].clone(), "gone").unwrap();
+    let disk = bench.open();
+    assert_eq!(peek(&disk, "key"), None);
+    foreign.iter().for_each(|file| assert_eq!(fs::read(file).unwrap(), b"mine", "{}", file.display()));
+}
+
+#[test]
+fn a_folder_that_is_taken_away_is_made_again() {
+    let bench = Bench::new();
+    let (disk, other) = (bench.open(), bench.open());
+    set(&disk, "key", "value");
+    assert_eq!(peek(&other, "key"), Some("value".into()));
+    fs::remove_dir_all(bench.base()).unwrap();
+    assert_eq!(peek(&disk, "key"), None);
+    set(&other, "key", "again");
+    assert_eq!(peek(&disk, "key"), Some("again".into()));
+}
+
+// P-39
+#[test]
+fn a_closed_backend_says_so() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    set(&disk, "key", "value");
+    disk.close().unwrap();
+    disk.close().unwrap();
+    assert_eq!(disk.read("key", Read::peek()).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(disk.scan(Scan::prefix("")).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_path_below_a_file_is_an_error_of_each_operation() {
+    let bench = Bench::new();
+    fs::write(bench.base(), "a file").unwrap();
+    let disk = bench.open();
+    for _ in 0..2 {
+        let error = disk.read("key", Read::peek()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Backend);
+        assert!(error.to_string().contains("(path: "), "{error}");
+    }
+    fs::remove_file(bench.base()).unwrap();
+    set(&disk, "key", "value");
+}
+
+/// Root may write anywhere, so this is tried by a child under another user.
+#[test]
+fn a_read_only_folder_is_an_error_of_each_operation() {
+    let bench = Bench::new();
+    let user = if rustix::process::getuid().is_root() { Some(65_534) } else { None };
+    let parent = bench.base().parent().unwrap().to_owned();
+    fs::set_permissions(&parent, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(bench.base()).unwrap();
+    chown(bench.base(), user, None).unwrap();
+    fs::set_permissions(bench.base(), fs::Permissions::from_mode(0o500)).unwrap();
+    child::run_as("read_only", &bench.base(), user);
+    fs::set_permissions(bench.base(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// A limit on the size of files stands for a full disk.
+#[test]
+fn a_full_disk_is_an_error_of_the_store_and_spoils_nothing() {
+    let bench = Bench::new();
+    child::run_with_small_files("full", &bench.base());
+    let disk = bench.open_in_real_time();
+    let keys = disk.scan(Scan::prefix("")).unwrap().keys;
+    assert!(!keys.is_empty(), "what went in before is still there");
+    for key in keys {
+        assert!(peek(&disk, &key).is_none_or(|found| found == bytes(&key, found.len())), "{key}");
+    }
+    set(&disk, "now", bytes("now", 1 << 20));
+    assert_eq!(bench.failures(), [""; 0]);
+}

@@ -1,0 +1,79 @@
+use std::fs::{self, File};
+use std::time::Duration;
+
+use retainit_plugin::{Clock, Group, Read, Strength, Terms, When};
+
+use crate::common::{Bench, HOUR, bytes, count_of, peek, set};
+
+/// Writes after which a sweep has gone round once, for few entries.
+const ROUND: usize = 64;
+
+/// `RETAINIT_TAGS=1000000` for the long run.
+#[test]
+fn expired_tags_leave_nothing_behind() {
+    let bench = Bench::new();
+    let (disk, tags) = (bench.open(), count_of("RETAINIT_TAGS", 100_000));
+    let groups: Vec<Group> = (0..tags).map(|i| Group::new(format!("r1:t:default:-:tag{i}"))).collect();
+    for groups in groups.chunks(1_000) {
+        disk.read("key", Read::peek().groups(groups)).unwrap();
+    }
+    assert_eq!(bench.count("version"), tags as u64);
+    bench.clock.advance(HOUR * 2);
+    for _ in 0..tags.div_ceil(512) * 32 + 32 {
+        disk.remove("key").unwrap();
+    }
+    assert_eq!(bench.count("version"), 0);
+}
+
+#[test]
+fn a_version_outlives_the_entries_that_carry_it() {
+    let bench = Bench::new();
+    let (disk, group) = (bench.open(), [Group::new("group")]);
+    let version = disk.raise(&group[0], Strength::Hard).unwrap();
+    disk.store("key", "value".into(), Terms::new(When::Always).ttl(Some(HOUR * 100)).groups(&group)).unwrap();
+    bench.clock.advance(HOUR * 99);
+    (0..ROUND).for_each(|_| assert!(!disk.remove("other").unwrap()));
+    assert_eq!(disk.read("key", Read::peek().groups(&group)).unwrap().versions, [version]);
+    bench.clock.advance(HOUR * 100);
+    assert_ne!(disk.read("key", Read::peek().groups(&group)).unwrap().versions, [version]);
+}
+
+// T-103
+#[test]
+fn expired_entries_are_not_shown_and_swept_with_their_files() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    for i in 0..200 {
+        let entry = if i % 50 == 0 { bytes("blob", 70_000) } else { "value".into() };
+        disk.store(&format!("key{i}"), entry, Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+    }
+    bench.clock.advance(HOUR * 2);
+    assert_eq!(peek(&disk, "key7"), None);
+    assert_eq!(disk.scan(retainit_plugin::Scan::prefix("")).unwrap().keys, [""; 0]);
+    assert_eq!((bench.count("entry"), bench.blobs().len()), (200, 4));
+    (0..ROUND * 4).for_each(|_| set(&disk, "other", "value"));
+    assert_eq!((bench.count("entry"), bench.blobs().len()), (1, 0));
+}
+
+#[test]
+fn files_without_a_row_are_swept_when_they_are_old() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    set(&disk, "key", bytes("blob", 70_000));
+    let kept = bench.blobs().remove(0);
+    let shard = kept.parent().unwrap().to_owned();
+    let write = |name: &str, age: Duration| {
+        let file = shard.join(name);
+        fs::write(&file, "rubbish").unwrap();
+        File::options().write(true).open(&file).unwrap().set_modified(bench.clock.wall() - age).unwrap();
+        file
+    };
+    File::options().write(true).open(&kept).unwrap().set_modified(bench.clock.wall() - HOUR * 9).unwrap();
+    let old = [write("00000000000000aa", HOUR * 2), write("00000000000000ae.new", HOUR * 2)];
+    let spared = [write("00000000000000ac", HOUR / 2), write("notes.txt", HOUR * 9), kept];
+    bench.clock.advance(Duration::from_secs(11));
+    (0..ROUND).for_each(|_| set(&disk, "other", "value"));
+    old.iter().for_each(|file| assert!(!file.exists(), "{}", file.display()));
+    spared.iter().for_each(|file| assert!(file.exists(), "{}", file.display()));
+    assert_eq!(peek(&disk, "key"), Some(bytes("blob", 70_000)));
+}
