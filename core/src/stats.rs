@@ -17,9 +17,10 @@ pub(crate) enum Count {
     Miss,
     Load,
     Evicted,
+    LoadNanos,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 const CHUNK: usize = 1 << 8;
 const CHUNKS: usize = 1 << 10;
 
@@ -106,11 +107,17 @@ fn block() -> Option<&'static Block> {
 /// Counts one.
 #[inline(always)]
 pub(crate) fn count(site: u32, count: Count) {
+    add(site, count, 1);
+}
+
+/// Counts several.
+#[inline(always)]
+pub(crate) fn add(site: u32, count: Count, n: u64) {
     let Some(block) = BLOCK.get().or_else(block) else {
         return;
     };
     let counter = block.counter(site, count).unwrap_or_else(|| block.counter_made(site, count));
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 /// A number for a function in an instance; entries carry it, counters are found by it.
@@ -157,7 +164,7 @@ impl Drop for SiteNumber {
 }
 
 fn sums(registry: &Registry, site: u32) -> [u64; KINDS] {
-    [Count::Hit, Count::Miss, Count::Load, Count::Evicted].map(|count| {
+    [Count::Hit, Count::Miss, Count::Load, Count::Evicted, Count::LoadNanos].map(|count| {
         registry
             .blocks
             .iter()

@@ -7,6 +7,7 @@ use retainit_plugin::{
     When,
 };
 
+use super::groups::Groups;
 use super::{Face, Owed, Pending};
 use crate::runtime::Io;
 use crate::{Error, ErrorKind, Result};
@@ -32,7 +33,7 @@ enum Side {
 struct OwnedTerms {
     when: When,
     ttl: Option<Duration>,
-    groups: Arc<[Group]>,
+    groups: Groups,
 }
 
 impl OwnedTerms {
@@ -116,7 +117,7 @@ impl ByteStore {
         face: Face,
         key: &str,
         lease: Option<Duration>,
-        groups: &Arc<[Group]>,
+        groups: &Groups,
     ) -> Result<Snapshot> {
         fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
             lease.map_or_else(Read::peek, Read::fenced).groups(groups)
@@ -125,7 +126,7 @@ impl ByteStore {
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await,
             Side::Local(backend) => {
-                let (key, groups) = (key.to_owned(), Arc::clone(groups));
+                let (key, groups) = (key.to_owned(), groups.clone());
                 self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
             }
         }
@@ -139,9 +140,9 @@ impl ByteStore {
         entry: Bytes,
         when: When,
         ttl: Option<Duration>,
-        groups: &Arc<[Group]>,
+        groups: &Groups,
     ) -> Result<Stored> {
-        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: Arc::clone(groups) });
+        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: groups.clone() });
         let fenced = matches!(when, When::Fenced(_));
         let stored = match &self.side {
             Side::Remote(backend) if fenced => {

@@ -32,7 +32,6 @@ pub(crate) struct Function {
 /// What is counted off the hot path.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    load_nanos: AtomicU64,
     errors: AtomicU64,
 }
 
@@ -57,7 +56,7 @@ impl Function {
     pub(crate) fn loaded(&self, time: Duration) {
         crate::stats::count(self.site.get(), Count::Load);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.counters.load_nanos.fetch_add(nanos, Ordering::Relaxed);
+        crate::stats::add(self.site.get(), Count::LoadNanos, nanos);
     }
 
     /// The one place where a failed cache operation is told: it never becomes the caller's failure.
@@ -72,7 +71,7 @@ impl Function {
             misses: self.site.counted(Count::Miss),
             loads: self.site.counted(Count::Load),
             evictions: self.site.counted(Count::Evicted),
-            load_time: Duration::from_nanos(self.counters.load_nanos.load(Ordering::Relaxed)),
+            load_time: Duration::from_nanos(self.site.counted(Count::LoadNanos)),
             errors: self.counters.errors.load(Ordering::Relaxed),
             ..Stats::default()
         }

@@ -106,6 +106,24 @@ impl Shard {
     }
 }
 
+/// The groups of a request. Most have none, and those share nothing, not even a count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Groups(Option<Arc<[Group]>>);
+
+impl std::ops::Deref for Groups {
+    type Target = [Group];
+
+    fn deref(&self) -> &[Group] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl FromIterator<Group> for Groups {
+    fn from_iter<I: IntoIterator<Item = Group>>(groups: I) -> Groups {
+        Groups(Some(groups.into_iter().collect()))
+    }
+}
+
 /// The name of a tag in a shared store.
 pub(crate) fn tag_group(namespace: &str, tag: &str) -> Group {
     group('t', namespace, tag)

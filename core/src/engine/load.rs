@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Group, Mark, ObjectBackend, Ttl};
+use retainit_plugin::{Mark, ObjectBackend, Ttl};
 
 use super::Outermost;
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
+use super::groups::Groups;
 use super::lookup::{BytesLook, Failure, Look};
 use super::write::Mode;
 use super::{ByteStore, Hit, Kind, Looked, Plan, PlanRef, Value, lookup_bytes, lookup_object};
@@ -55,7 +56,7 @@ pub(crate) struct Job {
     pub(crate) key: KeyBuf,
     pub(crate) tags: Box<[Arc<Mark>]>,
     /// For byte stores: namespace, function and tags by name; empty if the store keeps no versions.
-    pub(crate) groups: Arc<[Group]>,
+    pub(crate) groups: Groups,
     pub(crate) how: How,
     pub(crate) face: Face,
     /// Of this one call.
@@ -141,9 +142,13 @@ where
         let ticket = self.ticket(object);
         let served = match self.job.how {
             How::Refresh => None,
-            How::Call | How::Warm => self.serve(lookup_object(&self.job.plan, object, &self.job.key, Look::Use)),
+            How::Call | How::Warm => self.look_again(object),
         };
         Before { served, ticket, unreachable: false }
+    }
+
+    fn look_again(&self, object: &dyn ObjectBackend) -> Option<R> {
+        self.serve(lookup_object(&self.job.plan, object, &self.job.key, Look::Use))
     }
 
     fn ticket(&self, object: &dyn ObjectBackend) -> Ticket {
@@ -214,13 +219,14 @@ where
         let flights = plan.instance.flights();
         let mut missed = false;
         loop {
-            let ended = flights.ended(self.job.key.hash());
-            let before = match &plan.store.kind {
-                // In memory the lead looks again, which is enough.
+            let (before, ended) = match &plan.store.kind {
                 Kind::Object(object) => {
-                    Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }
+                    (Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }, 0)
                 }
-                Kind::Bytes(store) => self.before_bytes(store).await,
+                Kind::Bytes(store) => {
+                    let ended = flights.ended(self.job.key.hash());
+                    (self.before_bytes(store).await, ended)
+                }
             };
             if let Some(result) = before.served {
                 count(plan.site, Count::Hit);
@@ -233,9 +239,12 @@ where
             let got = match role {
                 Role::Inline => return (self.timed(loader).await, Outcome::Failed),
                 Role::Lead(lead) => {
-                    let again =
-                        matches!(plan.store.kind, Kind::Object(_)) || flights.ended(self.job.key.hash()) != ended;
-                    return self.lead(lead, loader, (!again).then_some(before)).await;
+                    let before = match &plan.store.kind {
+                        // Another's load may have ended since this caller looked. Its own ticket is older than that.
+                        Kind::Object(object) => Some(Before { served: self.look_again(object.as_ref()), ..before }),
+                        Kind::Bytes(_) => (flights.ended(self.job.key.hash()) == ended).then_some(before),
+                    };
+                    return self.lead(lead, loader, before).await;
                 }
                 Role::Follow(follow) => follow,
             };
@@ -248,7 +257,7 @@ where
         }
     }
 
-    fn join(&self, flights: &Arc<Flights>, ticket: &Ticket) -> Role {
+    fn join<'f>(&'f self, flights: &'f Flights, ticket: &Ticket) -> Role<'f> {
         let plan = &*self.job.plan;
         // Tags may name arguments that are not in the key: a load that other tags can condemn is not this caller's.
         let mix =
@@ -270,7 +279,7 @@ where
     ///
     /// The leader is watched in all it waits for. Each of that is run by itself, not all of it as one future: loads
     /// nest, and every layer costs stack.
-    async fn lead<L: Future<Output = R>>(&self, lead: Lead, loader: L, before: Option<Before<R>>) -> (R, Outcome) {
+    async fn lead<L: Future<Output = R>>(&self, lead: Lead<'_>, loader: L, before: Option<Before<R>>) -> (R, Outcome) {
         let before = match before {
             Some(before) => before,
             None => {
@@ -308,7 +317,7 @@ where
         }
     }
 
-    async fn follow(&self, follow: Follow) -> Followed<R> {
+    async fn follow<'f>(&self, follow: Follow<'f>) -> Followed<'f, R> {
         match follow.await {
             Got::Lead(lead) => Followed::Lead(lead),
             Got::Fruit(Fruit::Value(any)) => any
@@ -427,9 +436,9 @@ where
     }
 }
 
-enum Followed<R> {
+enum Followed<'f, R> {
     Result(R),
-    Lead(Lead),
+    Lead(Lead<'f>),
     Alone,
     Again,
 }
@@ -444,9 +453,9 @@ impl Job {
 
 impl Plan {
     /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
-    pub(crate) fn groups(&self, tags: &[String]) -> Arc<[Group]> {
+    pub(crate) fn groups(&self, tags: &[String]) -> Groups {
         if !self.store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
-            return Arc::default();
+            return Groups::default();
         }
         let namespace = self.instance.namespace();
         let own = [

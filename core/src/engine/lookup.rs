@@ -5,6 +5,7 @@ use std::time::Duration;
 use retainit_plugin::{Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
 
 use super::envelope::{Envelope, Outermost};
+use super::groups::Groups;
 use super::{ByteStore, Face, Plan};
 use crate::key::KeyBuf;
 use crate::meta::Meta;
@@ -111,7 +112,7 @@ pub(crate) struct BytesLook<'a> {
     pub(crate) key: &'a str,
     /// Take the fence for a load of at most this long.
     pub(crate) lease: Option<Duration>,
-    pub(crate) groups: &'a Arc<[Group]>,
+    pub(crate) groups: &'a Groups,
     /// What the entry has to say of arguments that the key does not show.
     pub(crate) args_digest: Vec<u8>,
     pub(crate) even_dead: bool,
@@ -176,7 +177,7 @@ async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Ve
     if unknown.is_empty() {
         return Ok(true);
     }
-    let unknown: Arc<[Group]> = unknown.into();
+    let unknown: Groups = unknown.into_iter().collect();
     let current = look.store.read(look.face, look.key, None, &unknown).await?.versions;
     let holds = |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
     Ok(current.len() == unknown.len() && unknown.iter().zip(&current).all(holds))

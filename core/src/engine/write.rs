@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Bytes, Extra, Group, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
+    Bytes, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
 };
 
 use super::envelope::{Envelope, Outermost};
 use super::flight::Ticket;
+use super::groups::Groups;
 use super::lookup::Failure;
 use super::{Face, Kind, Plan};
 use crate::key::KeyBuf;
@@ -40,7 +41,7 @@ pub(crate) struct Write<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) key: &'a KeyBuf,
     pub(crate) tags: &'a [Arc<Mark>],
-    pub(crate) groups: &'a Arc<[Group]>,
+    pub(crate) groups: &'a Groups,
     pub(crate) ticket: &'a Ticket,
     pub(crate) mode: Mode,
     pub(crate) ttl: Ttl,

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -10,33 +11,34 @@ use super::{At, Entry, Flights, Got, Lead, Terms};
 
 /// Waits for another caller's load.
 #[derive(Debug)]
-pub(crate) struct Follow {
-    flights: Arc<Flights>,
+pub(crate) struct Follow<'f> {
+    flights: &'f Flights,
+    abandoned: &'f AtomicUsize,
     flight: Arc<Flight>,
     at: At,
     token: Option<usize>,
     edges: Edges,
 }
 
-impl Follow {
-    pub(super) fn new(flights: &Arc<Flights>, entry: &mut Entry, terms: &Terms<'_>, edges: Edges) -> Follow {
+impl<'f> Follow<'f> {
+    pub(super) fn new(flights: &'f Flights, entry: &mut Entry, terms: &Terms<'f>, edges: Edges) -> Follow<'f> {
         let at = At { id: entry.id, hash: entry.hash };
         let flight = Arc::clone(Flight::of(entry, &flights.clock, terms));
         let token = Some(flight.state.lock().enter());
-        Follow { flights: Arc::clone(flights), flight, at, token, edges }
+        Follow { flights, abandoned: terms.abandoned, flight, at, token, edges }
     }
 
     /// Takes a vacant lead.
-    fn take_over(&mut self, number: u64, watch: Arc<Watch>) -> Lead {
+    fn take_over(&mut self, number: u64, watch: Arc<Watch>) -> Lead<'f> {
         self.edges = Edges::default();
-        Lead::new(&self.flights, self.at, number, Some(watch), &self.flight.abandoned)
+        Lead::new(self.flights, self.at, number, Some(watch), self.abandoned)
     }
 }
 
-impl Future for Follow {
-    type Output = Got;
+impl<'f> Future for Follow<'f> {
+    type Output = Got<'f>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Got> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Got<'f>> {
         let flight = Arc::clone(&self.flight);
         let Some(token) = self.token else {
             return Poll::Pending;
@@ -77,7 +79,7 @@ impl Future for Follow {
     }
 }
 
-impl Drop for Follow {
+impl Drop for Follow<'_> {
     fn drop(&mut self) {
         let Some(token) = self.token else { return };
         let (own, wakers) = self.leave(token);
@@ -86,7 +88,7 @@ impl Drop for Follow {
     }
 }
 
-impl Follow {
+impl Follow<'_> {
     /// Stops waiting. Gives the own waker, and those of others who have to look again: the one that was to lead may be
     /// gone.
     fn leave(&self, token: usize) -> (Option<Waker>, Vec<Waker>) {

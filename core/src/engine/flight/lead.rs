@@ -13,24 +13,24 @@ use super::{At, Chain, Flights, Fruit, Ticket};
 
 /// The right and duty to load. Dropped before [`Lead::complete`], it passes to a follower.
 #[derive(Debug)]
-pub(crate) struct Lead {
-    flights: Arc<Flights>,
+pub(crate) struct Lead<'f> {
+    flights: &'f Flights,
     at: At,
     number: u64,
     watch: Option<Arc<Watch>>,
-    abandoned: Arc<AtomicUsize>,
+    abandoned: &'f AtomicUsize,
     over: bool,
 }
 
-impl Lead {
+impl<'f> Lead<'f> {
     pub(super) fn new(
-        flights: &Arc<Flights>,
+        flights: &'f Flights,
         at: At,
         number: u64,
         watch: Option<Arc<Watch>>,
-        abandoned: &Arc<AtomicUsize>,
-    ) -> Lead {
-        Lead { flights: Arc::clone(flights), at, number, watch, abandoned: Arc::clone(abandoned), over: false }
+        abandoned: &'f AtomicUsize,
+    ) -> Lead<'f> {
+        Lead { flights, at, number, watch, abandoned, over: false }
     }
 
     /// Runs a load in place, watched for starvation and for circles.
@@ -114,7 +114,7 @@ impl Lead {
     }
 }
 
-impl Drop for Lead {
+impl Drop for Lead<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.pass_on().into_iter().for_each(Waker::wake);

@@ -16,6 +16,7 @@ mod shared;
 mod tests;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -37,11 +38,22 @@ use shared::Flight;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(u64);
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// Numbers are given to threads in bundles: one shared counter would be fought for by every miss.
+static NEXT_BUNDLE: AtomicU64 = AtomicU64::new(1);
+const BUNDLE: u64 = 1 << 16;
+
+thread_local! {
+    static NEXT_ID: Cell<u64> = const { Cell::new(0) };
+}
 
 impl Id {
     fn new() -> Id {
-        Id(NEXT_ID.fetch_add(1, Ordering::Relaxed))
+        let next = match NEXT_ID.get() {
+            next if next % BUNDLE == 0 => NEXT_BUNDLE.fetch_add(1, Ordering::Relaxed) * BUNDLE,
+            next => next,
+        };
+        NEXT_ID.set(next + 1);
+        Id(next)
     }
 }
 
@@ -130,20 +142,20 @@ struct Entry {
 
 /// What a caller is to do.
 #[derive(Debug)]
-pub(crate) enum Role {
+pub(crate) enum Role<'f> {
     /// Load, and store what the ticket allows.
-    Lead(Lead),
+    Lead(Lead<'f>),
     /// Wait for a load that began under the same ticket.
-    Follow(Follow),
+    Follow(Follow<'f>),
     /// Waiting would close a circle: run, and store nothing.
     Inline,
 }
 
 /// What came of waiting.
 #[derive(Debug)]
-pub(crate) enum Got {
+pub(crate) enum Got<'f> {
     Fruit(Fruit),
-    Lead(Lead),
+    Lead(Lead<'f>),
 }
 
 /// How a load is run.
@@ -179,13 +191,13 @@ impl Flights {
     /// Takes part in the load of a key.
     ///
     /// `valid` says whether a load that began under a ticket may answer this caller.
-    pub(crate) fn join(
-        self: &Arc<Self>,
+    pub(crate) fn join<'f>(
+        &'f self,
         key: FlightKey<'_>,
         ticket: &Ticket,
-        terms: &Terms<'_>,
+        terms: &Terms<'f>,
         valid: impl Fn(&Ticket) -> bool,
-    ) -> Role {
+    ) -> Role<'f> {
         let mut shard = self.shard(key.hash).lock();
         let found = shard
             .table

@@ -36,20 +36,20 @@ impl Bench {
         }
     }
 
-    fn join(&self, ticket: &Ticket) -> Role {
+    fn join(&self, ticket: &Ticket) -> Role<'_> {
         let key = super::FlightKey { hash: 7, plan: 1, key: b"key" };
         let terms = Terms { watched: true, max_load_time: LONG, abandoned: &self.abandoned, timers: &self.timers };
         self.flights.join(key, ticket, &terms, |theirs| theirs.agrees(ticket))
     }
 
-    fn lead(&self) -> Lead {
+    fn lead(&self) -> Lead<'_> {
         match self.join(&ticket(0)) {
             Role::Lead(lead) => lead,
             other => panic!("{other:?}"),
         }
     }
 
-    fn follow(&self) -> Follow {
+    fn follow(&self) -> Follow<'_> {
         match self.join(&ticket(0)) {
             Role::Follow(follow) => follow,
             other => panic!("{other:?}"),
@@ -288,7 +288,7 @@ fn places_of_followers_that_left_are_used_again() {
 }
 
 /// A task that its wakers own: with the last of them its future goes.
-struct Owned(Mutex<Option<Follow>>);
+struct Owned(Mutex<Option<Follow<'static>>>);
 
 impl Wake for Owned {
     fn wake(self: Arc<Self>) {}
@@ -296,7 +296,7 @@ impl Wake for Owned {
 
 #[test]
 fn a_waker_may_own_the_task_that_waits() {
-    let bench = Bench::new();
+    let bench: &'static Bench = Box::leak(Box::new(Bench::new()));
     let lead = bench.lead();
     let mut polled = bench.follow();
     let owned = Arc::new(Owned(Mutex::new(Some(bench.follow()))));
