@@ -3,6 +3,8 @@
 pub use retainit_core::*;
 pub use retainit_macros::{TypeTag, invalidate, retain, retain_put};
 
+#[cfg(feature = "disk")]
+pub use retainit_disk::{DiskConfig, SyncMode};
 #[cfg(feature = "memory")]
 pub use retainit_memory::{MemoryConfig, Policy};
 

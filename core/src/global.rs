@@ -60,7 +60,6 @@ pub(crate) fn install(instance: &Retainit) -> Result<()> {
 
 /// Functions of this instance decide again where they look.
 pub(crate) fn replan(instance: &Retainit) {
-    instance.functions().forget_plans();
     let mut global = GLOBAL.write();
     if global.current.as_ref().is_some_and(|current| current.is_same(instance)) {
         global.forget_plans();

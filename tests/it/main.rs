@@ -5,6 +5,7 @@ mod attribute;
 mod cache;
 mod common;
 mod custom;
+mod disk;
 mod errors;
 mod faults;
 mod forms;

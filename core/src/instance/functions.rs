@@ -27,7 +27,6 @@ struct Known {
     by_id: HashMap<String, Owner>,
     caches: HashMap<String, Cache>,
     all: Vec<Arc<Function>>,
-    plans: HashMap<usize, Arc<Plan>>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,11 +66,6 @@ impl Functions {
             sum.errors += stats.errors;
         }
         sum
-    }
-
-    /// Functions decide again where they look.
-    pub(crate) fn forget_plans(&self) {
-        self.0.lock().plans.clear();
     }
 
     /// The function behind a site, registered at its first call.
@@ -211,19 +205,9 @@ impl Retainit {
         self.plan_under(site, &Overrides::default())
     }
 
-    /// The plan of a function under a scope.
+    /// The plan of a function under a scope. It is made for the call: a plan holds its instance, so the instance cannot
+    /// hold it.
     pub(crate) fn scoped_plan(&self, site: &'static Site, scope: &Scope) -> Result<PlanRef> {
-        if scope.overrides.is_empty() {
-            if let Some(plan) = self.functions().0.lock().plans.get(&site.address()) {
-                return Ok(PlanRef::Shared(Arc::clone(plan)));
-            }
-            let plan = Arc::new(self.plan(site)?);
-            // A plan holds its instance, so one that is kept here holds it until `close`.
-            if !self.is_closed() {
-                self.functions().0.lock().plans.insert(site.address(), Arc::clone(&plan));
-            }
-            return Ok(PlanRef::Shared(plan));
-        }
         self.plan_under(site, &scope.overrides).map(|plan| PlanRef::Shared(Arc::new(plan)))
     }
 

@@ -260,7 +260,6 @@ impl Retainit {
             return Ok(());
         }
         self.0.timers.close();
-        self.functions().forget_plans();
         let mut result = Ok(());
         for store in self.stores() {
             match &store.kind {

@@ -60,11 +60,11 @@ impl DiskBackend {
             let database = self.database()?;
             match operation(&database) {
                 Ok(done) if holds(&database) => return Ok(done),
-                Ok(_) => {}
-                Err(Fault::Damaged(error)) => self.put_aside(&database, error)?,
                 Err(Fault::Failed(error)) if database.home.stands() => return Err(self.named(error)),
-                Err(Fault::Failed(_)) => {}
+                Err(Fault::Damaged(error)) => self.put_aside(&database, error)?,
+                Ok(_) | Err(Fault::Failed(_)) => {}
             }
+            database.home.forget();
         }
         Err(self.named(Error::new(ErrorKind::Backend, "the database is replaced again and again")))
     }
@@ -88,7 +88,7 @@ impl DiskBackend {
     /// The open database, if it is the current one.
     fn opened(&self, state: &State) -> Result<Option<Arc<Database>>> {
         match state {
-            State::Open(database) if database.home.stands() => Ok(Some(Arc::clone(database))),
+            State::Open(database) if database.home.stood(self.engine.clock.now()) => Ok(Some(Arc::clone(database))),
             State::Open(_) | State::Unopened => Ok(None),
             State::Closed => Err(Error::new(ErrorKind::Closed, "the backend was closed")),
         }

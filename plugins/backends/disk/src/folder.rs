@@ -10,15 +10,18 @@
 //!
 //! Every database has a folder of its own name: SQLite unlinks a log by its path when the last connection closes, and
 //! must never meet the log of a successor there. A process that still has a replaced database open learns it from
-//! the link count of the `current` it holds open, before each of its operations and again after each write.
+//! the link count of the `current` it holds open: before its operations, once in each tick of the clock, and again
+//! after each write. Who replaces a database waits for longer than a tick before it begins the next one, so nothing is
+//! acknowledged there while others read what they had.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::Result;
+use retainit_plugin::{Moment, Result};
 
 use crate::blob;
 use crate::fault::{self, Fault};
@@ -27,6 +30,9 @@ use crate::fault::{self, Fault};
 const VERSION: &str = "v1";
 const DATABASE: &str = "store.db";
 const LOCK_STEP: Duration = Duration::from_millis(2);
+
+/// Longer than a tick of any clock by which processes notice that their database was replaced.
+const NOTICED: Duration = Duration::from_millis(50);
 
 /// Where databases live.
 #[derive(Debug)]
@@ -39,12 +45,35 @@ pub(crate) struct Folder {
 pub(crate) struct Home {
     pub(crate) dir: PathBuf,
     mark: File,
+    /// When it was last seen to stand, in milliseconds.
+    seen: AtomicU64,
 }
 
 impl Home {
+    fn new(dir: PathBuf, mark: File) -> Home {
+        Home { dir, mark, seen: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Whether this was the current database in this tick of the clock.
+    pub(crate) fn stood(&self, now: Moment) -> bool {
+        if self.seen.load(Ordering::Relaxed) == now.as_millis() {
+            return true;
+        }
+        let stands = self.stands();
+        if stands {
+            self.seen.store(now.as_millis(), Ordering::Relaxed);
+        }
+        stands
+    }
+
     /// Whether this is still the current database of its folder.
     pub(crate) fn stands(&self) -> bool {
         is_linked(&self.mark)
+    }
+
+    /// Lets the next operation look again, in this tick too.
+    pub(crate) fn forget(&self) {
+        self.seen.store(u64::MAX, Ordering::Relaxed);
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -52,7 +81,7 @@ impl Home {
     }
 }
 
-/// Whether a file still has a name. Asked with every operation, so not through the slower `File::metadata`.
+/// Whether a file still has a name. Asked often, so not through the slower `File::metadata`.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
     rustix::fs::fstat(file).is_ok_and(|file| file.st_nlink > 0)
@@ -137,7 +166,7 @@ impl Folder {
         let mut id = String::new();
         // Text that is not UTF-8 names nothing either.
         let named = (&mut mark).take(64).read_to_string(&mut id).is_ok() && is_id(&id);
-        let home = Home { dir: self.root.join(format!("db-{id}")), mark };
+        let home = Home::new(self.root.join(format!("db-{id}")), mark);
         if named && home.database().exists() {
             return Ok(Some(home));
         }
@@ -146,16 +175,18 @@ impl Folder {
     }
 
     fn begin<T>(&self, open: &mut impl FnMut(&Path, bool) -> Result<T, Fault>) -> Result<(Home, T), Fault> {
-        for (left, _) in self.folders("db-") {
-            remove_database(&left);
+        let left = self.folders("db-");
+        if !left.is_empty() || !self.folders("broken-").is_empty() {
+            thread::sleep(NOTICED);
         }
+        left.iter().for_each(|(left, _)| remove_database(left));
         let id = format!("{:016x}", blob::random()?);
         let dir = self.root.join(format!("db-{id}"));
         make_dir(&dir)?;
         make_dir(&blob::folder(&dir))?;
         let opened = open(&dir.join(DATABASE), true)?;
         let mark = self.name_current(&id).map_err(|error| fault::at(&self.root, error))?;
-        Ok((Home { dir, mark }, opened))
+        Ok((Home::new(dir, mark), opened))
     }
 
     fn name_current(&self, id: &str) -> io::Result<File> {

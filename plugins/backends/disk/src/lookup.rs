@@ -84,11 +84,14 @@ fn used(database: &Database, id: i64) {
 /// `None` if a group has no version.
 fn look(connection: &Connection, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
     let mut look = Look::default();
-    if read.fence.is_none() && read.groups.is_empty() {
+    if read.groups.is_empty() {
         let mut select = connection.prepare_cached(ALONE)?;
         let mut rows = select.query([key])?;
         look.entry = rows.next()?.map(Seen::of).transpose()?.filter(|seen| seen.head.is_live(now));
-        return Ok(Some(look));
+        look.fence = read.fence.and(look.entry.as_ref()).map(|seen| seen.head.fence());
+        if look.entry.is_some() || read.fence.is_none() {
+            return Ok(Some(look));
+        }
     }
     let mut select = connection.prepare_cached(HELD)?;
     let mut rows = select.query([key])?;

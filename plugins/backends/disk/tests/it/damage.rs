@@ -41,18 +41,18 @@ fn recovers(bench: &Bench, disks: &[&Disk]) {
 }
 
 fn truncate(path: &Path, len: u64) {
-    OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+    OpenOptions::new().write(true).open(path).expect("it works").set_len(len).expect("it works");
 }
 
 fn scribble(path: &Path, from: u64, len: usize) {
-    let file = OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at(&bytes("scribble", len), from).unwrap();
+    let file = OpenOptions::new().write(true).open(path).expect("it works");
+    file.write_all_at(&bytes("scribble", len), from).expect("it works");
 }
 
 #[test]
 fn a_damaged_row_is_a_miss_and_is_told() {
     let bench = Bench::new();
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     for (column, value) in
         [("value", "'other'"), ("gen", "gen + 1"), ("deadline", "deadline - 1"), ("sum", "sum + 1"), ("key", "'moved'")]
     {
@@ -74,7 +74,7 @@ fn a_damaged_row_is_a_miss_and_is_told() {
 #[test]
 fn a_missing_short_or_changed_blob_is_a_miss_and_is_told() {
     let bench = Bench::new();
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     let damages: [fn(&Path); 4] = [
         |blob| fs::remove_file(blob).unwrap(),
         |blob| truncate(blob, 1_000),
@@ -96,12 +96,12 @@ fn a_missing_short_or_changed_blob_is_a_miss_and_is_told() {
 #[test]
 fn a_file_that_is_no_database_is_put_aside() {
     let bench = Bench::new();
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     fill(&disk);
     disk.close().unwrap();
     drop(disk);
     fs::write(bench.home().join("store.db"), bytes("garbage", 100_000)).unwrap();
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     assert_eq!(check(&disk), 0);
     assert_eq!(bench.failures(), ["database"]);
     let broken = folders(&bench.base().join("v1"), "broken-");
@@ -112,12 +112,12 @@ fn a_file_that_is_no_database_is_put_aside() {
 #[test]
 fn an_empty_file_is_no_database_either() {
     let bench = Bench::new();
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     fill(&disk);
     disk.close().unwrap();
     drop(disk);
     truncate(&bench.home().join("store.db"), 0);
-    let disk = bench.open();
+    let disk = bench.open_in_real_time();
     assert_eq!(check(&disk), 0);
     recovers(&bench, &[&disk]);
 }
@@ -125,42 +125,42 @@ fn an_empty_file_is_no_database_either() {
 #[test]
 fn a_database_truncated_under_live_processes_is_replaced_for_all_of_them() {
     let bench = Bench::new();
-    let (disk, other) = (bench.open(), bench.open());
+    let (disk, other) = (bench.open_in_real_time(), bench.open_in_real_time());
     fill(&disk);
     assert_eq!(check(&other), ENTRIES);
     bench.sql().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     truncate(&bench.home().join("store.db"), 100_000);
-    recovers(&bench, &[&disk, &other, &bench.open()]);
+    recovers(&bench, &[&disk, &other, &bench.open_in_real_time()]);
 }
 
 #[test]
 fn a_database_scribbled_over_under_live_processes_is_replaced_for_all_of_them() {
     let bench = Bench::new();
-    let (disk, other) = (bench.open(), bench.open());
+    let (disk, other) = (bench.open_in_real_time(), bench.open_in_real_time());
     fill(&disk);
     assert_eq!(check(&other), ENTRIES);
     bench.sql().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     scribble(&bench.home().join("store.db"), 8_192, 500_000);
-    recovers(&bench, &[&other, &disk, &bench.open()]);
+    recovers(&bench, &[&other, &disk, &bench.open_in_real_time()]);
 }
 
 #[test]
 fn a_log_truncated_under_live_processes_gives_nothing_wrong() {
     for len in [0, 100, 50_000] {
         let bench = Bench::new();
-        let (disk, other) = (bench.open(), bench.open());
+        let (disk, other) = (bench.open_in_real_time(), bench.open_in_real_time());
         fill(&disk);
         assert_eq!(check(&other), ENTRIES);
         truncate(&bench.home().join("store.db-wal"), len);
-        recovers(&bench, &[&other, &disk, &bench.open()]);
+        recovers(&bench, &[&other, &disk, &bench.open_in_real_time()]);
     }
 }
 
 #[test]
 fn a_scribbled_log_gives_nothing_wrong() {
     let bench = Bench::new();
-    let (disk, other) = (bench.open(), bench.open());
+    let (disk, other) = (bench.open_in_real_time(), bench.open_in_real_time());
     fill(&disk);
     scribble(&bench.home().join("store.db-wal"), 10_000, 1_000_000);
-    recovers(&bench, &[&other, &disk, &bench.open()]);
+    recovers(&bench, &[&other, &disk, &bench.open_in_real_time()]);
 }
