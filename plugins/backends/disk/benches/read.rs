@@ -176,12 +176,9 @@ fn run(load: &Load) {
         files.store(key, &value);
     }
     let at = |step| keys[mixed(step, entries)].as_str();
-    // SQLite does not write what is there already.
-    let other = |step: usize| {
-        let mut other = value.to_vec();
-        other[..8].copy_from_slice(&step.to_le_bytes());
-        Bytes::from(other)
-    };
+    // SQLite does not write what is there already, page by page: each round has other bytes throughout.
+    let others: Vec<Bytes> = (0..ROUNDS).map(|round| Bytes::from(vec![round as u8; load.size])).collect();
+    let other = |step: usize| others[step / operations].clone();
     let set = |step| {
         let terms = Terms::new(When::Always).ttl(Some(LEASE));
         ours.store(at(step), other(step), terms).expect("a store")

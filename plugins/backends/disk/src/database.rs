@@ -99,8 +99,16 @@ impl Database {
         }
     }
 
-    /// Reads on a connection of the pool; readers do not wait for each other, nor for a writer.
+    /// Reads; readers do not wait for each other, nor for a writer.
+    ///
+    /// The writer's connection is taken where it is free, for it keeps its cache of pages: every commit makes SQLite
+    /// drop those of all other connections.
     pub(crate) fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        if let Some(mut writer) = self.writer.try_lock() {
+            let Writer { connection, patience, .. } = &mut *writer;
+            connection::wait(connection, patience, self.options.busy_timeout)?;
+            return read(connection);
+        }
         let idle = self.readers.lock().pop();
         let connection = match idle {
             Some(connection) => connection,

@@ -99,23 +99,23 @@ fn say(what: impl std::fmt::Display) {
 }
 
 fn read_only(disk: &Disk) {
-    assert_eq!(disk.read("key", Read::peek()).expect_err("it cannot be done").kind(), ErrorKind::Backend);
+    assert_eq!(disk.read("key", Read::peek()).expect_err("nothing may be written").kind(), ErrorKind::Backend);
     assert_eq!(
-        disk.store("key", "value".into(), Terms::new(When::Always)).expect_err("it cannot be done").kind(),
+        disk.store("key", "value".into(), Terms::new(When::Always)).expect_err("nothing may be written").kind(),
         ErrorKind::Backend
     );
-    assert_eq!(disk.remove("key").expect_err("it cannot be done").kind(), ErrorKind::Backend);
+    assert_eq!(disk.remove("key").expect_err("nothing may be written").kind(), ErrorKind::Backend);
 }
 
 fn full(disk: &Disk) {
     let store = |key: &str, len| disk.store(key, bytes(key, len), Terms::new(When::Always));
     let failed = (0..10_000).find_map(|i| store(&format!("key{i}"), 1_000).err()).expect("no file may be that large");
     assert_eq!(failed.kind(), ErrorKind::Backend, "{failed}");
-    let failed = store("blob", 2 << 20).expect_err("it cannot be done");
+    let failed = store("blob", 2 << 20).expect_err("nothing may be written");
     assert_eq!(failed.kind(), ErrorKind::Backend, "{failed}");
     for i in 0..10 {
         let key = format!("key{i}");
-        let found = disk.read(&key, Read::peek()).expect("it works").entry;
+        let found = disk.read(&key, Read::peek()).expect("a read").entry;
         assert!(found.is_none_or(|found| found == bytes(&key, 1_000)));
     }
 }
@@ -123,8 +123,8 @@ fn full(disk: &Disk) {
 /// Takes the write lock and keeps it.
 fn hold(folder: &Path) {
     let home = crate::common::folders(&folder.join("v1"), "db-").remove(0);
-    let sql = Connection::open(home.join("store.db")).expect("it works");
-    sql.execute_batch("BEGIN IMMEDIATE").expect("it works");
+    let sql = Connection::open(home.join("store.db")).expect("a database");
+    sql.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
     say("held");
     loop {
         thread::park();
@@ -173,8 +173,8 @@ fn bump(disk: &Disk, folder: &Path) {
     set(disk, "warm", "up");
     for number in 1_u64..=300 {
         let aside = folder.join("source.new");
-        std::fs::write(&aside, number.to_string()).expect("it works");
-        std::fs::rename(aside, folder.join("source")).expect("it works");
+        std::fs::write(&aside, number.to_string()).expect("the source can be written");
+        std::fs::rename(aside, folder.join("source")).expect("the source can be written");
         while disk.remove("key").is_err() {}
         say(number);
         thread::sleep(Duration::from_millis(number % 3));

@@ -41,12 +41,17 @@ fn recovers(bench: &Bench, disks: &[&Disk]) {
 }
 
 fn truncate(path: &Path, len: u64) {
-    OpenOptions::new().write(true).open(path).expect("it works").set_len(len).expect("it works");
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("the file can be written")
+        .set_len(len)
+        .expect("the file can be written");
 }
 
 fn scribble(path: &Path, from: u64, len: usize) {
-    let file = OpenOptions::new().write(true).open(path).expect("it works");
-    file.write_all_at(&bytes("scribble", len), from).expect("it works");
+    let file = OpenOptions::new().write(true).open(path).expect("the file can be written");
+    file.write_all_at(&bytes("scribble", len), from).expect("the file can be written");
 }
 
 #[test]

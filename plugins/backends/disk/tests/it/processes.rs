@@ -56,7 +56,7 @@ fn what_a_killed_process_acknowledged_is_there() {
 }
 
 fn keys(disk: &Disk) -> Vec<String> {
-    let page = disk.scan(Scan::prefix("")).expect("it works");
+    let page = disk.scan(Scan::prefix("")).expect("a scan");
     assert_eq!(page.next, None);
     page.keys
 }
@@ -83,9 +83,9 @@ fn load(bench: &Bench, disk: &Disk, acknowledged: &AtomicU64) -> u64 {
     let mut stored = 0;
     loop {
         let least = acknowledged.load(Ordering::SeqCst);
-        let snapshot = disk.read("key", retainit_plugin::Read::fenced(LEASE)).expect("it works");
+        let snapshot = disk.read("key", retainit_plugin::Read::fenced(LEASE)).expect("a read");
         if let Some(found) = &snapshot.entry {
-            let found: u64 = std::str::from_utf8(found).expect("it works").parse().expect("it works");
+            let found: u64 = std::str::from_utf8(found).expect("text").parse().expect("a number");
             assert!(found >= least, "{found} was read after the removal of all below {least}");
             if least == 300 {
                 return stored;
@@ -93,7 +93,7 @@ fn load(bench: &Bench, disk: &Disk, acknowledged: &AtomicU64) -> u64 {
             thread::yield_now();
             continue;
         }
-        let loaded = fs::read(bench.base().join("source")).expect("it works");
+        let loaded = fs::read(bench.base().join("source")).expect("the source can be read");
         let fence = snapshot.fence.expect("fences are declared");
         stored += u64::from(put(disk, "key", loaded, When::Fenced(fence)) == Stored::Yes);
     }
