@@ -121,7 +121,7 @@ pub struct Scan {
     /// About how many keys a page should have.
     pub page: usize,
     /// Show slots too that hold nothing but a placeholder: who removes by pattern removes those, so that the loads
-    /// behind them are refused.
+    /// behind them are refused. A backend without placeholders breaks the fences of empty slots at such a scan instead.
     pub placeholders: bool,
 }
 

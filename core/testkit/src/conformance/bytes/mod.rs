@@ -41,7 +41,7 @@ const CASES: &[Case<Bench>] = cases! {
     scans::a_scan_goes_on_where_a_page_ended "scan";
     scans::a_prefix_is_no_pattern "scan";
     scans::a_scan_hides_placeholders "scan" "fences";
-    scans::a_scan_shows_placeholders_when_asked "scan" "fences";
+    scans::a_removal_by_scan_refuses_the_loads_under_way "scan" "fences";
     versions::a_version_is_kept "versions";
     versions::a_version_begins_below_its_limit "versions";
     versions::each_strength_raises_its_own_counter "versions";

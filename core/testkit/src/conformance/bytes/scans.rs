@@ -35,16 +35,18 @@ pub(super) fn a_scan_hides_placeholders(bench: &Bench) {
     assert_eq!(bench.scan(&bench.key(""), 100), keys);
 }
 
-pub(super) fn a_scan_shows_placeholders_when_asked(bench: &Bench) {
-    let mut keys = fill(bench, &["entry"]);
-    keys.push(bench.key("placeholder"));
-    bench.fence(&keys[1]);
-    let scan = Scan::prefix(bench.key("")).placeholders();
-    assert_eq!(bench.scan_all(&scan, 100), keys);
-    // Removing one refuses the load behind it.
-    let fence = bench.fence(&keys[1]);
-    assert!(!bench.remove(&keys[1]), "a placeholder counts as no entry");
-    assert_eq!(bench.store(&keys[1], "stale", When::Fenced(fence)), Stored::Refused);
+pub(super) fn a_removal_by_scan_refuses_the_loads_under_way(bench: &Bench) {
+    let keys = fill(bench, &["entry"]);
+    let (empty, present) = (bench.key("placeholder"), bench.fence(&keys[0]));
+    let absent = bench.fence(&empty);
+    let shown = bench.scan_all(&Scan::prefix(bench.key("")).placeholders(), 100);
+    assert!(shown.contains(&keys[0]), "entries are shown as ever");
+    for key in &shown {
+        assert_eq!(bench.remove(key), *key == keys[0], "a placeholder counts as no entry");
+    }
+    // Whether the scan showed the empty slot or broke its fence itself, the load behind it is refused.
+    assert_eq!(bench.store(&empty, "stale", When::Fenced(absent)), Stored::Refused);
+    assert_eq!(bench.store(&keys[0], "stale", When::Fenced(present)), Stored::Refused);
 }
 
 fn fill(bench: &Bench, names: &[&str]) -> Vec<String> {
