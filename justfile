@@ -52,3 +52,11 @@ bench name="hit" *arguments:
 profile name="hit" *arguments:
     perf record --call-graph dwarf --output target/perf.data cargo bench --bench {{ name }} -- {{ arguments }}
     perf report --input target/perf.data
+
+# What a hit and a miss cost on each backend, in time and allocations, and what the counters say of them.
+hit-report:
+    cargo bench --bench report
+
+# Begins a backend in plugins/backends and names it wherever backends are named: `just new-backend foo`.
+new-backend name:
+    ./scripts/new-backend "{{ name }}"

@@ -1,16 +1,21 @@
 //! A slow function answered from the cache, on files of your own:
 //!
 //! ```text
-//! cargo run --release --example quickstart -- <folder>
+//! cargo run --release --example quickstart -- [folder] [--backend disk|memory] [--profile name]
 //! ```
 //!
 //! It digests every file below the folder (default: this project) with BLAKE3, twice. The function is retained under
-//! path, length and time of the last change, so the second pass reads no file that has not changed in between. Folders
-//! called `.git`, `.retainit`, `target` or `target-…` are skipped, and so is everything that is no file. Links to files
-//! are followed, links to folders are not.
+//! path, length and time of the last change, so the second pass reads no file that has not changed in between. On disk,
+//! the default, results lie in `.cache/retainit` below the working directory, and a second run of the program reads none
+//! either. `--profile` takes `profiles/<name>.toml` beside this project's `retainit.toml`, and its backend unless
+//! `--backend` names one.
 //!
-//! Exit codes: 0 done, whatever could not be read; 2 wrong usage, or no such folder.
+//! Folders called `.cache`, `.git`, `.retainit`, `target` or `target-…` are skipped, and so is everything that is no
+//! file. Links to files are followed, links to folders are not.
+//!
+//! Exit codes: 0 done, whatever could not be read; 2 wrong usage, no such folder, or a cache that cannot be used.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -18,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use retainit::{MemoryConfig, Retainit, retain};
+use retainit::{DiskConfig, Health, MemoryConfig, Retainit, retain};
 
 /// The slow function. One attribute keeps its results; errors are not kept. Length and time are there for the key: once
 /// one of them changes, the file is read again.
@@ -39,8 +44,17 @@ struct Pass {
     saved: Duration,
 }
 
+/// What was asked for on the command line.
+struct Asked {
+    folder: PathBuf,
+    backend: Option<String>,
+    profile: Option<String>,
+}
+
+const USAGE: &str = "usage: quickstart [folder] [--backend disk|memory] [--profile name]";
+
 fn main() -> ExitCode {
-    match folder().and_then(|folder| run(&folder)) {
+    match asked(std::env::args_os().skip(1)).and_then(|asked| run(&asked)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("quickstart: {problem}");
@@ -49,38 +63,106 @@ fn main() -> ExitCode {
     }
 }
 
-/// The folder that was asked for.
-fn folder() -> Result<PathBuf, String> {
-    let mut arguments = std::env::args_os().skip(1);
-    let folder = match arguments.next() {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into())),
-    };
-    if arguments.next().is_some() {
-        return Err("expected at most one folder\nusage: quickstart [folder]".into());
+fn asked(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
+    let (mut folder, mut backend, mut profile) = (None, None, None);
+    while let Some(argument) = arguments.next() {
+        let option = match argument.to_str() {
+            Some("--backend") => &mut backend,
+            Some("--profile") => &mut profile,
+            Some(other) if other.starts_with('-') => return Err(format!("unknown option {other}\n{USAGE}")),
+            _ if folder.is_some() => return Err(format!("expected at most one folder\n{USAGE}")),
+            _ => {
+                folder = Some(PathBuf::from(argument));
+                continue;
+            }
+        };
+        let value = arguments.next().and_then(|value| value.into_string().ok());
+        *option = Some(value.ok_or_else(|| format!("{} wants a name\n{USAGE}", argument.display()))?);
     }
+    let folder = folder.unwrap_or_else(project);
     match fs::metadata(&folder) {
-        Ok(found) if found.is_dir() => Ok(folder),
+        Ok(found) if found.is_dir() => Ok(Asked { folder, backend, profile }),
         Ok(_) => Err(format!("{} is not a folder", folder.display())),
         Err(error) => Err(format!("cannot open the folder {}: {error}", folder.display())),
     }
 }
 
-fn run(folder: &Path) -> Result<(), String> {
-    let files = files_below(folder);
-    // Room for one entry per file, to the last one.
-    let room = MemoryConfig::new().max_entries(files.len().max(1)).strict(true);
-    let retainit = Retainit::builder().register_backend("memory", room).build();
-    retainit.and_then(|retainit| retainit.install()).map_err(|error| error.to_string())?;
+/// The folder of this project, as cargo tells it.
+fn project() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into()))
+}
 
+fn run(asked: &Asked) -> Result<(), String> {
+    let files = files_below(&asked.folder);
+    let retainit = instance(asked, files.len())?;
+    let kept = retainit.effective().get("backends.quickstart.base_path").map(|path| path.value().to_owned());
+    if let Some(kept) = &kept {
+        println!("Results are kept in {kept}; delete it to begin anew.\n");
+    }
     let first = pass("first pass", &files, true);
     let second = pass("second pass", &files, false);
     print(&[("first", &first), ("second", &second)]);
-    if first.files > 0 && !second.spent.is_zero() {
-        let times = first.spent.as_secs_f64() / second.spent.as_secs_f64();
-        println!("\nThe second pass was {times:.1} times as fast as the first.");
+    if first.files > 0 {
+        println!("\n{}", compared(&retainit, asked, &first, &second)?);
     }
-    Ok(())
+    retainit.blocking().close().map_err(|error| error.to_string())
+}
+
+/// The cache that was asked for, as the one that retained functions use.
+fn instance(asked: &Asked, files: usize) -> Result<Retainit, String> {
+    let mut builder = Retainit::builder();
+    if let Some(profile) = &asked.profile {
+        builder = builder.config_file(project().join("retainit.toml")).profile(profile);
+    }
+    builder = match asked.backend.as_deref() {
+        None if asked.profile.is_some() => builder,
+        None | Some("disk") => builder.register_backend("quickstart", DiskConfig::new()).default_backend("quickstart"),
+        // Room for one entry per file, to the last one, and for the record of the run.
+        Some("memory") => {
+            let room = MemoryConfig::new().max_entries(files + 1).strict(true);
+            builder.register_backend("quickstart", room).default_backend("quickstart")
+        }
+        Some(other) => return Err(format!("there is no backend {other}: expected disk or memory\n{USAGE}")),
+    };
+    let retainit = builder.build().map_err(|error| error.to_string())?;
+    if let Health::Degraded { failing } = retainit.blocking().health().map_err(|error| error.to_string())? {
+        let problems: Vec<_> = failing.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+        return Err(format!("the cache cannot be used; try --backend memory\n{}", problems.join("\n")));
+    }
+    retainit.install().map_err(|error| error.to_string())?;
+    Ok(retainit)
+}
+
+/// What the two passes say: of each other, or, where the first one read no file, of the run that did.
+fn compared(retainit: &Retainit, asked: &Asked, first: &Pass, second: &Pass) -> Result<String, String> {
+    // The time of a run that answered nothing from the cache, in nanoseconds.
+    let filled = retainit.cache::<u64>("quickstart.filled").build().map_err(|error| error.to_string())?;
+    let (filled, folder) = (filled.blocking(), asked.folder.display().to_string());
+    let times = |slow: Duration, fast: Duration| slow.as_secs_f64() / fast.as_secs_f64().max(f64::MIN_POSITIVE);
+    if first.hits == first.files {
+        let begun = filled.get(&folder).map_err(|error| error.to_string())?.value().map(Duration::from_nanos);
+        return Ok(begun.map_or_else(
+            || "The first pass read no file: an earlier run had.".to_owned(),
+            |begun| {
+                let times = times(begun, first.spent);
+                format!(
+                    "The first pass read no file and was {times:.1} times as fast as in the run that filled the cache ({}).",
+                    time(begun)
+                )
+            },
+        ));
+    }
+    let times = times(first.spent, second.spent);
+    if first.hits > 0 {
+        let read = first.files - first.hits;
+        return Ok(format!(
+            "{read} of {} files were new or had changed, and were read. The second pass was {times:.1} times as fast.",
+            first.files
+        ));
+    }
+    let nanos = u64::try_from(first.spent.as_nanos()).unwrap_or(u64::MAX);
+    filled.set(&folder, nanos).map_err(|error| error.to_string())?;
+    Ok(format!("The second pass was {times:.1} times as fast as the first."))
 }
 
 /// Every file below a folder. What cannot be listed is one line, and the rest goes on.
@@ -109,7 +191,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 fn is_left_out(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    matches!(&*name, ".git" | ".retainit" | "target") || name.starts_with("target-")
+    matches!(&*name, ".cache" | ".git" | ".retainit" | "target") || name.starts_with("target-")
 }
 
 /// One line about what could not be read.

@@ -86,6 +86,16 @@ fn hashed(id: u64) -> u64 {
     run(id)
 }
 
+#[retain(backend = "bytes", serializer = "string")]
+fn not_text(id: u64) -> u64 {
+    run(id)
+}
+
+#[retain(backend = "bytes", serializer = "cbor")]
+fn unknown_serializer(id: u64) -> u64 {
+    run(id)
+}
+
 #[retain(backend = "bytes", id = "fine")]
 fn fine(id: u64) -> u64 {
     run(id)
@@ -112,11 +122,16 @@ fn install_tells_every_problem_and_installs_nothing() {
     let text = error.to_string();
     let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {text}"));
     let unknown = line("`missing`");
-    assert!(unknown.contains("bytes, default, memory, weighed") && unknown.contains("init_errors::nowhere"), "{text}");
+    assert!(
+        unknown.contains("bytes, default, disk, memory, weighed") && unknown.contains("init_errors::nowhere"),
+        "{text}"
+    );
     assert_eq!(line("`twins`").matches("init_errors.rs:").count(), 2, "{text}");
     assert_eq!(line("`init_errors::borrowed_id`").matches("init_errors.rs:").count(), 2, "{text}");
     assert!(line("init_errors::no_serde").contains("Serialize"), "{text}");
     assert!(line("init_errors::borrowed ").contains("reference"), "{text}");
+    assert!(line("init_errors::not_text").contains("`string` cannot hold values of type u64"), "{text}");
+    assert!(line("init_errors::unknown_serializer").contains("there are: bytes, json"), "{text}");
     assert!(line("init_errors::weightless").contains("max_bytes"), "{text}");
     assert!(line("in_a_body").contains("`id`"), "{text}");
     assert!(line("nameless_method").contains("`id`"), "{text}");
@@ -146,8 +161,9 @@ fn calls_that_go_on_run_uncached_and_never_share() {
                 assert_eq!((borrows_an_id(1), borrowed_id(1)), (301, 401));
                 assert_eq!((nowhere(1), no_serde(1).0, borrowed(1), a_body()), (1, 1, "text", 1));
                 assert_eq!((Service.nameless_method(1), hashed(1)), (1, 1));
+                assert_eq!((not_text(1), unknown_serializer(1)), (1, 1));
             }
-            assert_eq!(runs(), 20);
+            assert_eq!(runs(), 24);
             assert_eq!((weightless(1).0, fine(1), fine(1)), (1, 1, 1));
             let keys = one::twin::cache().keys().expect("there is nothing to list");
             assert!(keys.is_empty(), "{keys:?}");

@@ -5,9 +5,20 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
+#[path = "tidy/documents.rs"]
+mod documents;
+#[cfg(unix)]
+#[path = "tidy/new_backend.rs"]
+mod new_backend;
+
+/// The repository, or a copy of it that is to be looked at.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    &ROOT
 }
 
 fn read(path: impl AsRef<Path>) -> String {

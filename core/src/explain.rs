@@ -1,8 +1,12 @@
 use std::fmt;
 
+use retainit_plugin::{Ttl, compact};
+
 use crate::engine::{Plan, plan::Bypass};
+use crate::instance::Origin;
 use crate::key::KeyBuf;
 use crate::meta::Meta;
+use crate::options::{AUTO, Options};
 
 /// Why a lookup hits or misses, and which options hold. `Display` tells it to people.
 #[derive(Clone, Debug)]
@@ -10,7 +14,7 @@ pub struct Explain {
     function: String,
     key: String,
     backend: String,
-    options: String,
+    options: Vec<Explained>,
     reason: Reason,
 }
 
@@ -38,8 +42,6 @@ pub enum Reason {
 
 impl Explain {
     pub(crate) fn new(plan: &Plan, key: &KeyBuf, reason: Reason) -> Explain {
-        let options = &plan.options;
-        let or_off = |ttl: Option<retainit_plugin::Ttl>| ttl.map_or("not stored".to_owned(), |ttl| ttl.to_string());
         Explain {
             function: plan.function.id.clone(),
             key: key.text(),
@@ -47,15 +49,7 @@ impl Explain {
                 Some(Bypass::Broken(_)) => "none".to_owned(),
                 _ => format!("{} ({})", plan.store.name, plan.store.type_name),
             },
-            options: format!(
-                "ttl {}, none {}, errors {}, jitter {}, single-flight {}, max load time {:?}",
-                options.ttl,
-                or_off(options.none_ttl),
-                or_off(options.err_ttl),
-                options.jitter,
-                if options.single_flight { "local" } else { "off" },
-                options.max_load_time,
-            ),
+            options: options(plan),
             reason,
         }
     }
@@ -75,9 +69,82 @@ impl Explain {
         format!("{}:{}", self.function, self.key)
     }
 
+    /// Every option, with where it was said.
+    pub fn options(&self) -> &[Explained] {
+        &self.options
+    }
+
     /// The backend's name and type.
     pub fn backend(&self) -> &str {
         &self.backend
+    }
+}
+
+/// One option of a function, with where it was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explained {
+    /// Its name, as in a profile.
+    pub name: &'static str,
+    /// What holds, as a profile would write it.
+    pub value: String,
+    /// `default`, `attribute`, `override around the call`, or the place in a file.
+    pub source: String,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<14} {:<10} {}", self.name, self.value, self.source)
+    }
+}
+
+/// Every option of a plan.
+fn options(plan: &Plan) -> Vec<Explained> {
+    let options = &plan.options;
+    let ttl = |ttl: Option<Ttl>| ttl.unwrap_or(Ttl::Off).to_string();
+    let option = |name, value: String, is_said: &dyn Fn(&Options) -> bool| Explained {
+        name,
+        value,
+        source: source(plan, name, plan.levels.origin(is_said)),
+    };
+    let capped = options.max_ttl == Some(options.ttl);
+    let mut all = vec![
+        option("ttl", options.ttl.to_string(), &|o| o.ttl.is_some()),
+        option("none_ttl", ttl(options.none_ttl), &|o| o.none_ttl.is_some()),
+        option("err_ttl", ttl(options.err_ttl), &|o| o.err_ttl.is_some()),
+        option("jitter", options.jitter.to_string(), &|o| o.jitter.is_some()),
+        option("single_flight", if options.single_flight { "local" } else { "off" }.into(), &|o| {
+            o.single_flight.is_some()
+        }),
+        option("max_load_time", compact(options.max_load_time), &|o| o.max_load_time.is_some()),
+        option("verify", options.verify.to_string(), &|o| o.verify.is_some()),
+        option("serializer", options.serializer.unwrap_or(AUTO).to_owned(), &|o| o.serializer.is_some()),
+        option("disabled", options.disabled.to_string(), &|o| o.disabled.is_some()),
+    ];
+    all.extend(options.idle.map(|idle| option("max_idle", compact(idle), &|o| o.idle.is_some())));
+    if capped {
+        all[0].source = source(plan, "ttl", Some(Origin::Enforced));
+    }
+    all
+}
+
+/// Where an option was said, with its place where that is known.
+fn source(plan: &Plan, name: &str, origin: Option<Origin>) -> String {
+    let configured = plan.instance.configured();
+    let (id, store) = (plan.function.id.as_str(), &*plan.store.name);
+    let place = |path: &[&str]| configured.effective.source(path).unwrap_or("code").to_owned();
+    match origin {
+        None => "default".to_owned(),
+        Some(Origin::Scoped) => "override around the call".to_owned(),
+        Some(Origin::Own) => plan.levels.own().to_owned(),
+        Some(Origin::Override) => format!("{}, above the attribute", place(&["override", "functions", id, name])),
+        Some(Origin::File) => place(&["functions", id, name]),
+        Some(Origin::Backend) => format!("{}, backend `{store}`", place(&["backends", store, name])),
+        Some(Origin::Enforced) => {
+            let function = configured.effective.source(&["functions", id, name]);
+            let place = function.map_or_else(|| place(&["backends", store, name]), str::to_owned);
+            format!("{place}, enforced")
+        }
     }
 }
 
@@ -106,6 +173,7 @@ impl fmt::Display for Explain {
         writeln!(f, "{}", self.reason)?;
         writeln!(f, "  key      {}", self.key())?;
         writeln!(f, "  backend  {}", self.backend)?;
-        write!(f, "  options  {}", self.options)
+        f.write_str("  options")?;
+        self.options.iter().try_for_each(|option| write!(f, "\n    {option}"))
     }
 }

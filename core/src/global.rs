@@ -1,10 +1,13 @@
 //! The process-wide default: one pointer to one instance, and the functions that act on it.
 
+use std::path::PathBuf;
+
 use parking_lot::RwLock;
 use retainit_plugin::BackendConfig;
 
+use crate::config::{Preset, Sources};
 use crate::engine::{Plan, PlanRef};
-use crate::instance::Health;
+use crate::instance::{Builder, Health};
 use crate::meta::Evicted;
 use crate::rt::Site;
 use crate::stats::Stats;
@@ -23,7 +26,7 @@ static GLOBAL: RwLock<Global> = RwLock::new(Global { current: None, explicit: fa
 impl Global {
     /// The default, made if there is none yet.
     fn current(&mut self) -> Retainit {
-        self.current.get_or_insert_with(|| Retainit::builder().implicit()).clone()
+        self.current.get_or_insert_with(Builder::implicit).clone()
     }
 
     fn forget_plans(&mut self) {
@@ -85,12 +88,14 @@ fn default_plan(site: &'static Site) -> Result<&'static Plan> {
     loop {
         // The plan is made outside the lock: what goes wrong is logged, and a log may call retained functions.
         let instance = installed();
+        let epoch = instance.epoch();
         let made = instance.plan(site)?;
         let mut global = GLOBAL.write();
         if let Some(plan) = site.plan() {
             return Ok(plan);
         }
-        if global.current.as_ref().is_some_and(|current| current.is_same(&instance)) {
+        // A plan made from settings that a reload has replaced meanwhile is made again.
+        if global.current.as_ref().is_some_and(|current| current.is_same(&instance)) && instance.epoch() == epoch {
             let plan: &'static Plan = Box::leak(Box::new(made));
             site.set_plan(Some(plan));
             global.sites.push(site);
@@ -117,13 +122,69 @@ fn installed() -> Retainit {
     GLOBAL.write().current()
 }
 
-/// Installs an instance with the defaults: up to 10 000 entries in memory that never expire.
+/// Installs an instance as the first retained call would make it: from `retainit.toml`, `.yaml` or `.json` in the
+/// working directory or the file that `RETAINIT_CONFIG` names, the profile of `RETAINIT_PROFILE` and the environment.
+/// Without any of these: up to 10 000 entries in memory that never expire.
+///
+/// # Errors
+///
+/// Every problem of the configuration, and as [`Retainit::install`].
+pub fn init() -> Result<Retainit> {
+    installed_from(Sources::implicit())
+}
+
+/// Installs an instance for development: as [`init`], over the preset `development`, which logs what happens.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn init_dev() -> Result<Retainit> {
+    installed_from(Preset::development().below_all())
+}
+
+/// Installs an instance for tests: memory only, small, with nothing read from files or the environment.
 ///
 /// # Errors
 ///
 /// As [`Retainit::install`].
-pub fn init() -> Result<Retainit> {
-    let instance = Retainit::builder().build()?;
+pub fn init_test() -> Result<Retainit> {
+    installed_from(Preset::test().alone())
+}
+
+/// Installs an instance for production on the backend that `url` names: as [`init`], over the preset `production`.
+///
+/// `url` is that of a shared backend such as `redis://host:6379`, whose feature has to be on, or the folder of a disk
+/// cache: `file:///var/cache/shop`.
+///
+/// # Errors
+///
+/// As [`init`], and [`ErrorKind::Config`] for a URL that no linked backend answers to.
+pub fn init_prod(url: impl AsRef<str>) -> Result<Retainit> {
+    installed_from(Preset::production(url.as_ref())?.below_all())
+}
+
+/// Installs an instance from a file, with its profile and the environment.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn load_config(path: impl Into<PathBuf>) -> Result<Retainit> {
+    let instance = Retainit::builder().config_file(path).build()?;
+    instance.install()?;
+    Ok(instance)
+}
+
+/// Installs an instance from environment variables alone.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn load_from_env() -> Result<Retainit> {
+    installed_from(Sources { environment: true, ..Sources::default() })
+}
+
+fn installed_from(sources: Sources) -> Result<Retainit> {
+    let instance = Retainit::builder().sources(sources).build()?;
     instance.install()?;
     Ok(instance)
 }
@@ -180,6 +241,11 @@ pub async fn clear() -> Result<Evicted> {
 /// As there.
 pub async fn health() -> Result<Health> {
     current().health().await
+}
+
+/// As [`Retainit::registry`], on the default instance.
+pub fn registry() -> crate::Registry {
+    current().registry()
 }
 
 /// As [`Retainit::stats`], on the default instance.

@@ -1,7 +1,9 @@
 //! The engine of retainit.
 
 mod cache;
+mod config;
 mod engine;
+mod event;
 mod explain;
 mod global;
 mod instance;
@@ -9,16 +11,20 @@ mod key;
 mod meta;
 mod options;
 mod overrides;
+mod registry;
 #[doc(hidden)]
 pub mod rt;
 mod runtime;
 mod stats;
 
 pub use cache::{BlockingCache, Cache, CacheBuilder, Progress, Warm, Warmed};
+pub use config::{Effective, EventKeys, Setting, SingleFlight};
 pub use engine::Keys;
-pub use explain::{Explain, Reason};
+pub use event::{Events, Subscription, on};
+pub use explain::{Explain, Explained, Reason};
 pub use global::{
-    clear, current, expire_tag, health, init, invalidate_pattern, invalidate_tag, register_backend, stats,
+    clear, current, expire_tag, health, init, init_dev, init_prod, init_test, invalidate_pattern, invalidate_tag,
+    load_config, load_from_env, register_backend, registry, stats,
 };
 pub use instance::{Blocking, Builder, Health, Retainit};
 pub use key::Pattern;
@@ -27,6 +33,10 @@ pub use options::CallOptions;
 pub use overrides::{
     Overrides, With, disabled, disabled_sync, propagate, with, with_instance, with_instance_sync, with_sync,
 };
-pub use retainit_plugin::{Error, ErrorKind, IntoTtl, Result, Ttl, Weigh};
+pub use registry::{Listed, Registry};
+pub use retainit_plugin::{
+    Error, ErrorKind, Event, EventKind, EventKinds, IntoTtl, QueuePolicy, Result, Spill, Subscriber, Ttl, Weigh,
+    set_actor,
+};
 pub use rt::TypeTag;
 pub use stats::Stats;

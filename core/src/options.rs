@@ -1,11 +1,13 @@
 //! The options of a function or cache, and the order in which their levels are asked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use retainit_plugin::{IntoTtl, Settings, Ttl};
 
 use crate::overrides::Overrides;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What one level says; `None` leaves a choice to the levels below.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +19,12 @@ pub(crate) struct Options {
     pub(crate) max_load_time: Option<Duration>,
     pub(crate) single_flight: Option<bool>,
     pub(crate) idle: Option<Duration>,
+    /// The serializer's name; `None` leaves the choice to the value's type.
+    pub(crate) serializer: Option<&'static str>,
+    /// The fraction of hits on which the function runs too.
+    pub(crate) verify: Option<f64>,
+    /// Calls run as if there were no cache.
+    pub(crate) disabled: Option<bool>,
 }
 
 /// What holds in the end.
@@ -29,6 +37,11 @@ pub(crate) struct Resolved {
     pub(crate) max_load_time: Duration,
     pub(crate) single_flight: bool,
     pub(crate) idle: Option<Duration>,
+    pub(crate) serializer: Option<&'static str>,
+    pub(crate) verify: f64,
+    pub(crate) disabled: bool,
+    /// The longest that anything is fresh, whoever says otherwise.
+    pub(crate) max_ttl: Option<Ttl>,
 }
 
 impl Options {
@@ -40,6 +53,9 @@ impl Options {
         max_load_time: None,
         single_flight: None,
         idle: None,
+        serializer: None,
+        verify: None,
+        disabled: None,
     };
 
     /// These options with what they leave open taken from `below`.
@@ -52,7 +68,29 @@ impl Options {
             max_load_time: self.max_load_time.or(below.max_load_time),
             single_flight: self.single_flight.or(below.single_flight),
             idle: self.idle.or(below.idle),
+            serializer: self.serializer.or(below.serializer),
+            verify: self.verify.or(below.verify),
+            disabled: self.disabled.or(below.disabled),
         }
+    }
+
+    /// The options that both say, and not the same.
+    pub(crate) fn differences(&self, other: &Options) -> Vec<&'static str> {
+        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            matches!((one, other), (Some(one), Some(other)) if one != other)
+        }
+        let all = [
+            ("ttl", differ(self.ttl, other.ttl)),
+            ("none_ttl", differ(self.none_ttl, other.none_ttl)),
+            ("err_ttl", differ(self.err_ttl, other.err_ttl)),
+            ("jitter", differ(self.jitter, other.jitter)),
+            ("max_load_time", differ(self.max_load_time, other.max_load_time)),
+            ("single_flight", differ(self.single_flight, other.single_flight)),
+            ("serializer", differ(self.serializer, other.serializer)),
+            ("verify", differ(self.verify, other.verify)),
+            ("disabled", differ(self.disabled, other.disabled)),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// The end of the line: the defaults.
@@ -65,13 +103,18 @@ impl Options {
             max_load_time: self.max_load_time.unwrap_or(Duration::from_secs(60)),
             single_flight: self.single_flight.unwrap_or(true),
             idle: self.idle,
+            serializer: self.serializer.filter(|name| *name != AUTO),
+            verify: self.verify.unwrap_or(0.0),
+            disabled: self.disabled.unwrap_or(false),
+            max_ttl: None,
         }
     }
 }
 
 impl From<Settings> for Options {
     fn from(settings: Settings) -> Options {
-        Options { ttl: settings.ttl, jitter: settings.jitter, idle: settings.idle, ..Options::NONE }
+        let serializer = settings.serializer.as_deref().map(intern);
+        Options { ttl: settings.ttl, jitter: settings.jitter, idle: settings.idle, serializer, ..Options::NONE }
     }
 }
 
@@ -82,8 +125,45 @@ impl From<&Overrides> for Options {
             none_ttl: overrides.none_ttl,
             err_ttl: overrides.err_ttl,
             jitter: overrides.jitter,
+            disabled: overrides.disabled,
             ..Options::NONE
         }
+    }
+}
+
+/// The serializer that the value's type chooses.
+pub(crate) const AUTO: &str = "auto";
+
+/// The one copy of a name that is kept for good, so that options stay `Copy`. The names of serializers are few.
+pub(crate) fn intern(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock();
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.insert(kept);
+    kept
+}
+
+/// The serializer that a text such as `"json"` or `"json+zstd"` names.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] for an empty part, and for a compression or an encryption behind the serializer.
+pub(crate) fn serializer_of(codec: &str) -> Result<&'static str> {
+    let refuse = |why: String| Err(Error::new(ErrorKind::Config, format!("codec `{codec}`: {why}")));
+    let mut parts = codec.split('+').map(str::trim);
+    let serializer = parts.next().unwrap_or_default();
+    if serializer.is_empty() || parts.clone().any(str::is_empty) {
+        return refuse("expected the name of a serializer, such as \"json\"".into());
+    }
+    match parts.next() {
+        Some(other) => refuse(format!(
+            "`{other}`, a compression or an encryption, is not supported yet: name the serializer alone, as in \
+             \"{serializer}\""
+        )),
+        None => Ok(intern(serializer)),
     }
 }
 
@@ -128,6 +208,27 @@ impl CallOptions {
         match self.problem {
             Some(problem) => Err(problem),
             None => Ok(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_once() {
+        let (one, other) = (intern("json"), intern(&String::from("json")));
+        assert!(std::ptr::eq(one, other));
+    }
+
+    #[test]
+    fn a_codec_is_read_part_by_part() {
+        assert_eq!(serializer_of("json").unwrap(), "json");
+        let text = |codec| serializer_of(codec).unwrap_err().to_string();
+        assert!(text("json+zstd").contains("`zstd`, a compression or an encryption, is not supported yet"));
+        for broken in ["", "json+", "+zstd", "json++aes-gcm"] {
+            assert!(text(broken).contains("expected the name of a serializer"), "{broken}");
         }
     }
 }

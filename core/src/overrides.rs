@@ -116,7 +116,7 @@ pub(crate) struct Scope {
     pub(crate) instance: Option<Retainit>,
 }
 
-/// How many scopes are alive in the process. Zero is what a hit pays for: one relaxed load.
+/// How many reasons there are in the process to leave the shortest way. Zero is what a hit pays for: one relaxed load.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -144,12 +144,13 @@ fn here() -> Option<Arc<Scope>> {
     SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten()
 }
 
-/// Keeps `ALIVE` true to the scopes there are.
+/// Keeps `ALIVE` true to the scopes there are, and to the instances where somebody hears of hits: they too need the
+/// slow road.
 #[derive(Debug)]
-struct Alive;
+pub(crate) struct Alive;
 
 impl Alive {
-    fn new() -> Alive {
+    pub(crate) fn new() -> Alive {
         ALIVE.fetch_add(1, Ordering::Relaxed);
         Alive
     }

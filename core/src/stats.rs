@@ -4,6 +4,7 @@
 //! sums over all blocks. Blocks outlive their threads and are handed to the next one, so nothing has to be folded.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -190,6 +191,12 @@ pub struct Stats {
     pub load_time: Duration,
     /// Cache operations that failed; the calls were answered all the same.
     pub errors: u64,
+    /// The same by operation, such as `read` or `store`.
+    pub errors_by_operation: BTreeMap<&'static str, u64>,
+    /// Hits on which the function ran too, because of `verify`; those runs are not among the loads.
+    pub verified: u64,
+    /// Verified hits that were not what the function then returned.
+    pub verify_mismatches: u64,
     /// Keys held now; in a shared store, only what this process can count at no cost.
     pub total_keys: u64,
     /// The type of the backend, such as `memory`; the backends' types for a whole instance.
@@ -197,6 +204,14 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Counts failures of several operations.
+    pub(crate) fn add_errors(&mut self, by_operation: &BTreeMap<&'static str, u64>) {
+        for (operation, count) in by_operation {
+            *self.errors_by_operation.entry(operation).or_default() += count;
+            self.errors += count;
+        }
+    }
+
     /// The share of calls answered from the cache, 0 before the first call.
     pub fn hit_rate(&self) -> f64 {
         match self.hits + self.misses {

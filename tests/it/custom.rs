@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use retainit::{Evicted, MemoryConfig, Result, Retainit};
 use retainit_plugin::{
-    BackendConfig, Built, Bytes, Capabilities, Context, Fence, Field, LocalBackend, Read, Settings, Snapshot, Stored,
+    BackendConfig, Built, Bytes, Capabilities, Context, Fence, LocalBackend, Read, Section, Settings, Snapshot, Stored,
     Terms, When,
 };
 
@@ -71,13 +71,11 @@ struct MapConfig {
     pause: Duration,
 }
 
+impl Section for MapConfig {}
+
 impl BackendConfig for MapConfig {
     fn type_name(&self) -> &'static str {
         "map"
-    }
-
-    fn fields() -> &'static [Field] {
-        const { &[Field::new("pause")] }
     }
 
     fn settings(&self) -> Settings {
@@ -86,6 +84,10 @@ impl BackendConfig for MapConfig {
 
     fn build(&self, _: Context) -> Result<Built> {
         Ok(Built::Local(Arc::new(Map { pause: self.pause, ..Map::default() })))
+    }
+
+    fn to_box(&self) -> Box<dyn BackendConfig> {
+        Box::new(self.clone())
     }
 }
 

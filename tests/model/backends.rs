@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use retainit::{Error, MemoryConfig, Result};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, Entry, Fence, Field, Group, Inserted, LocalBackend,
-    Moment, NewEntry, ObjectBackend, Page, Place, Put, Read, RemovalCause, Scan, Settings, Snapshot, Stored, Strength,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, Entry, Fence, Group, Inserted, LocalBackend, Moment,
+    NewEntry, ObjectBackend, Page, Place, Put, Read, RemovalCause, Scan, Section, Settings, Snapshot, Stored, Strength,
     Terms, Version, Versions, Visit, When, async_trait,
 };
 use retainit_testkit::{ByteBackend, ByteConfig};
@@ -53,13 +53,11 @@ pub(crate) struct Config {
     pub(crate) bytes: ByteConfig,
 }
 
+impl Section for Config {}
+
 impl BackendConfig for Config {
     fn type_name(&self) -> &'static str {
         "model"
-    }
-
-    fn fields() -> &'static [Field] {
-        &[]
     }
 
     fn settings(&self) -> Settings {
@@ -77,6 +75,10 @@ impl BackendConfig for Config {
         };
         let backend = Arc::new(ByteStore { inner, plant, world });
         Ok(if self.kind == Kind::Local { Built::Local(backend) } else { Built::Bytes(backend) })
+    }
+
+    fn to_box(&self) -> Box<dyn BackendConfig> {
+        Box::new(self.clone())
     }
 }
 

@@ -4,7 +4,7 @@
 //! it is never returned by an operation that began after that acknowledgement**, and a `set` is an invalidation of what
 //! was loaded before it. A case that fails is run again with fewer steps and printed as the list of what happened.
 //!
-//! `RETAINIT_MODEL_CASES=20` runs twenty times as many cases, `RETAINIT_MODEL_SEED=7` begins at another seed.
+//! `MODEL_TEST_CASES=20` runs twenty times as many cases, `MODEL_TEST_SEED=7` begins at another seed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod backends;

@@ -38,8 +38,8 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 
 /// Runs cases, of which none may fail.
 pub(crate) fn healthy(settings: Settings, cases: u64) {
-    let cases = cases * from_environment("RETAINIT_MODEL_CASES", 1);
-    let first = from_environment("RETAINIT_MODEL_SEED", 1);
+    let cases = cases * from_environment("MODEL_TEST_CASES", 1);
+    let first = from_environment("MODEL_TEST_SEED", 1);
     let began = now();
     for seed in first..first + cases {
         if let Some(failure) = run(settings, seed, steps(seed)) {

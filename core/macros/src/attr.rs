@@ -7,7 +7,8 @@ use syn::{Expr, Ident, LitStr, Path};
 use crate::arguments::{Argument, Names, as_text, as_word};
 use crate::errors::Errors;
 use crate::values::{
-    Handle, KeyArgument, TTL, Time, handle, identity, jitter, key, load_time, name, single_flight, time,
+    Fraction, Handle, KeyArgument, SERIALIZER, TTL, Time, codec, fraction, handle, identity, key, load_time, name,
+    single_flight, time,
 };
 
 const NAMES: Names = Names {
@@ -29,6 +30,9 @@ const NAMES: Names = Names {
         "when",
         "single_flight",
         "max_load_time",
+        "serializer",
+        "codec",
+        "verify",
         "crate",
         "handle",
         "assoc",
@@ -41,14 +45,11 @@ const NAMES: Names = Names {
         "eager",
         "xfetch",
         "scope",
-        "serializer",
         "compression",
         "encryption",
-        "codec",
         "soft_timeout",
         "hard_timeout",
         "max_staleness",
-        "verify",
     ],
 };
 
@@ -57,7 +58,7 @@ pub(crate) struct Options {
     pub(crate) ttl: Option<Time>,
     pub(crate) none_ttl: Option<(Time, Span)>,
     pub(crate) err_ttl: Option<(Time, Span)>,
-    pub(crate) jitter: Option<(f64, Span)>,
+    pub(crate) jitter: Option<Fraction>,
     pub(crate) backend: Option<LitStr>,
     pub(crate) key: Option<KeyArgument>,
     pub(crate) skip: Vec<Ident>,
@@ -70,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) when: Option<Expr>,
     pub(crate) single_flight: bool,
     pub(crate) max_load_time: Option<Time>,
+    pub(crate) serializer: Option<String>,
+    pub(crate) verify: Option<Fraction>,
     pub(crate) root: Path,
     pub(crate) handle: Handle,
     pub(crate) assoc: Option<Span>,
@@ -94,6 +97,8 @@ impl Default for Options {
             when: None,
             single_flight: true,
             max_load_time: None,
+            serializer: None,
+            verify: None,
             root: default_root(),
             handle: Handle::Own,
             assoc: None,
@@ -124,7 +129,10 @@ impl Options {
             "none_ttl" => self.none_ttl = Some((time(argument, TTL)?, span)),
             "err_ttl" => self.err_ttl = Some((time(argument, TTL)?, span)),
             "max_load_time" => self.max_load_time = Some(load_time(argument)?),
-            "jitter" => self.jitter = Some(jitter(argument)?),
+            "jitter" => self.jitter = Some(fraction(argument, "0.1")?),
+            "verify" => self.verify = Some(fraction(argument, "0.01")?),
+            "serializer" => self.serialized_by(argument, name(argument, SERIALIZER)?.value())?,
+            "codec" => self.serialized_by(argument, codec(argument)?)?,
             "backend" => self.backend = Some(name(argument, "the name of a backend, such as \"persistent\"")?),
             "id" => self.id = Some(identity(argument)?),
             "version" => self.version = Some(argument.number::<u32>("a whole number from 0 to 4294967295")?.0),
@@ -141,6 +149,14 @@ impl Options {
                 self.root = argument.path("the path under which retainit is found, such as `my_framework::retainit`")?
             }
             _ => self.handle = handle(argument)?,
+        }
+        Ok(())
+    }
+
+    fn serialized_by(&mut self, argument: &Argument, name: String) -> syn::Result<()> {
+        if self.serializer.replace(name).is_some() {
+            let message = "`serializer` and `codec` both name the serializer: keep one of them";
+            return Err(syn::Error::new_spanned(&argument.name, message));
         }
         Ok(())
     }
@@ -170,7 +186,8 @@ mod tests {
         let options = parse(quote! {
             ttl = "5m", jitter = 1, backend = "persistent", key = "user:{id}", skip(self, token), hash_key, pii,
             id = "users.get", version = 2, tags("user", "user:{id}"), none_ttl = 5, err_ttl = "1s",
-            err_if = |e| true, when = |r| true, single_flight = "off", max_load_time = 10, crate = crate::retainit,
+            err_if = |e| true, when = |r| true, single_flight = "off", max_load_time = 10,
+            codec = "json", verify = 0.01, crate = crate::retainit,
             handle = Users, assoc,
         })
         .unwrap_or_else(|errors| panic!("{errors:?}"));
@@ -179,6 +196,10 @@ mod tests {
         assert!(matches!(options.key, Some(KeyArgument::Template(_))));
         assert!(matches!(options.handle, Handle::Named(name) if name == "Users"));
         assert_eq!((options.skip.len(), options.tags.len(), options.version), (2, 2, Some(2)));
+        assert_eq!(
+            (options.serializer.as_deref(), options.verify.map(|verify| verify.value)),
+            (Some("json"), Some(0.01))
+        );
         assert!(options.hash_key && options.pii && !options.single_flight && options.assoc.is_some());
     }
 
@@ -186,7 +207,7 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let errors = parse(quote! {
             ttl = -1, jitter = 1.5, backend = "", stale = "1s", tll = 3, version = "2", id = "a b", id = "c", handle = 4,
-            single_flight = "cluster", skip(), max_load_time = 0
+            single_flight = "cluster", skip(), max_load_time = 0, verify = 2, codec = "json+zstd"
         })
         .err()
         .unwrap();
@@ -204,10 +225,12 @@ mod tests {
             "\"cluster\"` is not supported yet",
             "`skip` takes",
             "`max_load_time` takes",
+            "`verify` takes",
+            "`zstd`, a compression or an encryption, is not supported yet",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
-        assert_eq!(errors.len(), 12);
+        assert_eq!(errors.len(), 14);
     }
 
     #[test]

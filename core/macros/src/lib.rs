@@ -5,6 +5,7 @@
 //! | [`#[retain]`](macro@retain) | a function | keeps what it returns |
 //! | [`#[retain_put]`](macro@retain_put) | a function that writes | stores what it returns for a retained function |
 //! | [`#[invalidate]`](macro@invalidate) | a function that writes | removes what it made stale |
+//! | [`#[on]`](macro@on) | a function | calls it with the events of a kind |
 //! | [`#[derive(TypeTag)]`](derive@TypeTag) | a type | names it, for generic retained functions |
 
 mod arguments;
@@ -15,6 +16,7 @@ mod function;
 mod invalidate;
 mod key;
 mod nearest;
+mod on;
 mod put;
 mod signature;
 mod template;
@@ -72,11 +74,18 @@ use proc_macro::TokenStream;
 /// | `when = \|r\| …` | store only if, by reference to what the function returned | always |
 /// | `single_flight = "off"` | `"local"`: concurrent calls for one missing key load it once; `"off"`: each loads | `"local"` |
 /// | `max_load_time = "60s"` | after this long, another call may load what one is still loading | 60 s |
+/// | `serializer = "json"` | how values become bytes, by the serializer's name; `codec = "json"` is the same | the backend's |
+/// | `verify = 0.01` | on this fraction of hits, 0 to 1, the function runs too and its result is compared | 0 |
 /// | `handle = Users`, `handle = off` | the handle's name, where a type or module has the function's · no handle | the function's name |
 /// | `assoc` | marks a function of an `impl` without `self` | – |
 /// | `crate = path` | where retainit is found, for crates that re-export it | `::retainit` |
 ///
 /// The closures of `when` and `err_if` capture nothing.
+///
+/// With `verify`, what the function returns on such a hit is compared (`PartialEq`) before the call returns the cached
+/// value, which it does whatever comes out. The runs are counted in `stats().verified`, those that brought another
+/// value, an error or a panic in `stats().verify_mismatches`, and told as an event, `verify_mismatch`. What was
+/// invalidated while the function ran is no mismatch. Hits inside a run that verifies are not verified.
 ///
 /// # Keys
 ///
@@ -241,6 +250,40 @@ pub fn retain_put(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn invalidate(arguments: TokenStream, item: TokenStream) -> TokenStream {
     invalidate::invalidate(arguments.into(), item.into()).into()
+}
+
+/// Calls a function with every event of the named kinds, of every instance in the process.
+///
+/// The function runs off the path of the calls the events are about: a sync one on a thread of its own, an `async` one
+/// on the runtime of the instance. Events come in their order; a handler that is too slow loses the oldest. Kinds are
+/// the variants of `EventKind`. `retainit::on(kinds, handler)` does the same at run time.
+///
+/// ```
+/// use retainit::{Event, on};
+///
+/// #[on(CacheHit, CacheMiss)]
+/// fn log(event: &Event) {
+///     println!("{event}");
+/// }
+///
+/// #[on(CacheError)]
+/// async fn report(event: Event) {
+///     eprintln!("{event}");
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `CacheHit`, `CacheMiss` … | kinds of events, at least one | required |
+/// | `crate = path` | where retainit is found | `::retainit` |
+///
+/// A sync function takes `&Event`, an `async` one `Event`; its future is `Send`. It is a free function without type
+/// parameters and returns nothing.
+#[proc_macro_attribute]
+pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    on::on(arguments.into(), item.into()).into()
 }
 
 /// Names a type for generic retained functions: the name is the same in every build, process and machine.

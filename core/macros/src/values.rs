@@ -1,6 +1,6 @@
 //! The values of arguments that are more than a string, a number or a name.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Literal, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr};
 
@@ -10,6 +10,13 @@ use crate::arguments::{Argument, Value, as_text};
 pub(crate) enum Time {
     Text(LitStr),
     Seconds(u64, Span),
+}
+
+/// A number from 0 to 1, and where it stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Fraction {
+    pub(crate) value: f64,
+    pub(crate) span: Span,
 }
 
 /// Where the key comes from.
@@ -27,6 +34,7 @@ pub(crate) enum Handle {
 }
 
 pub(crate) const TTL: &str = "a time such as \"30s\", \"5m\", \"2h\", \"never\", \"off\", or whole seconds";
+pub(crate) const SERIALIZER: &str = "the name of a serializer, such as \"json\"";
 const LENGTH: &str = "a length of time such as \"500ms\", \"60s\", or whole seconds, longer than zero";
 
 pub(crate) fn time(argument: &Argument, expected: &str) -> syn::Result<Time> {
@@ -47,14 +55,30 @@ pub(crate) fn load_time(argument: &Argument) -> syn::Result<Time> {
     }
 }
 
-pub(crate) fn jitter(argument: &Argument) -> syn::Result<(f64, Span)> {
-    const EXPECTED: &str = "a fraction from 0 to 1, such as 0.1";
-    let (value, span) = argument.fraction(EXPECTED)?;
+pub(crate) fn fraction(argument: &Argument, example: &str) -> syn::Result<Fraction> {
+    let expected = format!("a fraction from 0 to 1, such as {example}");
+    let (value, span) = argument.fraction(&expected)?;
     if (0.0..=1.0).contains(&value) {
-        Ok((value, span))
+        Ok(Fraction { value, span })
     } else {
-        Err(syn::Error::new(span, format!("`jitter` takes {EXPECTED}")))
+        Err(syn::Error::new(span, format!("`{}` takes {expected}", argument.name)))
     }
+}
+
+/// The serializer in a text such as `"json"` or `"json+zstd"`.
+pub(crate) fn codec(argument: &Argument) -> syn::Result<String> {
+    let text = name(argument, SERIALIZER)?;
+    let value = text.value();
+    let parts = value.split('+').map(str::trim).collect::<Vec<_>>();
+    let message = match &parts[..] {
+        parts if parts.contains(&"") => format!("`codec` takes {SERIALIZER}"),
+        [serializer, other, ..] => format!(
+            "`{other}`, a compression or an encryption, is not supported yet: name the serializer alone, as in \
+             `codec = \"{serializer}\"`"
+        ),
+        _ => return Ok(value.trim().to_owned()),
+    };
+    Err(syn::Error::new(text.span(), message))
 }
 
 pub(crate) fn name(argument: &Argument, expected: &str) -> syn::Result<LitStr> {
@@ -106,6 +130,15 @@ fn located_at(path: &TokenStream, span: Span) -> TokenStream {
         token
     });
     tokens.collect()
+}
+
+impl Fraction {
+    /// As a literal in the place where it was written.
+    pub(crate) fn literal(self) -> Literal {
+        let mut literal = Literal::f64_unsuffixed(self.value);
+        literal.set_span(self.span);
+        literal
+    }
 }
 
 impl Time {

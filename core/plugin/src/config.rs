@@ -2,44 +2,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Ttl};
-
-/// One field of a configuration, as profiles, environment variables and the reference page see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Field {
-    /// The key in a profile.
-    pub name: &'static str,
-    /// Other names that are accepted for it.
-    pub aliases: &'static [&'static str],
-    /// Whether its value is never shown.
-    pub secret: bool,
-}
-
-impl Field {
-    /// A field that may be shown.
-    pub const fn new(name: &'static str) -> Field {
-        Field { name, aliases: &[], secret: false }
-    }
-
-    /// Other names for it.
-    #[must_use]
-    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Field {
-        self.aliases = aliases;
-        self
-    }
-
-    /// Marks it as never to be shown.
-    #[must_use]
-    pub const fn secret(mut self) -> Field {
-        self.secret = true;
-        self
-    }
-}
+use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Section, Ttl};
 
 /// What every backend's configuration may set for the functions that use it. `None` leaves a choice to the levels
 /// below.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
     /// How long results are fresh.
@@ -48,6 +15,8 @@ pub struct Settings {
     pub jitter: Option<f64>,
     /// After how long without a read a result expires.
     pub idle: Option<Duration>,
+    /// The serializer's name, for backends that keep bytes.
+    pub serializer: Option<String>,
 }
 
 /// What the engine hands to a backend that is being built.
@@ -94,14 +63,9 @@ impl fmt::Debug for Built {
 /// The typed configuration of a backend.
 ///
 /// Building does no I/O: the first call, or `health()`, connects.
-pub trait BackendConfig: fmt::Debug + Send + Sync + 'static {
+pub trait BackendConfig: Section {
     /// The plugin's name, as in `type = "memory"`.
     fn type_name(&self) -> &'static str;
-
-    /// The fields a profile may set.
-    fn fields() -> &'static [Field]
-    where
-        Self: Sized;
 
     /// What functions on this backend inherit.
     fn settings(&self) -> Settings;
@@ -112,4 +76,7 @@ pub trait BackendConfig: fmt::Debug + Send + Sync + 'static {
     ///
     /// Every problem of this configuration at once, as one [`ErrorKind::Config`](crate::ErrorKind::Config).
     fn build(&self, context: Context) -> Result<Built>;
+
+    /// A copy, which a reload lays over what the files say then.
+    fn to_box(&self) -> Box<dyn BackendConfig>;
 }

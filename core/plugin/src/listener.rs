@@ -30,6 +30,10 @@ pub trait Listener: Send + Sync + std::fmt::Debug + 'static {
     /// An entry has left.
     fn removed(&self, removal: Removal<'_>);
 
+    /// An entry has left a byte backend because the backend was full, by its full key. Called in batches, off the
+    /// callers' path where the backend can.
+    fn evicted(&self, _key: &str) {}
+
     /// The backend has filled to nine tenths of `capacity`. A backend says so again only after it has been below.
     fn near_capacity(&self, used: u64, capacity: u64);
 

@@ -1,38 +1,67 @@
-use crate::Field;
+use std::fmt;
+use std::sync::Arc;
 
-/// What a linked plugin says of itself. [`register_backend!`](crate::register_backend) submits one.
-#[derive(Debug)]
+use crate::{BackendConfig, Serializer, SubscriberConfig};
+
+/// What a plugin says of itself: its name, where it comes from, and what it is.
+///
+/// Linked crates submit theirs with [`register_backend!`](crate::register_backend),
+/// [`register_serializer!`](crate::register_serializer) or [`register_subscriber!`](crate::register_subscriber); a
+/// builder takes others with `plugin(..)`.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Registration {
-    /// The plugin's name: `type = "…"` in a profile.
+    /// The plugin's name: `type = "…"` of a backend, `serializer = "…"`, the section of a subscriber.
     pub name: &'static str,
     /// The crate it comes from, for messages about two plugins of one name.
     pub origin: &'static str,
-    /// The fields of its configuration.
-    pub fields: fn() -> &'static [Field],
-    /// A backend with every field at its default.
-    pub default: fn() -> Box<dyn crate::BackendConfig>,
+    /// What it is.
+    pub part: Part,
+}
+
+/// What a plugin is, and how to make one with every field at its default.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Part {
+    /// A store.
+    Backend(fn() -> Box<dyn BackendConfig>),
+    /// Values as bytes.
+    Serializer(fn() -> Arc<dyn Serializer>),
+    /// An ear for events.
+    Subscriber(fn() -> Box<dyn SubscriberConfig>),
+}
+
+impl Part {
+    /// `backend`, `serializer` or `subscriber`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Part::Backend(_) => "backend",
+            Part::Serializer(_) => "serializer",
+            Part::Subscriber(_) => "subscriber",
+        }
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
 }
 
 impl Registration {
-    #[doc(hidden)]
-    pub const fn new(
-        name: &'static str,
-        origin: &'static str,
-        fields: fn() -> &'static [Field],
-        default: fn() -> Box<dyn crate::BackendConfig>,
-    ) -> Registration {
-        Registration { name, origin, fields, default }
+    /// A plugin called `name`, from the crate `origin`.
+    pub const fn new(name: &'static str, origin: &'static str, part: Part) -> Registration {
+        Registration { name, origin, part }
     }
 }
 
 inventory::collect!(Registration);
 
-/// The backends linked into this program, by name.
+/// The plugins linked into this program.
 ///
 /// A crate that nothing in the program names is not linked, so its registration is not here either; the facade names
 /// the crates its features turn on.
-pub fn linked_backends() -> impl Iterator<Item = &'static Registration> {
+pub fn linked_plugins() -> impl Iterator<Item = &'static Registration> {
     inventory::iter::<Registration>()
 }
 
@@ -44,13 +73,40 @@ pub fn linked_backends() -> impl Iterator<Item = &'static Registration> {
 #[macro_export]
 macro_rules! register_backend {
     ($name:literal, $config:ty) => {
+        $crate::__submit_plugin!($name, Backend(|| ::std::boxed::Box::new(<$config>::default())));
+    };
+}
+
+/// Makes a serializer known under its name, in one line; its type implements `Default`.
+///
+/// ```ignore
+/// retainit_plugin::register_serializer!("json", Json);
+/// ```
+#[macro_export]
+macro_rules! register_serializer {
+    ($name:literal, $serializer:ty) => {
+        $crate::__submit_plugin!($name, Serializer(|| ::std::sync::Arc::new(<$serializer>::default())));
+    };
+}
+
+/// Makes a subscriber's configuration type known under the name of its section, in one line.
+///
+/// ```ignore
+/// retainit_plugin::register_subscriber!("audit", AuditConfig);
+/// ```
+#[macro_export]
+macro_rules! register_subscriber {
+    ($name:literal, $config:ty) => {
+        $crate::__submit_plugin!($name, Subscriber(|| ::std::boxed::Box::new(<$config>::default())));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __submit_plugin {
+    ($name:literal, $part:ident($make:expr)) => {
         $crate::__private::inventory::submit! {
-            $crate::Registration::new(
-                $name,
-                env!("CARGO_PKG_NAME"),
-                || <$config as $crate::BackendConfig>::fields(),
-                || ::std::boxed::Box::new(<$config as ::core::default::Default>::default()),
-            )
+            $crate::Registration::new($name, ::core::env!("CARGO_PKG_NAME"), $crate::Part::$part($make))
         }
     };
 }

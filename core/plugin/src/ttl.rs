@@ -83,6 +83,17 @@ impl Ttl {
         Ttl::from_millis(seconds.saturating_mul(1_000))
     }
 
+    /// The shorter of two, where `Off` is shorter than any time.
+    #[must_use]
+    pub fn cap(self, limit: Ttl) -> Ttl {
+        match (self, limit) {
+            (Ttl::Off, _) | (_, Ttl::Off) => Ttl::Off,
+            (Ttl::Never, limit) => limit,
+            (ttl, Ttl::Never) => ttl,
+            (Ttl::For(one), Ttl::For(other)) => Ttl::For(one.min(other)),
+        }
+    }
+
     const fn from_millis(millis: u64) -> Ttl {
         if millis == 0 { Ttl::Never } else { Ttl::For(Duration::from_millis(millis)) }
     }
@@ -105,11 +116,24 @@ const fn matches(a: &[u8], b: &[u8]) -> bool {
 impl fmt::Display for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ttl::For(duration) => write!(f, "{duration:?}"),
+            Ttl::For(duration) => f.write_str(&compact(*duration)),
             Ttl::Never => f.write_str("never"),
             Ttl::Off => f.write_str("off"),
         }
     }
+}
+
+/// A length of time as a profile would write it: `1h30m`, `250ms`. What is below a millisecond is not shown.
+pub fn compact(duration: Duration) -> String {
+    const UNITS: [(&str, u128); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let (mut millis, mut text) = (duration.as_millis(), String::new());
+    for (unit, length) in UNITS {
+        if millis >= length {
+            text.push_str(&format!("{}{unit}", millis / length));
+            millis %= length;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// What a `ttl` setter takes: `"5m"`, a whole number of seconds (zero means never), a [`Duration`] or a [`Ttl`].
@@ -187,6 +211,15 @@ mod tests {
         ] {
             assert_eq!(Ttl::try_parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn shown_as_written() {
+        for text in ["5m", "1h30m", "500ms", "1d", "1d1s", "never", "off"] {
+            assert_eq!(Ttl::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Ttl::from_secs(3_600).to_string(), "1h");
+        assert_eq!(compact(Duration::from_micros(1)), "0s");
     }
 
     #[test]

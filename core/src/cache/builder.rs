@@ -1,16 +1,17 @@
 use std::any::TypeId;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use retainit_plugin::{IntoTtl, StoredValue, Ttl};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Cache, Inner};
-use crate::engine::{Kind, PlanRef};
-use crate::instance::Level;
+use crate::config::CODE;
+use crate::engine::PlanRef;
+use crate::instance::{Level, Replan};
 use crate::key::KeyKind;
-use crate::options::Options;
+use crate::options::{Options, intern, serializer_of};
 use crate::overrides::Overrides;
 use crate::rt::{Codec, ValueFacts, is_none, weigh_serialized};
 use crate::{Error, ErrorKind, Result, Retainit};
@@ -27,6 +28,7 @@ pub struct CacheBuilder<V> {
     version: u32,
     hashed: bool,
     when: Option<fn(&V) -> bool>,
+    equal: Option<fn(&V, &V) -> bool>,
     problems: Vec<Error>,
     value: PhantomData<fn() -> V>,
 }
@@ -42,6 +44,7 @@ impl<V> CacheBuilder<V> {
             version: 0,
             hashed: false,
             when: None,
+            equal: None,
             problems: Vec::new(),
             value: PhantomData,
         }
@@ -67,12 +70,30 @@ impl<V> CacheBuilder<V> {
 
     /// The largest fraction by which a ttl is shortened, 0 to 1. Default: the backend's, 0 in memory.
     pub fn jitter(mut self, jitter: f64) -> Self {
-        if (0.0..=1.0).contains(&jitter) {
-            self.options.jitter = Some(jitter);
-        } else {
-            self.problem(format!("jitter {jitter} is not between 0 and 1"));
-        }
+        self.options.jitter = self.fraction("jitter", jitter);
         self
+    }
+
+    /// On this fraction of the calls that find a value, 0 to 1, the loader runs all the same and what it brings is
+    /// compared with the value, which is what the call returns. Differences are counted and told. Default: 0.
+    pub fn verify(mut self, fraction: f64) -> Self
+    where
+        V: PartialEq,
+    {
+        self.options.verify = self.fraction("verify", fraction);
+        self.equal = Some(V::eq);
+        self
+    }
+
+    /// The serializer by name, for backends that keep bytes. Default: the backend's.
+    pub fn serializer(self, name: impl AsRef<str>) -> Self {
+        self.serialized_by("serializer", name.as_ref(), |name| Ok(intern(name)))
+    }
+
+    /// What values go through on their way to a backend that keeps bytes, such as `"json"`; takes the place of
+    /// [`serializer`](CacheBuilder::serializer). Default: the backend's.
+    pub fn codec(self, codec: impl AsRef<str>) -> Self {
+        self.serialized_by("codec", codec.as_ref(), serializer_of)
     }
 
     /// Tags of every entry.
@@ -124,6 +145,30 @@ impl<V> CacheBuilder<V> {
         self
     }
 
+    fn serialized_by(mut self, option: &str, text: &str, read: fn(&str) -> Result<&'static str>) -> Self {
+        if text.trim().is_empty() {
+            self.problem(format!("{option} is empty: give the name of a serializer, such as \"json\""));
+        } else if self.options.serializer.is_some() {
+            self.problem(format!(
+                "{option} `{text}`: the serializer is given twice; keep one of `serializer`, `codec`"
+            ));
+        } else {
+            match read(text) {
+                Ok(name) => self.options.serializer = Some(name),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        self
+    }
+
+    fn fraction(&mut self, option: &str, value: f64) -> Option<f64> {
+        if (0.0..=1.0).contains(&value) {
+            return Some(value);
+        }
+        self.problem(format!("{option} {value} is not between 0 and 1"));
+        None
+    }
+
     fn read(&mut self, option: &'static str, ttl: impl IntoTtl) -> Option<Ttl> {
         ttl.into_ttl().map_err(|error| self.problems.push(error.context("option", option))).ok()
     }
@@ -150,6 +195,7 @@ impl<V: StoredValue> CacheBuilder<V> {
             weigh: Some(weigh_serialized::<V>),
             direct: false,
             when: self.when,
+            equal: self.equal,
         };
         self.make(facts)
     }
@@ -161,7 +207,14 @@ impl<V: StoredValue> CacheBuilder<V> {
     ///
     /// As [`build`](CacheBuilder::build), and [`ErrorKind::Config`] for a backend that keeps bytes or weighs values.
     pub fn build_local(self) -> Result<Cache<V>> {
-        let facts = ValueFacts { is_none: |_| false, codec: None, weigh: None, direct: false, when: self.when };
+        let facts = ValueFacts {
+            is_none: |_| false,
+            codec: None,
+            weigh: None,
+            direct: false,
+            when: self.when,
+            equal: self.equal,
+        };
         self.make(facts)
     }
 
@@ -171,37 +224,23 @@ impl<V: StoredValue> CacheBuilder<V> {
             problems.push(Error::new(ErrorKind::Config, "a cache needs a name"));
         }
         crate::instance::all(problems).map_err(|error| error.context("cache", self.name.as_str()))?;
-        let level = Level { backend: self.backend.as_deref(), options: self.options };
-        let store = level.backend.map_or_else(|| self.instance.default_store(), |name| self.instance.store(name));
+        let level = Level { backend: self.backend.as_deref(), options: self.options, place: CODE };
         let keys = if self.hashed { KeyKind::Digest } else { KeyKind::Canonical };
-        let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::Config, format!("the cache `{}` cannot use this backend: {why}", self.name)))
-        };
-        match &store?.kind {
-            Kind::Bytes(_) if facts.codec.is_none() => {
-                return refuse("it keeps bytes, and `build_local` keeps values in memory only");
-            }
-            Kind::Bytes(_) if self.hashed && !self.instance.secret_is_given() => {
-                return refuse("its keys are hashed with a random secret; set `secret`");
-            }
-            Kind::Object(object) if object.weighs() && facts.weigh.is_none() => {
-                return refuse("it has `max_bytes`, and the type has no weight; use `build`");
-            }
-            _ => {}
-        }
+        self.instance.check_cache(&self.name, level, keys, facts.kinds())?;
         let value = (TypeId::of::<V>(), std::any::type_name::<V>());
         let function = self.instance.functions().cache(&self.name, self.version, keys, value)?;
-        let plan = PlanRef::Shared(Arc::new(self.instance.cache_plan(&function, level, &Overrides::default())));
-        Ok(Cache {
-            inner: Arc::new(Inner {
-                instance: self.instance,
-                function,
-                backend: self.backend,
-                options: self.options,
-                tags: self.tags,
-                facts,
-                plan: plan.into(),
-            }),
-        })
+        let plan = self.instance.cache_plan(&function, level, facts.kinds(), &Overrides::default());
+        let inner = Arc::new(Inner {
+            instance: self.instance,
+            function,
+            backend: self.backend,
+            options: self.options,
+            tags: self.tags,
+            facts,
+            plan: PlanRef::Shared(Arc::new(plan)).into(),
+        });
+        let replan: Weak<dyn Replan> = Arc::downgrade(&inner) as Weak<dyn Replan>;
+        inner.instance.functions().follow(replan);
+        Ok(Cache { inner })
     }
 }

@@ -18,12 +18,14 @@ pub(crate) use ops::{Ops, clear, put, remove, stats};
 pub use warm::{Progress, Warm, Warmed};
 pub(crate) use warm::{warm, warm_sync};
 
+use crate::config::CODE;
 use crate::engine::{Face, Function, How, Job, Keys, Mode, PlanRef, Walk, Wanted, load};
 use crate::explain::Explain;
-use crate::instance::Level;
+use crate::instance::{Level, Replan};
 use crate::key::{Args, KeyBuf};
 use crate::meta::{Entry, Evicted, Lookup};
 use crate::options::{CallOptions, Options};
+use crate::overrides::Overrides;
 use crate::rt::{Behind, Facts, Fallible, Plain, Rules, ValueFacts};
 use crate::runtime::gather;
 use crate::stats::Stats;
@@ -47,6 +49,19 @@ struct Inner<V> {
     plan: parking_lot::RwLock<PlanRef>,
 }
 
+impl<V> Inner<V> {
+    fn plan_under(&self, overrides: &Overrides) -> PlanRef {
+        let level = Level { backend: self.backend.as_deref(), options: self.options, place: CODE };
+        PlanRef::Shared(Arc::new(self.instance.cache_plan(&self.function, level, self.facts.kinds(), overrides)))
+    }
+}
+
+impl<V: Send + Sync + 'static> Replan for Inner<V> {
+    fn replan(&self) {
+        *self.plan.write() = self.plan_under(&Overrides::default());
+    }
+}
+
 impl<V> Clone for Cache<V> {
     fn clone(&self) -> Self {
         Cache { inner: Arc::clone(&self.inner) }
@@ -66,11 +81,7 @@ impl<V: StoredValue> Cache<V> {
     /// The plan of a call made here and now.
     fn plan(&self) -> PlanRef {
         match overrides::current() {
-            Some(scope) if !scope.overrides.is_empty() => {
-                let inner = &*self.inner;
-                let level = Level { backend: inner.backend.as_deref(), options: inner.options };
-                PlanRef::Shared(Arc::new(inner.instance.cache_plan(&inner.function, level, &scope.overrides)))
-            }
+            Some(scope) if !scope.overrides.is_empty() => self.inner.plan_under(&scope.overrides),
             _ => self.inner.plan.read().clone(),
         }
     }

@@ -16,7 +16,7 @@ use crate::explain::{Explain, Reason};
 use crate::key::KeyBuf;
 use crate::meta::{Entry, Evicted, Lookup, Meta};
 use crate::rt::{Call, Shared, Site, ValueFacts};
-use crate::stats::{Count, Stats, count};
+use crate::stats::Stats;
 use crate::{Error, ErrorKind, Result};
 
 /// Operations on one function or cache, for values of one type.
@@ -29,8 +29,12 @@ pub(crate) struct Ops<V> {
 impl<V: StoredValue> Ops<V> {
     /// A lookup that counts as a use, and in the statistics like a call.
     pub(crate) async fn get(&self, key: &KeyBuf) -> Result<Lookup<V>> {
+        let watch = self.plan.watch_hit();
         let looked = self.look(key, Look::Use).await?;
-        count(self.plan.site, if matches!(looked, Looked::Hit(Hit::Value(..))) { Count::Hit } else { Count::Miss });
+        match looked {
+            Looked::Hit(Hit::Value(..)) => self.plan.hit(key, watch.as_ref()),
+            _ => self.plan.missed(key),
+        }
         Ok(lookup(looked))
     }
 

@@ -1,11 +1,9 @@
 use std::fmt;
-use std::future::Future;
 use std::sync::Mutex;
-use std::task::Poll;
 
 use crate::engine::Outcome;
 use crate::rt::{How, Reload, ReloadSync};
-use crate::runtime::gather;
+use crate::runtime::{caught, gather};
 
 /// How to warm.
 ///
@@ -101,25 +99,12 @@ impl Tally {
 pub(crate) async fn warm<F: Reload>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed {
     let args: Vec<_> = args.into_iter().collect();
     let (limit, mut tally) = (warm.concurrency, Tally::new(warm, args.len()));
-    let calls = args.into_iter().map(|args| caught(async move { F::reload(args, How::Warm).await.outcome }));
+    // A panic of one call is its failure, not the warming's.
+    let calls = args.into_iter().map(|args| async move {
+        caught(async move { F::reload(args, How::Warm).await.outcome }).await.unwrap_or(Outcome::Failed)
+    });
     gather(calls, limit, |outcome| tally.note(*outcome)).await;
     tally.warmed
-}
-
-/// A panic of one call is its failure, not the warming's.
-async fn caught(call: impl Future<Output = Outcome>) -> Outcome {
-    let mut call = Some(Box::pin(call));
-    std::future::poll_fn(|cx| {
-        let Some(running) = &mut call else {
-            return Poll::Ready(Outcome::Failed);
-        };
-        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| {
-            call = None;
-            Poll::Ready(Outcome::Failed)
-        })
-    })
-    .await
 }
 
 /// Sync functions run on threads of their own, which inherit the overrides of the caller.

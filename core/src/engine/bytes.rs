@@ -125,6 +125,7 @@ impl ByteStore {
         self.settle(face).await?;
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await,
+            Side::Local(backend) if face == Face::Sync => backend.read(key, read(lease, groups)),
             Side::Local(backend) => {
                 let (key, groups) = (key.to_owned(), groups.clone());
                 self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
@@ -142,17 +143,24 @@ impl ByteStore {
         ttl: Option<Duration>,
         groups: &Groups,
     ) -> Result<Stored> {
-        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: groups.clone() });
         let fenced = matches!(when, When::Fenced(_));
+        let owned = || (key.to_owned(), OwnedTerms { when, ttl, groups: groups.clone() });
         let stored = match &self.side {
             Side::Remote(backend) if fenced => {
-                let backend = Arc::clone(backend);
+                let (backend, (key, terms)) = (Arc::clone(backend), owned());
                 let store = async move { backend.store(&key, entry, terms.terms()).await };
                 self.io.detached(self.op_timeout, store).await
             }
             // Nothing could hold back a store without a fence that came late: after a removal, say.
-            Side::Remote(backend) => self.io.within(self.op_timeout, backend.store(&key, entry, terms.terms())).await,
+            Side::Remote(backend) => {
+                let terms = Terms::new(when).ttl(ttl).groups(groups);
+                self.io.within(self.op_timeout, backend.store(key, entry, terms)).await
+            }
+            Side::Local(backend) if face == Face::Sync => {
+                backend.store(key, entry, Terms::new(when).ttl(ttl).groups(groups))
+            }
             Side::Local(backend) => {
+                let (key, terms) = owned();
                 self.local_call(backend, face, move |backend| backend.store(&key, entry, terms.terms())).await
             }
         };

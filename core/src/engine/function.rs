@@ -1,12 +1,17 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use retainit_plugin::Mark;
 use tokio::sync::Semaphore;
 
+use super::Rarely;
+use crate::event::Bus;
 use crate::key::KeyKind;
 use crate::stats::{Count, SiteNumber, Stats};
+use crate::{Error, ErrorKind};
 
 /// A retained function or a named cache, as one instance knows it.
 #[derive(Debug)]
@@ -20,9 +25,15 @@ pub(crate) struct Function {
     pub(crate) version: u32,
     /// How the bytes of its keys are to be read.
     pub(crate) keys: KeyKind,
+    /// Whether its arguments are personal: its keys appear in no event, and its errors' texts neither.
+    pub(crate) pii: bool,
+    /// Where what it does is told.
+    pub(crate) bus: Arc<Bus>,
     /// Its last clear.
     pub(crate) mark: Arc<Mark>,
     pub(crate) counters: Counters,
+    /// Whether to tell once more of entries that this program cannot read.
+    pub(crate) unknown: Rarely,
     /// Loads that have lost their lead and go on.
     pub(crate) abandoned: Arc<AtomicUsize>,
     /// Callers whose flight ended with a result that cannot be shared, and who run on their own.
@@ -32,22 +43,29 @@ pub(crate) struct Function {
 /// What is counted off the hot path.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    errors: AtomicU64,
+    errors: Mutex<BTreeMap<&'static str, u64>>,
+    verified: AtomicU64,
+    mismatches: AtomicU64,
+    /// Set once it was told that values cannot be compared.
+    incomparable: AtomicBool,
 }
 
 /// How many callers run side by side when results cannot be shared.
 const CROWD: usize = 8;
 
 impl Function {
-    pub(crate) fn new(site: SiteNumber, id: String, version: u32, keys: KeyKind) -> Function {
+    pub(crate) fn new(site: SiteNumber, id: String, version: u32, keys: KeyKind, bus: &Arc<Bus>) -> Function {
         Function {
             site,
             id,
             unstable: None,
             version,
             keys,
+            pii: false,
+            bus: Arc::clone(bus),
             mark: Arc::default(),
             counters: Counters::default(),
+            unknown: Rarely::default(),
             abandoned: Arc::default(),
             crowd: Semaphore::new(CROWD),
         }
@@ -59,20 +77,39 @@ impl Function {
         crate::stats::add(self.site.get(), Count::LoadNanos, nanos);
     }
 
-    /// The one place where a failed cache operation is told: it never becomes the caller's failure.
-    pub(crate) fn failed(&self, operation: &'static str, backend: &str, error: &crate::Error) {
-        self.counters.errors.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(target: "retainit", function = %self.id, operation, backend, %error, "cache_error");
+    pub(crate) fn count_failure(&self, operation: &'static str) {
+        *self.counters.errors.lock().entry(operation).or_default() += 1;
+    }
+
+    /// A hit was verified.
+    pub(crate) fn count_verified(&self) {
+        self.counters.verified.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A verified hit was not what the function returns.
+    pub(crate) fn count_mismatch(&self) {
+        self.counters.mismatches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// `verify` is asked for, and values of this type cannot be compared: told once.
+    pub(crate) fn cannot_verify(&self, backend: &str) {
+        if !self.counters.incomparable.swap(true, Ordering::Relaxed) {
+            self.failed("verify", backend, &incomparable(&self.id));
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let errors_by_operation = self.counters.errors.lock().clone();
         Stats {
             hits: self.site.counted(Count::Hit),
             misses: self.site.counted(Count::Miss),
             loads: self.site.counted(Count::Load),
             evictions: self.site.counted(Count::Evicted),
             load_time: Duration::from_nanos(self.site.counted(Count::LoadNanos)),
-            errors: self.counters.errors.load(Ordering::Relaxed),
+            errors: errors_by_operation.values().sum(),
+            errors_by_operation,
+            verified: self.counters.verified.load(Ordering::Relaxed),
+            verify_mismatches: self.counters.mismatches.load(Ordering::Relaxed),
             ..Stats::default()
         }
     }
@@ -83,4 +120,13 @@ impl Function {
     pub(crate) fn full_id(&self) -> String {
         format!("{}@{}", self.id, self.version)
     }
+}
+
+/// What `verify` is told where values cannot be compared.
+pub(crate) fn incomparable(id: &str) -> Error {
+    let text = format!(
+        "`verify` cannot compare the values of `{id}`: derive `PartialEq` for what the function returns, say `verify` to \
+         the builder of the cache, or take it away"
+    );
+    Error::new(ErrorKind::Config, text)
 }

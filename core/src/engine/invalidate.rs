@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use retainit_plugin::{Group, Kept, Mark, RemovalCause, Strength, Visit};
+use retainit_plugin::{EventKind, Group, Kept, Mark, RemovalCause, Strength, Visit};
 
 use super::{Face, Kind, Owed, Plan, Store, Walk, Wanted, groups};
+use crate::event::Outcome;
 use crate::key::{KeyBuf, Pattern, arguments_text};
 use crate::meta::Evicted;
 use crate::{Error, ErrorKind, Result, Retainit};
@@ -29,11 +30,19 @@ impl Visit for Present<'_> {
 /// When this returns `Ok`, no load that was under way will be stored.
 pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool> {
     open(&plan.instance)?;
-    let removed = remove_from(plan, &plan.store, key, face).await;
-    match &plan.hidden {
-        Some(hidden) => Ok(remove_from(plan, hidden, key, face).await? | removed?),
-        None => removed,
+    let mut removed = remove_from(plan, &plan.store, key, face).await;
+    if let Some(hidden) = &plan.hidden {
+        removed = both_removed(remove_from(plan, hidden, key, face).await, removed);
     }
+    if !matches!(removed, Ok(false)) {
+        let error = removed.as_ref().err().map(|error| error.to_string().into());
+        plan.emit(EventKind::CacheDelete, Some(key), |parts| parts.error = error);
+    }
+    removed
+}
+
+fn both_removed(a: Result<bool>, b: Result<bool>) -> Result<bool> {
+    Ok(a? | b?)
 }
 
 async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Result<bool> {
@@ -79,11 +88,15 @@ fn open(instance: &Retainit) -> Result<()> {
 pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
     open(&plan.instance)?;
     plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
-    let evicted = clear_in(plan, &plan.store, face).await;
-    match &plan.hidden {
-        Some(hidden) => Ok(clear_in(plan, hidden, face).await?.and(evicted?)),
-        None => evicted,
+    let mut evicted = clear_in(plan, &plan.store, face).await;
+    if let Some(hidden) = &plan.hidden {
+        evicted = both(clear_in(plan, hidden, face).await, evicted);
     }
+    plan.emit(EventKind::CacheClear, None, |parts| {
+        parts.operation = Some("clear".into());
+        parts.outcome(evicted.as_ref().copied());
+    });
+    evicted
 }
 
 async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted> {
@@ -188,6 +201,7 @@ pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<E
         };
         evicted = both(evicted, cleared);
     }
+    instance.bus().cleared("clear_namespace", None, evicted.as_ref().copied());
     evicted
 }
 
@@ -216,6 +230,8 @@ pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face
         };
         result = result.and(raised);
     }
+    let operation = if strength == Strength::Hard { "invalidate_tag" } else { "expire_tag" };
+    instance.bus().cleared(operation, Some(tag), result.as_ref().map(|()| Evicted::Unknown));
     result
 }
 
@@ -224,6 +240,7 @@ pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face
 /// Entries of loads that began after the call did may survive it.
 pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -> Result<Evicted> {
     open(instance)?;
+    let shown = pattern.as_str().to_owned();
     let wanted = Wanted { placeholders: true, ..Wanted::pattern(pattern) };
     let mut evicted = Ok(Evicted::Exact(0));
     for store in instance.stores() {
@@ -236,6 +253,7 @@ pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -
         };
         evicted = both(evicted, removed);
     }
+    instance.bus().cleared("invalidate_pattern", Some(&shown), evicted.as_ref().copied());
     evicted
 }
 

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use retainit_plugin::{Mark, ObjectBackend, Ttl};
 
-use super::Outermost;
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
 use super::groups::Groups;
-use super::lookup::{BytesLook, Failure, Look};
+use super::lookup::Look;
+use super::observe::Observed;
 use super::write::Mode;
-use super::{ByteStore, Hit, Kind, Looked, Plan, PlanRef, Value, lookup_bytes, lookup_object};
+use super::{ByteStore, Kind, Plan, PlanRef, Value, lookup_object};
 use crate::key::KeyBuf;
 use crate::rt::{Facts, Rules, Shape, Storage};
 use crate::runtime::Stopwatch;
-use crate::stats::{Count, count};
 use retainit_plugin::StoredValue;
 
 /// Whether the caller is a future or a thread.
@@ -73,17 +72,17 @@ where
     S: Storage<P::Value>,
     L: Future<Output = R>,
 {
+    let run = Run { facts, job: &job, rules, watch: job.plan.watch_hit() };
+    let loader = Observed::new(loader, facts, &job);
     if job.plan.bypass.is_some() || job.plan.instance.is_closed() {
         return (loader.await, Outcome::Failed);
     }
-    let run = Run { facts, job: &job, rules };
     if job.how != How::Refresh
         && !job.looked
         && let Kind::Object(object) = &job.plan.store.kind
         && let Some(result) = run.serve(lookup_object(&job.plan, object.as_ref(), &job.key, Look::Use))
     {
-        count(job.plan.site, Count::Hit);
-        return (result, Outcome::Present);
+        return run.hit(result, loader).await;
     }
     if job.how == How::Refresh || !job.plan.options.single_flight {
         return run.alone(loader).await;
@@ -91,10 +90,12 @@ where
     run.together(loader).await
 }
 
-struct Run<'a, R, P: Shape<R>, S> {
-    facts: &'a Facts<R, P, S>,
-    job: &'a Job,
+pub(super) struct Run<'a, R, P: Shape<R>, S> {
+    pub(super) facts: &'a Facts<R, P, S>,
+    pub(super) job: &'a Job,
     rules: Rules<R>,
+    /// Since the call began to look, where somebody hears of hits.
+    pub(super) watch: Option<Stopwatch>,
 }
 
 /// What a caller holds before it loads.
@@ -112,24 +113,6 @@ where
     P::Value: StoredValue,
     S: Storage<P::Value>,
 {
-    /// The result that something in the store stands for.
-    fn serve(&self, looked: Looked<S::Kept>) -> Option<R> {
-        match looked {
-            Looked::Miss => None,
-            Looked::Hit(Hit::Value(kept, _)) => Some(P::wrap(S::give(kept))),
-            Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
-        }
-    }
-
-    fn serve_failure(&self, failure: Failure) -> Option<R> {
-        match failure {
-            Failure::Any(any) => (self.facts.share?.take)(any.as_ref()),
-            Failure::Bytes(bytes) => (self.facts.whole?.decode)(Outermost::Plain, &bytes)
-                .inspect_err(|error| self.job.plan.function.failed("read", &self.job.plan.store.name, error))
-                .ok(),
-        }
-    }
-
     /// Takes the ticket of a load that begins now, and looks whether it is needed at all.
     async fn before(&self) -> Before<R> {
         match &self.job.plan.store.kind {
@@ -167,23 +150,11 @@ where
     async fn read_before(&self, store: &ByteStore) -> Before<R> {
         let plan = &*self.job.plan;
         let (generation, removals) = (plan.instance.generation().now(), store.removals());
-        let key = plan.logical_key(&self.job.key);
-        let look = BytesLook {
-            store,
-            face: self.job.face,
-            key: &key,
-            lease: Some(plan.options.max_load_time),
-            groups: &self.job.groups,
-            args_digest: self.job.key.args_digest(),
-            even_dead: false,
-        };
-        match lookup_bytes(plan, look, &self.facts.value).await {
+        match self.look_bytes(store, Some(plan.options.max_load_time)).await {
             Ok(found) => {
-                let served = match found.looked {
-                    _ if self.job.how == How::Refresh => None,
-                    Looked::Miss => None,
-                    Looked::Hit(Hit::Value(value, _)) => Some(P::wrap(value)),
-                    Looked::Hit(Hit::Failure(failure)) => self.serve_failure(failure),
+                let served = match self.job.how {
+                    How::Refresh => None,
+                    How::Call | How::Warm => self.serve_bytes(found.looked),
                 };
                 let removals = if found.fence.is_some() { 0 } else { removals };
                 let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into(), removals };
@@ -201,11 +172,10 @@ where
     async fn alone<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
         let before = self.before().await;
         if let Some(result) = before.served {
-            count(self.job.plan.site, Count::Hit);
-            return (result, Outcome::Present);
+            return self.hit(result, loader).await;
         }
         if self.job.how != How::Refresh {
-            count(self.job.plan.site, Count::Miss);
+            self.job.plan.missed(&self.job.key);
         }
         let watch = Stopwatch::start();
         let result = loader.await;
@@ -229,12 +199,11 @@ where
                 }
             };
             if let Some(result) = before.served {
-                count(plan.site, Count::Hit);
-                return (result, Outcome::Present);
+                return self.hit(result, loader).await;
             }
             let role = self.join(flights, &before.ticket);
             if !std::mem::replace(&mut missed, true) {
-                count(plan.site, Count::Miss);
+                plan.missed(&self.job.key);
             }
             let got = match role {
                 Role::Inline => return (self.timed(loader).await, Outcome::Failed),
@@ -423,14 +392,13 @@ where
                     return None;
                 }
                 let any: Arc<dyn Any + Send + Sync> = (self.facts.share?.share)(result);
-                let bytes = self
-                    .job
-                    .plan
-                    .store
-                    .bytes()
-                    .and(self.facts.whole)
-                    .and_then(|whole| (whole.encode)(result).ok().map(|(_, bytes)| bytes));
-                Some((Value::Failure(any, bytes), ttl))
+                let encoded = self.job.plan.store.bytes().and(self.facts.whole).and_then(|whole| {
+                    // What is meant for values of one type, such as text, need not be able to hold a whole result.
+                    let format = self.job.plan.format.as_ref().filter(|format| format.takes(&(whole.types)()).is_ok());
+                    let refused = |error: &_| self.job.plan.function.failed("store", &self.job.plan.store.name, error);
+                    whole.write(result, format).inspect_err(refused).ok()
+                });
+                Some((Value::Failure(any, encoded), ttl))
             }
         }
     }

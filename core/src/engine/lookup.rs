@@ -2,15 +2,15 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
+use retainit_plugin::{Bytes, Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
 
-use super::envelope::{Envelope, Outermost};
+use super::envelope::{Envelope, Fault, Outermost, unknown};
 use super::groups::Groups;
 use super::{ByteStore, Face, Plan};
 use crate::key::KeyBuf;
 use crate::meta::Meta;
-use crate::rt::{Codec, ValueFacts};
-use crate::{Error, Result};
+use crate::rt::{Sealed, ValueFacts};
+use crate::{Error, ErrorKind, Result};
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) enum Hit<K> {
 #[derive(Clone)]
 pub(crate) enum Failure {
     Any(Arc<dyn Any + Send + Sync>),
-    Bytes(Vec<u8>),
+    Bytes(Sealed),
 }
 
 impl std::fmt::Debug for Failure {
@@ -126,10 +126,36 @@ pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &Va
     };
     match read_entry(plan, &look, bytes, &snapshot.versions, facts).await {
         Ok(looked) => Ok(missed(looked)),
-        Err(error) => {
-            // What cannot be read is a miss; the load that follows replaces it.
-            plan.function.failed("read", &plan.store.name, &error);
+        Err(fault) => {
+            plan.unread(&fault);
             Ok(missed(Looked::Miss))
+        }
+    }
+}
+
+impl Plan {
+    /// Tells of an entry that is a miss because it cannot be used. What is damaged stays until the load that follows
+    /// puts a value in its place: that store is fenced, while a removal, which backends offer without a condition,
+    /// might take a newer value.
+    pub(super) fn unread(&self, fault: &Fault) {
+        let backend = &self.store.name;
+        match fault {
+            Fault::Damaged(error) => self.function.failed("read", backend, error),
+            Fault::Security(error) => self.function.security("read", backend, error),
+            Fault::Unknown(error) if self.function.unknown.now(&**self.instance.clock()) => {
+                self.function.failed("read", backend, error);
+            }
+            Fault::Unknown(_) => {}
+        }
+    }
+}
+
+/// What came of reading a payload.
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        match error.kind() {
+            ErrorKind::Unsupported => Fault::Unknown(error),
+            _ => Fault::Damaged(error),
         }
     }
 }
@@ -137,13 +163,14 @@ pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &Va
 async fn read_entry<V>(
     plan: &Plan,
     look: &BytesLook<'_>,
-    bytes: &[u8],
+    bytes: &Bytes,
     versions: &[Version],
     facts: &ValueFacts<V>,
-) -> Result<Looked<V>> {
-    let envelope = Envelope::decode(bytes)?;
+) -> Result<Looked<V>, Fault> {
+    let envelope = Envelope::decode(bytes, plan.instance.max_value())?;
     if envelope.args_digest != look.args_digest {
-        return Err(Error::new(crate::ErrorKind::Codec, "a stored entry belongs to other arguments"));
+        let error = Error::new(ErrorKind::Codec, "a stored entry belongs to other arguments");
+        return Err(Fault::Security(error));
     }
     let now = plan.instance.clock().wall();
     let Some(age) = envelope.age(now) else {
@@ -153,14 +180,26 @@ async fn read_entry<V>(
     if !look.even_dead && (!is_fresh || !versions_hold(look, &envelope, versions).await?) {
         return Ok(Looked::Miss);
     }
-    if envelope.outermost == Outermost::Error {
-        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(envelope.payload))));
+    let meta = Meta::new(now, age, envelope.fresh_for, envelope.load_time);
+    let sealed = unseal(plan, envelope)?;
+    if sealed.outermost == Outermost::Error {
+        let sealed = Sealed { outermost: Outermost::Plain, ..sealed };
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(sealed))));
     }
-    let Some(Codec { decode, .. }) = facts.codec else {
-        return Err(Error::new(crate::ErrorKind::Codec, "values of this type are kept in memory only"));
+    let codec =
+        facts.codec.ok_or_else(|| Error::new(ErrorKind::Codec, "values of this type are kept in memory only"))?;
+    let value = codec.read(&sealed, &plan.instance.deadline())?;
+    Ok(Looked::Hit(Hit::Value(value, meta)))
+}
+
+/// The payload with the serializer that its envelope names, whatever new entries are written with.
+fn unseal(plan: &Plan, envelope: Envelope) -> Result<Sealed, Fault> {
+    let Envelope { serializer, fingerprint, outermost, payload, .. } = envelope;
+    let format = match plan.format.as_ref().filter(|format| format.name() == serializer) {
+        Some(format) => format.clone(),
+        None => plan.instance.format(&serializer).ok_or_else(|| unknown(format!("serializer `{serializer}`")))?,
     };
-    let value = decode(envelope.outermost, &envelope.payload)?;
-    Ok(Looked::Hit(Hit::Value(value, Meta::new(now, age, envelope.fresh_for, envelope.load_time))))
+    Ok(Sealed { format, fingerprint, outermost, payload })
 }
 
 /// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as

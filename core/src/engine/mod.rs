@@ -1,6 +1,7 @@
 //! What happens between a call and its answer.
 
 mod bytes;
+mod codec;
 mod envelope;
 pub(crate) mod flight;
 mod function;
@@ -9,14 +10,18 @@ pub(crate) mod invalidate;
 mod keys;
 mod load;
 mod lookup;
+mod observe;
 mod pending;
 pub(crate) mod plan;
+mod serve;
 mod store;
+mod verify;
 mod write;
 
 pub(crate) use bytes::ByteStore;
+pub(crate) use codec::{Deadline, Format, Rarely};
 pub(crate) use envelope::Outermost;
-pub(crate) use function::Function;
+pub(crate) use function::{Function, incomparable};
 pub use keys::Keys;
 pub(crate) use keys::{Walk, Wanted, is_dead};
 pub(crate) use load::{Face, Job, load};
@@ -24,5 +29,5 @@ pub use load::{How, Outcome};
 pub(crate) use lookup::{BytesLook, Hit, Look, Looked, lookup_bytes, lookup_object};
 pub(crate) use pending::{Owed, Pending};
 pub(crate) use plan::{Plan, PlanRef};
-pub(crate) use store::{Kind, Store};
+pub(crate) use store::{Ear, Kind, Store};
 pub(crate) use write::{Mode, Value, Write, write};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use retainit_plugin::{Clock, Kept, Mark, Moment, ObjectBackend, Place, Strength, SystemClock};
 
-use super::{Function, Kind, Store};
+use super::{Format, Function, Kind, Store};
 use crate::Retainit;
+use crate::instance::Levels;
 use crate::options::Resolved;
 
 /// Everything a call needs to know, decided once: where it looks, how long things last, who it is.
@@ -23,6 +24,10 @@ pub(crate) struct Plan {
     pub(crate) function: Arc<Function>,
     pub(crate) store: Arc<Store>,
     pub(crate) options: Resolved,
+    /// What every level says, for `explain`.
+    pub(crate) levels: Levels,
+    /// The serializer that was named; without one, the type of the value decides.
+    pub(crate) format: Option<Format>,
     /// Where an override hides the function's own backend: removals reach it too.
     pub(crate) hidden: Option<Arc<Store>>,
     /// Why calls run uncached.
@@ -65,13 +70,17 @@ impl Plan {
         instance: Retainit,
         function: Arc<Function>,
         store: Arc<Store>,
-        options: Resolved,
+        levels: Levels,
+        format: Option<Format>,
         hidden: Option<Arc<Store>>,
         bypass: Option<Bypass>,
     ) -> Plan {
         let site = function.site.get();
+        let options = levels.resolve(matches!(store.kind, Kind::Bytes(_)));
         let fast = match (&store.kind, &bypass, function.keys) {
             (Kind::Object(_), Some(_), _) | (_, _, crate::key::KeyKind::Digest) => None,
+            // A hit that may have to be verified needs the function at hand.
+            (Kind::Object(_), None, _) if options.verify > 0.0 => None,
             (Kind::Object(object), None, _) => Some(Arc::clone(object)),
             (Kind::Bytes(_), ..) => None,
         };
@@ -89,6 +98,8 @@ impl Plan {
             function,
             store,
             options,
+            levels,
+            format,
             hidden,
             bypass,
             fingerprint: fingerprint.finish(),

@@ -2,16 +2,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Bytes, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
+    Bytes, EventKind, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
 };
 
-use super::envelope::{Envelope, Outermost};
+use super::envelope::{Envelope, Outermost, too_large};
 use super::flight::Ticket;
 use super::groups::Groups;
 use super::lookup::Failure;
 use super::{Face, Kind, Plan};
 use crate::key::KeyBuf;
-use crate::rt::{Shared, ValueFacts};
+use crate::rt::{Encoded, Shared, ValueFacts};
 use crate::{Error, ErrorKind, Result};
 use retainit_plugin::StoredValue;
 
@@ -19,7 +19,7 @@ use retainit_plugin::StoredValue;
 pub(crate) enum Value<V> {
     Value(V),
     /// A whole failed result, and its bytes if the store wants them.
-    Failure(Arc<dyn std::any::Any + Send + Sync>, Option<Vec<u8>>),
+    Failure(Arc<dyn std::any::Any + Send + Sync>, Option<Encoded>),
 }
 
 /// Under which condition.
@@ -56,16 +56,21 @@ pub(crate) async fn write<V: StoredValue>(write: Write<'_>, value: Value<V>, fac
     if write.plan.instance.is_closed() {
         return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
     }
-    let fresh_for = match write.ttl {
+    let options = &write.plan.options;
+    let fresh_for = match options.max_ttl.map_or(write.ttl, |max| write.ttl.cap(max)) {
         Ttl::Off => return Ok(false),
         Ttl::Never => None,
         Ttl::For(ttl) => Some(write.jittered(ttl)),
     };
-    match &write.plan.store.kind {
-        Kind::Object(object) => Ok(write.object(object.as_ref(), fresh_for, value, facts)),
+    let stored = match &write.plan.store.kind {
+        Kind::Object(object) => write.object(object.as_ref(), fresh_for, value, facts),
         // Boxed, so that loads in memory, which nest, do not carry what only byte stores need.
-        Kind::Bytes(_) => Box::pin(write.bytes(fresh_for, value, facts)).await,
+        Kind::Bytes(_) => Box::pin(write.bytes(fresh_for, value, facts)).await?,
+    };
+    if stored {
+        write.plan.emit(EventKind::CacheSet, Some(write.key), |_| {});
     }
+    Ok(stored)
 }
 
 impl Write<'_> {
@@ -161,10 +166,16 @@ impl Write<'_> {
 
     fn envelope<V>(&self, fresh_for: Option<Duration>, value: Value<V>, facts: &ValueFacts<V>) -> Result<Bytes> {
         let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
-        let (outermost, payload) = match value {
-            Value::Value(value) => (facts.codec.ok_or_else(no_codec)?.encode)(&value)?,
-            Value::Failure(_, bytes) => (Outermost::Error, bytes.ok_or_else(no_codec)?),
+        let encoded = match value {
+            Value::Value(value) => facts.codec.ok_or_else(no_codec)?.write(&value, self.plan.format.as_ref())?,
+            Value::Failure(_, encoded) => Encoded { outermost: Outermost::Error, ..encoded.ok_or_else(no_codec)? },
         };
+        let max_value = self.plan.instance.max_value();
+        if encoded.payload.len() as u64 > max_value {
+            let error = too_large(encoded.payload.len(), max_value);
+            self.plan.function.security("store", &self.plan.store.name, &error);
+            return Err(error);
+        }
         let wall = self.plan.instance.clock().wall();
         let created = wall.checked_sub(self.age).unwrap_or(wall);
         let groups = self.groups.iter().zip(&self.ticket.versions).map(|(g, v)| (g.as_str().to_owned(), *v));
@@ -174,7 +185,8 @@ impl Write<'_> {
             generation: self.ticket.generation,
             groups: groups.collect(),
             args_digest: self.key.args_digest(),
-            ..Envelope::new(outermost, created, payload)
+            fingerprint: encoded.fingerprint,
+            ..Envelope::new(encoded.outermost, created, encoded.serializer, encoded.payload.into())
         };
         Ok(envelope.encode())
     }

@@ -1,42 +1,130 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{BackendConfig, Clock, Mark, SystemClock};
+use retainit_plugin::{
+    BackendConfig, ByteSize, Clock, IntoField, Mark, Registration, Secret, Serializer, SubscriberConfig,
+    SubscriberContext, SystemClock,
+};
 
 use super::functions::Functions;
+use super::settings::{Shape, Source, Stores};
 use super::{Inner, Retainit};
-use crate::engine::Store;
+use crate::config::{CODE, Code, Configured, EventKeys, EventsSection, Main, Sources, load};
 use crate::engine::flight::Flights;
 use crate::engine::groups::{Generation, Tags};
+use crate::engine::{Ear, Store};
+use crate::event::Bus;
+use crate::registry::{Extras, Registry};
 use crate::runtime::{Io, Timers};
 use crate::{Error, ErrorKind, Result};
 
-/// Builds a [`Retainit`]. No I/O, no `await`, no runtime.
-#[derive(Debug)]
+/// Builds a [`Retainit`]. No network, no `await`, no runtime; files are read only where one is named.
 #[must_use]
 pub struct Builder {
     backends: Vec<(Arc<str>, Box<dyn BackendConfig>)>,
-    default_backend: Option<Arc<str>>,
-    namespace: String,
+    main: Main,
+    events: EventsSection,
     clock: Option<Arc<dyn Clock>>,
     secret: Option<[u8; 32]>,
-    op_timeout: Duration,
+    extras: Extras,
+    sources: Sources,
+    subscribers: Vec<Box<dyn SubscriberConfig>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("main", &self.main)
+            .field("backends", &self.backends)
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
     pub(super) fn new() -> Builder {
         Builder {
             backends: Vec::new(),
-            default_backend: None,
-            namespace: "default".into(),
+            main: Main::new(),
+            events: EventsSection::new(),
             clock: None,
             secret: None,
-            op_timeout: Duration::from_millis(250),
+            extras: Extras::default(),
+            sources: Sources::default(),
+            subscribers: Vec::new(),
         }
     }
 
-    /// Registers a backend under a name.
+    /// Takes settings from a file (`.toml`, `.yaml`, `.json`, or `.env` with variables), from its profile in
+    /// `profiles/` beside it, and from the environment. What this builder sets stands above all of them.
+    ///
+    /// Without this, a builder reads neither files nor the environment.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.sources.wanted.file = Some(path.into());
+        self.environment()
+    }
+
+    /// Takes settings from the environment variables that begin with `RETAINIT_`. [`config_file`](Builder::config_file)
+    /// implies it.
+    pub fn environment(mut self) -> Builder {
+        self.sources.environment = true;
+        self
+    }
+
+    /// Takes these variables for the environment, in place of the process's own; references of secrets
+    /// (`"env:NAME"`) are looked up in them too.
+    pub fn variables<N: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Builder {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        self.sources.variables = Some(variables.collect());
+        self.environment()
+    }
+
+    /// The profile to lay over the main file. Default: `RETAINIT_PROFILE`, else none.
+    pub fn profile(mut self, name: impl Into<String>) -> Builder {
+        self.sources.wanted.profile = Some(name.into());
+        self
+    }
+
+    /// Whether the environment stands above the files. Default: below them, or as the files say.
+    pub fn env_first(mut self, env_first: bool) -> Builder {
+        self.main = self.main.env_first(env_first);
+        self
+    }
+
+    pub(crate) fn sources(mut self, sources: Sources) -> Builder {
+        self.sources = sources;
+        self
+    }
+
+    /// Makes a plugin known that is not linked by its own registration.
+    ///
+    /// ```ignore
+    /// builder.plugin(Registration::new("foo", "my program", Part::Backend(|| Box::new(FooConfig::default()))))
+    /// ```
+    pub fn plugin(mut self, plugin: Registration) -> Builder {
+        self.extras.plugins.push(plugin);
+        self
+    }
+
+    /// Makes a serializer known under a name, for `serializer = "…"`.
+    pub fn register_serializer(mut self, name: impl Into<String>, serializer: impl Serializer) -> Builder {
+        self.extras.serializers.push((name.into(), Arc::new(serializer)));
+        self
+    }
+
+    /// Adds a subscriber, such as `AuditConfig`, beside those that files name.
+    pub fn register_subscriber(mut self, config: impl SubscriberConfig) -> Builder {
+        self.subscribers.push(Box::new(config));
+        self
+    }
+
+    /// Registers a backend under a name. Its fields stand above those that files set for the same name.
     pub fn register_backend(mut self, name: impl Into<Arc<str>>, config: impl BackendConfig) -> Builder {
         self.backends.push((name.into(), Box::new(config)));
         self
@@ -44,13 +132,14 @@ impl Builder {
 
     /// The backend of functions and caches that name none. Default: the one called `default`, else the only one.
     pub fn default_backend(mut self, name: impl Into<Arc<str>>) -> Builder {
-        self.default_backend = Some(name.into());
+        let name: Arc<str> = name.into();
+        self.main = self.main.default_backend(&*name);
         self
     }
 
     /// The name that keeps this program's entries apart from others' in shared stores. Default: `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Builder {
-        self.namespace = namespace.into();
+        self.main = self.main.namespace(namespace.into());
         self
     }
 
@@ -63,22 +152,45 @@ impl Builder {
     /// The secret that keys of `hash_key` and `pii` functions are hashed with. Default: random, so that hashed keys
     /// of one process mean nothing in another; byte backends refuse that.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Builder {
-        self.secret = Some(blake3::derive_key("retainit 2026-01-01 hashed keys", secret.as_ref()));
+        self.secret = Some(derive_secret(secret.as_ref()));
+        self.main = self.main.secret(Secret::new(CODE));
         self
     }
 
     /// The longest a call waits for any one operation of a byte backend. Default: 250 ms.
     pub fn op_timeout(mut self, op_timeout: Duration) -> Builder {
-        self.op_timeout = op_timeout;
+        self.main = self.main.op_timeout(op_timeout);
         self
     }
 
-    /// An instance for a program that configured nothing. It cannot fail: without a backend, functions run uncached.
-    pub(crate) fn implicit(self) -> Retainit {
-        let clock = Arc::new(SystemClock);
-        self.build().unwrap_or_else(|error| {
-            tracing::warn!(target: "retainit", %error, "cache_error");
-            Builder::new().assemble(clock, true, Arc::default(), Stores::new())
+    /// The largest value, serialized, that is stored in or read from a byte backend, in bytes or as `"64MiB"`.
+    /// Default: 64 MiB.
+    pub fn max_value(mut self, bytes: impl IntoField<ByteSize>) -> Builder {
+        self.main = self.main.max_value(bytes);
+        self
+    }
+
+    /// The longest that reading a stored value back may take. Default: 1 s.
+    pub fn decode_timeout(mut self, decode_timeout: Duration) -> Builder {
+        self.main = self.main.decode_timeout(decode_timeout);
+        self
+    }
+
+    /// How keys appear in events. Default: as keyed hashes.
+    pub fn event_keys(mut self, keys: EventKeys) -> Builder {
+        self.events = self.events.keys(keys);
+        self
+    }
+
+    /// An instance for a program that configured nothing. It cannot fail: where the files or the environment are
+    /// wrong, or nothing is linked, functions run uncached, and why is told.
+    pub(crate) fn implicit() -> Retainit {
+        Builder::new().sources(Sources::implicit()).build().unwrap_or_else(|error| {
+            tracing::error!(target: "retainit", %error, "functions run uncached: the configuration cannot be used");
+            let parts = Parts { problem: Some(error.to_string()), ..Parts::default() };
+            let builder = Builder::new();
+            let ground = builder.ground(&parts.configured);
+            builder.assemble(parts, ground)
         })
     }
 
@@ -87,75 +199,130 @@ impl Builder {
     /// # Errors
     ///
     /// One [`ErrorKind::Config`], [`ErrorKind::Duplicate`] or [`ErrorKind::UnknownBackend`] whose text holds all
-    /// problems.
+    /// problems, those of files with file, line and key.
     pub fn build(mut self) -> Result<Retainit> {
-        let system_clock = self.clock.is_none();
-        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
-        let io = Arc::new(Io::default());
-        let (stores, mut problems) = build_stores(std::mem::take(&mut self.backends), &clock, &io, self.op_timeout);
-        if self.namespace.is_empty() {
-            problems.push(Error::new(ErrorKind::Config, "`namespace` is empty"));
+        let mut problems = self.duplicates();
+        let registry = Registry::new(std::mem::take(&mut self.extras), &mut problems);
+        let code = Code { main: &self.main, events: &self.events, backends: &self.backends };
+        let configured =
+            load(&self.sources, &code, &registry).map_err(|error| problems.push(error)).unwrap_or_default();
+        let main = &configured.main;
+        let mut parts = Parts { registry, ..Parts::default() };
+        let ground = self.ground(&configured);
+        // Where the configuration itself cannot be used, backends from code may still have something to say.
+        let unusable = !problems.is_empty() && configured.backends.is_empty();
+        let in_code = self.backends.iter().filter(|_| unusable);
+        let in_code =
+            in_code.filter(|(_, config)| config.problems().is_empty()).map(|(name, config)| (name, &**config));
+        let declared = configured.backends.iter().filter_map(|all| Some((&all.name, &**all.config.as_ref()?)));
+        for (name, config) in declared.chain(in_code) {
+            let Ground { clock, io, bus, functions, .. } = &ground;
+            let ear = Ear::new(name, bus, functions, clock);
+            match Store::build(Arc::clone(name), config, Arc::clone(clock), io, main.operation_timeout(), ear) {
+                Ok(store) => drop(parts.stores.insert(Arc::clone(name), Arc::new(store))),
+                Err(error) => problems.push(error),
+            }
         }
-        if self.op_timeout.is_zero() {
-            problems.push(Error::new(ErrorKind::Config, "`op_timeout` is zero: no operation could ever answer"));
-        }
+        problems.extend(self.add_subscribers(&configured, &ground).err());
         all(problems)?;
-        let default_backend = self.default_backend.clone();
-        let retainit = self.assemble(clock, system_clock, io, stores);
-        if retainit.stores().is_empty() && default_backend.is_none() {
-            let memory = retainit.store("memory")?;
-            *retainit.0.default_backend.write() = Some(Arc::clone(&memory.name));
-        }
-        if let Some(name) = default_backend {
-            retainit.store(&name).map_err(|error| error.context("option", "default_backend"))?;
-            *retainit.0.default_backend.write() = Some(name);
-        }
+        parts.configured = Arc::new(configured);
+        let retainit = self.assemble(parts, ground);
+        retainit.bus().config_changed("load", "");
+        retainit.stores().iter().for_each(|store| retainit.bus().backend_is_there(&store.name));
+        retainit.choose_default()?;
         Ok(retainit)
     }
 
-    fn assemble(self, clock: Arc<dyn Clock>, system_clock: bool, io: Arc<Io>, stores: Stores) -> Retainit {
+    fn duplicates(&self) -> Vec<Error> {
+        let (mut names, mut problems) = (BTreeSet::new(), Vec::new());
+        for (name, _) in &self.backends {
+            if !names.insert(name) {
+                problems.push(Error::new(ErrorKind::Duplicate, format!("two backends are called `{name}`")));
+            }
+        }
+        problems
+    }
+
+    fn add_subscribers(&self, configured: &Configured, ground: &Ground) -> Result<()> {
+        let named = configured.subscribers.iter().map(|(section, config)| (section.as_str(), config));
+        let mut problems = Vec::new();
+        for (section, config) in named.chain(self.subscribers.iter().map(|config| ("code", config))) {
+            let context = SubscriberContext::new(configured.main.namespace_name(), Arc::clone(&ground.clock));
+            match config.build(context) {
+                Ok(subscriber) => drop(ground.bus.add_subscriber(subscriber)),
+                Err(error) => problems.push(error.context("subscriber", section)),
+            }
+        }
+        all(problems)
+    }
+
+    /// What everything else stands on.
+    fn ground(&self, configured: &Configured) -> Ground {
+        let main = &configured.main;
+        let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock));
+        let given = self.secret.or_else(|| main.secret_text().map(|text| derive_secret(text.as_bytes())));
+        let secret = given.unwrap_or_else(random_secret);
+        let io = Arc::new(Io::default());
+        let bus = Bus::new(&main.namespace_name(), configured.events.keys_are_plain(), &secret, &clock, &io);
+        let functions = Arc::new(Functions::new(&bus));
+        Ground { clock, io, secret, secret_is_given: given.is_some(), bus, functions }
+    }
+
+    fn assemble(self, parts: Parts, ground: Ground) -> Retainit {
+        let Parts { registry, stores, configured, problem } = parts;
+        let Ground { clock, io, secret, secret_is_given, bus, functions } = ground;
+        let system_clock = self.clock.is_none();
+        let (namespace, op_timeout) = (configured.main.namespace_name(), configured.main.operation_timeout());
+        let (max_value, decode_timeout) = (configured.main.value_limit(), configured.main.decode_limit());
         Retainit(Arc::new(Inner {
             generation: Generation::default(),
             flights: Arc::new(Flights::new(Arc::clone(&clock))),
             timers: Timers::new(Arc::clone(&clock), !system_clock),
             clock,
             system_clock,
-            namespace: self.namespace,
+            namespace,
             namespace_mark: Mark::new(),
             tags: Tags::default(),
-            stores: stores.into(),
-            default_backend: None.into(),
-            functions: Functions::default(),
+            shape: Shape { stores, default_backend: None, configured }.into(),
+            epoch: 0.into(),
+            problem,
+            source: Source { sources: self.sources, main: self.main, events: self.events, backends: self.backends },
+            functions,
+            bus,
+            registry,
             io,
-            op_timeout: self.op_timeout,
-            secret_is_given: self.secret.is_some(),
-            secret: self.secret.unwrap_or_else(random_secret),
+            op_timeout,
+            max_value,
+            decode_timeout,
+            secret_is_given,
+            secret,
             sweep_due: u64::MAX.into(),
             closed: false.into(),
         }))
     }
 }
 
-type Stores = BTreeMap<Arc<str>, Arc<Store>>;
+/// What a builder has made of its settings.
+#[derive(Default)]
+struct Parts {
+    registry: Registry,
+    stores: Stores,
+    configured: Arc<Configured>,
+    problem: Option<String>,
+}
 
-fn build_stores(
-    backends: Vec<(Arc<str>, Box<dyn BackendConfig>)>,
-    clock: &Arc<dyn Clock>,
-    io: &Arc<Io>,
-    op_timeout: Duration,
-) -> (Stores, Vec<Error>) {
-    let (mut stores, mut problems) = (Stores::new(), Vec::new());
-    for (name, config) in backends {
-        if stores.contains_key(&name) {
-            problems.push(Error::new(ErrorKind::Duplicate, format!("two backends are called `{name}`")));
-            continue;
-        }
-        match Store::build(Arc::clone(&name), &*config, Arc::clone(clock), io, op_timeout) {
-            Ok(store) => drop(stores.insert(name, Arc::new(store))),
-            Err(error) => problems.push(error),
-        }
-    }
-    (stores, problems)
+/// What backends and functions need before there is an instance.
+struct Ground {
+    clock: Arc<dyn Clock>,
+    io: Arc<Io>,
+    secret: [u8; 32],
+    secret_is_given: bool,
+    bus: Arc<Bus>,
+    functions: Arc<Functions>,
+}
+
+fn derive_secret(secret: &[u8]) -> [u8; 32] {
+    blake3::derive_key("retainit 2026-01-01 hashed keys", secret)
 }
 
 /// One error for all problems, of the first one's kind.

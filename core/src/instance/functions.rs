@@ -1,25 +1,31 @@
 //! The functions and caches an instance knows, and how their options come together.
 
 use std::any::TypeId;
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
 use super::Retainit;
 use super::builder::all;
+use super::levels::Levels;
+use crate::config::FileLevel;
 use crate::engine::plan::Bypass;
-use crate::engine::{Function, Kind, Plan, PlanRef, Store};
+use crate::engine::{Function, Kind, Plan, PlanRef, Store, incomparable};
+use crate::event::Bus;
 use crate::key::KeyKind;
-use crate::options::Options;
+use crate::options::{Options, Resolved};
 use crate::overrides::{Overrides, Scope};
-use crate::rt::{Site, linked};
+use crate::rt::{Site, Types, ValueKinds, linked};
 use crate::stats::{SiteNumber, Stats};
 use crate::{Error, ErrorKind, Result};
 
 /// The functions and caches of one instance.
-#[derive(Debug, Default)]
-pub(crate) struct Functions(Mutex<Known>);
+#[derive(Debug)]
+pub(crate) struct Functions {
+    known: Mutex<Known>,
+    bus: Arc<Bus>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -27,12 +33,29 @@ struct Known {
     by_id: HashMap<String, Owner>,
     caches: HashMap<String, Cache>,
     all: Vec<Arc<Function>>,
+    followers: Followers,
+}
+
+/// The caches that are alive.
+#[derive(Default)]
+struct Followers(Vec<Weak<dyn Replan>>);
+
+impl std::fmt::Debug for Followers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Followers").field(&self.0.len()).finish()
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Registered {
     function: Arc<Function>,
     problem: Option<Arc<str>>,
+}
+
+/// A cache, whose plan is its own to keep.
+pub(crate) trait Replan: Send + Sync {
+    /// Makes the plan anew.
+    fn replan(&self);
 }
 
 /// Who has an id that was given, not derived.
@@ -51,26 +74,55 @@ struct Cache {
 }
 
 impl Functions {
+    pub(crate) fn new(bus: &Arc<Bus>) -> Functions {
+        Functions { known: Mutex::default(), bus: Arc::clone(bus) }
+    }
+
     pub(crate) fn by_site(&self) -> HashMap<u32, Arc<Function>> {
-        self.0.lock().all.iter().map(|function| (function.site.get(), Arc::clone(function))).collect()
+        self.known.lock().all.iter().map(|function| (function.site.get(), Arc::clone(function))).collect()
+    }
+
+    /// The function whose entries carry this number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<Arc<Function>> {
+        self.known.lock().all.iter().find(|function| function.site.get() == number).cloned()
+    }
+
+    /// The function that full keys name so.
+    pub(crate) fn by_id(&self, id: &str, version: &str) -> Option<Arc<Function>> {
+        let is_it = |function: &&Arc<Function>| function.id == id && function.version.to_string() == version;
+        self.known.lock().all.iter().find(is_it).cloned()
+    }
+
+    /// Lets a cache hear of changes to what plans are made from.
+    pub(crate) fn follow(&self, cache: Weak<dyn Replan>) {
+        let followers = &mut self.known.lock().followers.0;
+        followers.retain(|cache| cache.strong_count() > 0);
+        followers.push(cache);
+    }
+
+    pub(super) fn replan_caches(&self) {
+        let followers = self.known.lock().followers.0.clone();
+        followers.iter().filter_map(Weak::upgrade).for_each(|cache| cache.replan());
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let mut sum = Stats::default();
-        for stats in self.0.lock().all.iter().map(|function| function.stats()) {
+        for stats in self.known.lock().all.iter().map(|function| function.stats()) {
             sum.hits += stats.hits;
             sum.misses += stats.misses;
             sum.loads += stats.loads;
             sum.evictions += stats.evictions;
             sum.load_time += stats.load_time;
-            sum.errors += stats.errors;
+            sum.add_errors(&stats.errors_by_operation);
+            sum.verified += stats.verified;
+            sum.verify_mismatches += stats.verify_mismatches;
         }
         sum
     }
 
     /// The function behind a site, registered at its first call.
     fn register(&self, site: &'static Site) -> Result<Registered> {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if let Some(registered) = known.by_site.get(&site.address()) {
             return Ok(registered.clone());
         }
@@ -93,8 +145,9 @@ impl Functions {
             (false, false) => KeyKind::Canonical,
         };
         let number = number()?;
-        let mut function = Function::new(number, identity.id, descriptor.version, keys);
+        let mut function = Function::new(number, identity.id, descriptor.version, keys, &self.bus);
         function.unstable = identity.unstable;
+        function.pii = descriptor.pii;
         let registered = Registered { function: Arc::new(function), problem: problem.map(Into::into) };
         known.all.push(Arc::clone(&registered.function));
         known.by_site.insert(site.address(), registered.clone());
@@ -109,7 +162,7 @@ impl Functions {
         keys: KeyKind,
         value: (TypeId, &'static str),
     ) -> Result<Arc<Function>> {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if let Some(cache) = known.caches.get(name) {
             if cache.value != value.0 {
                 return Err(Error::new(
@@ -124,7 +177,7 @@ impl Functions {
             let text = format!("the name `{name}` belongs to the retained function at {}", owner.place);
             return Err(Error::new(ErrorKind::Duplicate, text));
         }
-        let function = Arc::new(Function::new(number()?, name.to_owned(), version, keys));
+        let function = Arc::new(Function::new(number()?, name.to_owned(), version, keys, &self.bus));
         known.all.push(Arc::clone(&function));
         known.by_id.insert(name.to_owned(), Owner { site: None, place: "a cache of that name".into() });
         let new = || Cache { value: value.0, value_name: value.1, functions: Vec::new() };
@@ -202,7 +255,14 @@ impl Identity {
 impl Retainit {
     /// The plan of a function in this instance, outside every override.
     pub(crate) fn plan(&self, site: &'static Site) -> Result<Plan> {
-        self.plan_under(site, &Overrides::default())
+        let plan = self.plan_under(site, &Overrides::default())?;
+        for option in plan.levels.shadowed() {
+            let function = plan.function.id.as_str();
+            let advice = "a file sets this below the attribute, which says something else: \
+                          `[retainit.override.functions]` stands above it";
+            tracing::warn!(target: "retainit::advisor", function, option, "{advice}");
+        }
+        Ok(plan)
     }
 
     /// The plan of a function under a scope. It is made for the call: a plan holds its instance, so the instance cannot
@@ -213,15 +273,47 @@ impl Retainit {
 
     fn plan_under(&self, site: &'static Site, overrides: &Overrides) -> Result<Plan> {
         let Registered { function, problem } = self.functions().register(site)?;
-        let attribute = Level { backend: site.descriptor.backend, options: site.descriptor.options };
         let fits = |store: &Arc<Store>| fits(self, site, &function, store);
         let problem = problem.map_or(Ok(()), |text| Err(Error::new(ErrorKind::Duplicate, text.to_string())));
-        Ok(self.resolve(Arc::clone(&function), attribute, overrides, problem, fits))
+        let types = site.descriptor.values.and_then(|values| values().types);
+        Ok(self.resolve(Arc::clone(&function), attribute(site), types, overrides, problem, fits))
     }
 
     /// The plan of a cache, under the overrides in force.
-    pub(crate) fn cache_plan(&self, function: &Arc<Function>, level: Level<'_>, overrides: &Overrides) -> Plan {
-        self.resolve(Arc::clone(function), level, overrides, Ok(()), |_| Ok(()))
+    pub(crate) fn cache_plan(
+        &self,
+        function: &Arc<Function>,
+        level: Level<'_>,
+        kinds: ValueKinds,
+        overrides: &Overrides,
+    ) -> Plan {
+        let fits = |store: &Arc<Store>| cache_fits(self, &function.id, function.keys, kinds, store);
+        self.resolve(Arc::clone(function), level, kinds.types, overrides, Ok(()), fits)
+    }
+
+    /// Whether a cache can be built as it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownBackend`], and [`ErrorKind::Config`] for a backend or serializer that cannot hold its values
+    /// or keys.
+    pub(crate) fn check_cache(&self, name: &str, level: Level<'_>, keys: KeyKind, kinds: ValueKinds) -> Result<()> {
+        let own = self.backend_of(name, level.backend);
+        let store = own.map_or_else(|| self.default_store(), |name| self.store(&name))?;
+        cache_fits(self, name, keys, kinds, &store)?;
+        self.check_format(name, level, kinds.types, &store)
+    }
+
+    /// Whether the serializer that is named for a function or cache can hold its values.
+    fn check_format(&self, id: &str, own: Level<'_>, types: Option<fn() -> Types>, store: &Store) -> Result<()> {
+        self.chosen_format(id, store, self.resolved(id, own, store).serializer, types).map(drop)
+    }
+
+    /// What holds for a function or cache outside every override.
+    fn resolved(&self, id: &str, own: Level<'_>, store: &Store) -> Resolved {
+        let mut levels = Levels::new(self, id, Options::NONE, own);
+        levels.on(self, store);
+        levels.resolve(store.bytes().is_some())
     }
 
     /// Lays the levels over each other. What cannot be used makes the calls run uncached.
@@ -229,11 +321,14 @@ impl Retainit {
         &self,
         function: Arc<Function>,
         own: Level<'_>,
+        types: Option<fn() -> Types>,
         overrides: &Overrides,
         problem: Result<()>,
         fits: impl Fn(&Arc<Store>) -> Result<()>,
     ) -> Plan {
-        let own_store = own.backend.map_or_else(|| self.default_store(), |name| self.store(name));
+        let mut levels = Levels::new(self, &function.id, Options::from(overrides), own);
+        let own_name = self.backend_of(&function.id, own.backend);
+        let own_store = own_name.as_deref().map_or_else(|| self.default_store(), |name| self.store(name));
         let store = match &overrides.backend {
             Some(name) => self.store(name),
             None => own_store.as_ref().map(Arc::clone).map_err(again),
@@ -241,19 +336,29 @@ impl Retainit {
         let unusable =
             overrides.problem.as_deref().map_or(Ok(()), |text| Err(Error::new(ErrorKind::Config, text.to_owned())));
         let checked = problem.and(unusable).and_then(|()| store.as_ref().map_err(again).and_then(&fits));
-        let bypass = match checked {
-            _ if overrides.disabled == Some(true) => Some(Bypass::Disabled),
-            Ok(()) => None,
+        let disabled = levels.is_disabled();
+        let store = store.unwrap_or_else(|_| self.nowhere());
+        levels.on(self, &store);
+        let serializer = levels.resolve(true).serializer;
+        let format = checked.and_then(|()| self.chosen_format(&function.id, &store, serializer, types));
+        let bypass = match &format {
+            _ if disabled => Some(Bypass::Disabled),
+            Ok(_) => None,
             Err(error) => {
-                function.failed("plan", overrides.backend.as_deref().or(own.backend).unwrap_or("default"), &error);
+                let name = overrides.backend.as_deref().or(own_name.as_deref()).unwrap_or("default");
+                function.failed("plan", name, error);
                 Some(Bypass::Broken(error.to_string().into()))
             }
         };
-        let store = store.unwrap_or_else(|_| self.nowhere());
         let hidden = own_store.ok().filter(|own| !Arc::ptr_eq(own, &store));
-        let remote = matches!(store.kind, Kind::Bytes(_));
-        let options = Options::from(overrides).over(&own.options).over(&store.options).resolve(remote);
-        Plan::new(self.clone(), function, store, options, hidden, bypass)
+        Plan::new(self.clone(), function, store, levels, format.ok().flatten(), hidden, bypass)
+    }
+
+    /// The name of a function's own backend: files may stand above or below what the function itself says.
+    fn backend_of(&self, id: &str, own: Option<&str>) -> Option<String> {
+        let configured = self.configured();
+        let file = |levels: &BTreeMap<String, FileLevel>| levels.get(id)?.backend.clone();
+        file(&configured.overrides).or_else(|| own.map(str::to_owned)).or_else(|| file(&configured.functions))
     }
 
     /// Any store: a plan that bypasses it needs one to point at.
@@ -275,6 +380,12 @@ impl Retainit {
 pub(crate) struct Level<'a> {
     pub(crate) backend: Option<&'a str>,
     pub(crate) options: Options,
+    /// `attribute` or `code`.
+    pub(crate) place: &'static str,
+}
+
+fn attribute(site: &'static Site) -> Level<'static> {
+    Level { backend: site.descriptor.backend, options: site.descriptor.options, place: "attribute" }
 }
 
 fn again(error: &Error) -> Error {
@@ -293,7 +404,7 @@ fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &A
             refuse("it has `max_bytes`, and the returned type implements neither `Weigh` nor `Serialize`")
         }
         Kind::Object(_) => Ok(()),
-        Kind::Bytes(_) if kinds.is_some_and(|kinds| !kinds.bytes) => refuse(
+        Kind::Bytes(_) if kinds.is_some_and(|kinds| kinds.types.is_none()) => refuse(
             "the returned type does not implement `Serialize` and `DeserializeOwned`, or is spelled with a reference",
         ),
         Kind::Bytes(_) if site.descriptor.pii => {
@@ -306,12 +417,39 @@ fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &A
     }
 }
 
+/// Whether hits of a function can be verified, where its options ask for that. If nobody knows its types before it is
+/// called, the calls go on unverified, and say so.
+fn verifiable(site: &'static Site, id: &str, options: &Resolved) -> Result<()> {
+    let can = site.descriptor.values.is_none_or(|values| values().equality);
+    if options.verify > 0.0 && !can { Err(incomparable(id)) } else { Ok(()) }
+}
+
+/// Whether a cache's values and keys can go to a store.
+fn cache_fits(instance: &Retainit, name: &str, keys: KeyKind, kinds: ValueKinds, store: &Store) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(Error::new(ErrorKind::Config, format!("the cache `{name}` cannot use the backend `{}`: {why}", store.name)))
+    };
+    match &store.kind {
+        Kind::Bytes(_) if kinds.types.is_none() => {
+            refuse("it keeps bytes, and `build_local` keeps values in memory only")
+        }
+        Kind::Bytes(_) if keys == KeyKind::Digest && !instance.secret_is_given() => {
+            refuse("its keys are hashed with a random secret; set `secret`")
+        }
+        Kind::Object(object) if object.weighs() && !kinds.weight => {
+            refuse("it has `max_bytes`, and the type has no weight; use `build`")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Looks at every linked function.
 pub(super) fn check(instance: &Retainit) -> Result<()> {
     let mut problems: Vec<_> = twins().values().map(|text| Error::new(ErrorKind::Duplicate, text.clone())).collect();
     for site in linked() {
         let descriptor = &site.descriptor;
-        let store = descriptor.backend.map_or_else(|| instance.default_store(), |name| instance.store(name));
+        let own = instance.backend_of(&Identity::of(site).id, descriptor.backend);
+        let store = own.map_or_else(|| instance.default_store(), |name| instance.store(&name));
         // A generic function or method has no types before it is called; its calls are checked then.
         let checked = store.and_then(|store| {
             let nameless = descriptor.method && descriptor.id.is_none() && store.bytes().is_some();
@@ -320,13 +458,30 @@ pub(super) fn check(instance: &Retainit) -> Result<()> {
             }
             let identity = Identity::of(site);
             let keys = if descriptor.hash_key || descriptor.pii { KeyKind::Digest } else { KeyKind::Canonical };
-            let mut function = Function::new(number()?, identity.id, descriptor.version, keys);
+            let mut function = Function::new(number()?, identity.id, descriptor.version, keys, instance.bus());
             function.unstable = identity.unstable;
-            fits(instance, site, &function, &store)
+            fits(instance, site, &function, &store)?;
+            let types = descriptor.values.and_then(|values| values().types);
+            instance.check_format(&function.id, attribute(site), types, &store)?;
+            verifiable(site, &function.id, &instance.resolved(&function.id, attribute(site), &store))
         });
         if let Err(error) = checked {
             problems.push(error.context("function", format!("{} at {}", descriptor.path().0, descriptor.place())));
         }
     }
+    advise(instance);
     all(problems)
+}
+
+/// Functions that files name and the program does not have. A cache of that name may come later, so it is no error.
+fn advise(instance: &Retainit) {
+    let configured = instance.configured();
+    let linked: Vec<String> = linked().map(|site| Identity::of(site).id).collect();
+    let caches: Vec<String> = instance.functions().known.lock().caches.keys().cloned().collect();
+    for id in configured.functions.keys().chain(configured.overrides.keys()) {
+        let is_there = |known: &String| known == id || id.starts_with(&format!("{known}<"));
+        if !linked.iter().chain(&caches).any(is_there) {
+            tracing::warn!(target: "retainit::advisor", function = id, "a file names a function that is not there (yet)");
+        }
+    }
 }

@@ -1,34 +1,41 @@
 //! One cache: backends, functions, groups, threads. A program may have several side by side.
 
+mod blocking;
 mod builder;
 mod functions;
 mod health;
+mod levels;
+mod settings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use retainit_plugin::{BackendConfig, Clock, Mark, Moment, Strength};
+use retainit_plugin::{BackendConfig, Clock, EventKind, Mark, Moment, Strength};
 
+pub use blocking::Blocking;
 pub use builder::Builder;
 pub(crate) use builder::all;
-pub(crate) use functions::Level;
+pub(crate) use functions::{Functions, Level, Replan};
 pub use health::Health;
+pub(crate) use levels::{Levels, Origin};
 
 use crate::cache::CacheBuilder;
 use crate::engine::flight::Flights;
 use crate::engine::groups::{Generation, Tags};
 use crate::engine::invalidate;
-use crate::engine::{Face, Keys, Kind, Store, Walk, Wanted};
+use crate::engine::{Ear, Face, Keys, Kind, Store, Walk, Wanted};
+use crate::event::{Bus, Events};
 use crate::key::Pattern;
 use crate::meta::Evicted;
-use crate::runtime::{Io, Task, Timers, block_on};
+use crate::registry::Registry;
+use crate::runtime::{Io, Task, Timers};
 use crate::stats::Stats;
 use crate::{Error, ErrorKind, Result};
-use functions::Functions;
+use settings::{Shape, Source};
 
 /// A cache with its backends. Cheap to clone; the clones are one cache.
 ///
@@ -48,13 +55,20 @@ struct Inner {
     namespace: String,
     namespace_mark: Mark,
     tags: Tags,
-    stores: RwLock<BTreeMap<Arc<str>, Arc<Store>>>,
-    default_backend: RwLock<Option<Arc<str>>>,
-    functions: Functions,
+    shape: RwLock<Shape>,
+    epoch: AtomicU64,
+    /// Why nothing is cached: the configuration of an implicit instance cannot be used.
+    problem: Option<String>,
+    source: Source,
+    functions: Arc<Functions>,
+    bus: Arc<Bus>,
+    registry: Registry,
     flights: Arc<Flights>,
     timers: Arc<Timers>,
     io: Arc<Io>,
     op_timeout: Duration,
+    max_value: u64,
+    decode_timeout: Duration,
     secret: [u8; 32],
     secret_is_given: bool,
     sweep_due: AtomicU64,
@@ -65,7 +79,7 @@ impl fmt::Debug for Retainit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retainit")
             .field("namespace", &self.0.namespace)
-            .field("backends", &self.0.stores.read().keys().collect::<Vec<_>>())
+            .field("backends", &self.0.shape.read().stores.keys().collect::<Vec<_>>())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
@@ -122,23 +136,44 @@ impl Retainit {
     /// [`ErrorKind::Duplicate`] for a name that is taken, [`ErrorKind::Config`] for what cannot be built.
     pub fn register_backend(&self, name: &str, config: impl BackendConfig) -> Result<()> {
         let store = self.build_store(name.into(), &config)?;
-        let mut stores = self.0.stores.write();
-        if stores.contains_key(name) {
+        let mut shape = self.0.shape.write();
+        if shape.stores.contains_key(name) {
             return Err(Error::new(ErrorKind::Duplicate, format!("a backend called `{name}` is registered already")));
         }
-        stores.insert(Arc::clone(&store.name), Arc::new(store));
-        drop(stores);
-        crate::global::replan(self);
+        shape.stores.insert(Arc::clone(&store.name), Arc::new(store));
+        drop(shape);
+        self.0.bus.config_changed("register_backend", &format!("backends.{name}"));
+        self.0.bus.backend_is_there(&name.into());
+        self.replan();
         Ok(())
     }
 
     fn build_store(&self, name: Arc<str>, config: &dyn BackendConfig) -> Result<Store> {
-        Store::build(name, config, Arc::clone(&self.0.clock), &self.0.io, self.0.op_timeout)
+        let ear = Ear::new(&name, &self.0.bus, &self.0.functions, &self.0.clock);
+        Store::build(name, config, Arc::clone(&self.0.clock), &self.0.io, self.0.op_timeout, ear)
+    }
+
+    /// The plugins this instance knows: linked ones and those its builder was given.
+    pub fn registry(&self) -> Registry {
+        self.0.registry.clone()
+    }
+
+    /// What happens here, for those who want to hear of it.
+    ///
+    /// ```
+    /// # fn example(retainit: &retainit_core::Retainit) {
+    /// use retainit_core::{Event, EventKind};
+    ///
+    /// retainit.events().subscribe([EventKind::CacheError, EventKind::Security], |event: &Event| eprintln!("{event}"));
+    /// # }
+    /// ```
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.0.bus))
     }
 
     /// The names of the backends.
     pub fn backends(&self) -> Vec<String> {
-        self.0.stores.read().keys().map(|name| name.to_string()).collect()
+        self.0.shape.read().stores.keys().map(|name| name.to_string()).collect()
     }
 
     /// A cache for values of type `V` under a name, without the macro.
@@ -211,6 +246,7 @@ impl Retainit {
     /// What all functions and caches of this instance have done so far.
     pub fn stats(&self) -> Stats {
         let mut stats = self.0.functions.stats();
+        stats.add_errors(&self.0.bus.failures());
         let stores = self.stores();
         stats.total_keys = stores.iter().map(|store| total_keys(store)).sum();
         let mut types: Vec<_> = stores.iter().map(|store| store.type_name).collect();
@@ -243,7 +279,8 @@ impl Retainit {
         Ok(if failing.is_empty() { Health::Healthy } else { Health::Degraded { failing } })
     }
 
-    /// Ends background work and connections and empties what is in memory. Later calls do nothing.
+    /// Ends background work and connections, empties what is in memory, and gives subscribers up to five seconds to
+    /// handle the events there are. Later calls do nothing.
     ///
     /// Retained functions and loaders still answer, uncached; `get` and `set` are errors of kind
     /// [`ErrorKind::Closed`].
@@ -269,7 +306,9 @@ impl Retainit {
                 }
                 Kind::Bytes(bytes) => result = result.and(bytes.close(face).await),
             }
+            self.0.bus.emit(EventKind::BackendClose, |parts| parts.backend = Some(Arc::clone(&store.name)));
         }
+        self.0.bus.close().await;
         result
     }
 
@@ -284,44 +323,6 @@ fn total_keys(store: &Store) -> u64 {
         Kind::Object(object) => object.len() as u64,
         Kind::Bytes(_) => 0,
     }
-}
-
-/// A [`Retainit`] for sync programs: the same methods, which wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Blocking<'a>(&'a Retainit);
-
-macro_rules! as_above {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {
-        impl Blocking<'_> {
-            $(
-                #[doc = concat!("As [`Retainit::", stringify!($name), "`].")]
-                ///
-                /// # Errors
-                ///
-                /// As there.
-                pub fn $name(&self, $($argument: $type),*) -> $result {
-                    let this = self.0;
-                    block_on(($body)(this))
-                }
-            )*
-        }
-    };
-}
-
-as_above! {
-    invalidate_tag(tag: impl AsRef<str>) -> Result<()> =
-        async |this: &Retainit| invalidate::tag(this, tag.as_ref(), Strength::Hard, Face::Sync).await;
-    expire_tag(tag: impl AsRef<str>) -> Result<()> =
-        async |this: &Retainit| invalidate::tag(this, tag.as_ref(), Strength::Soft, Face::Sync).await;
-    invalidate_pattern(pattern: impl Into<Pattern>) -> Result<Evicted> =
-        async |this: &Retainit| invalidate::pattern(this, pattern.into(), Face::Sync).await;
-    clear() -> Result<Evicted> = async |this: &Retainit| invalidate::clear_namespace(this, Face::Sync).await;
-    health() -> Result<Health> = async |this: &Retainit| this.health_of(Face::Sync).await;
-    close() -> Result<()> = async |this: &Retainit| this.close_of(Face::Sync).await;
-    keys(prefix: impl Into<String>) -> Result<Vec<String>> =
-        async |this: &Retainit| this.walk(Wanted::prefix(prefix), Face::Sync).collect().await;
-    keys_matching(pattern: impl Into<Pattern>) -> Result<Vec<String>> =
-        async |this: &Retainit| this.walk(Wanted::pattern(pattern.into()), Face::Sync).collect().await;
 }
 
 // What the engine asks an instance.
@@ -360,12 +361,26 @@ impl Retainit {
         &self.0.timers
     }
 
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.0.bus
+    }
+
     pub(crate) fn functions(&self) -> &Functions {
         &self.0.functions
     }
 
     pub(crate) fn functions_by_site(&self) -> HashMap<u32, Arc<crate::engine::Function>> {
         self.0.functions.by_site()
+    }
+
+    /// The most bytes of a value that is stored or read.
+    pub(crate) fn max_value(&self) -> u64 {
+        self.0.max_value
+    }
+
+    /// The longest that reading a value back may take.
+    pub(crate) fn decode_timeout(&self) -> Duration {
+        self.0.decode_timeout
     }
 
     pub(crate) fn secret(&self) -> &[u8; 32] {
@@ -385,35 +400,45 @@ impl Retainit {
     }
 
     pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
-        self.0.stores.read().values().cloned().collect()
+        self.0.shape.read().stores.values().cloned().collect()
     }
 
     /// A backend by name; a linked type whose configuration is all default may be used as a name.
     pub(crate) fn store(&self, name: &str) -> Result<Arc<Store>> {
-        if let Some(store) = self.0.stores.read().get(name) {
+        if let Some(store) = self.0.shape.read().stores.get(name) {
             return Ok(Arc::clone(store));
         }
-        let Some(registration) = retainit_plugin::linked_backends().find(|r| r.name == name) else {
-            return Err(self.unknown_backend(name));
-        };
-        let store = self.build_store(name.into(), &*(registration.default)())?;
-        let store = Arc::new(Store { implicit: true, ..store });
-        Ok(Arc::clone(self.0.stores.write().entry(name.into()).or_insert(store)))
+        let config = self.0.registry.backend(name).ok_or_else(|| self.unknown_backend(name))?;
+        let store = self.build_store(name.into(), &*config)?;
+        let built = Arc::new(Store { implicit: true, ..store });
+        let store = Arc::clone(self.0.shape.write().stores.entry(name.into()).or_insert_with(|| Arc::clone(&built)));
+        // Another caller may have been faster.
+        if Arc::ptr_eq(&store, &built) {
+            self.0.bus.backend_is_there(&store.name);
+        }
+        Ok(store)
     }
 
     fn unknown_backend(&self, name: &str) -> Error {
+        if let Some(declared) = self.configured().backends.iter().find(|backend| *backend.name == *name) {
+            return Error::new(ErrorKind::UnknownBackend, declared.not_linked());
+        }
         let mut known = self.backends();
-        known.extend(retainit_plugin::linked_backends().map(|r| r.name.to_owned()));
+        known.extend(self.0.registry.names("backend"));
         known.sort();
         known.dedup();
         Error::new(ErrorKind::UnknownBackend, format!("no backend is called `{name}`; there are: {}", known.join(", ")))
     }
 
     pub(crate) fn default_store(&self) -> Result<Arc<Store>> {
-        if let Some(name) = self.0.default_backend.read().clone() {
-            return self.store(&name);
+        if let Some(problem) = &self.0.problem {
+            return Err(Error::new(ErrorKind::Config, problem.clone()));
         }
-        let stores = self.0.stores.read();
+        let shape = self.0.shape.read().clone();
+        if let Some(name) = &shape.default_backend {
+            return self.store(name);
+        }
+        let stores = &shape.stores;
         let mut registered = stores.values().filter(|store| !store.implicit);
         match (stores.get("default"), registered.next(), registered.next()) {
             (Some(store), ..) | (None, Some(store), None) => Ok(Arc::clone(store)),

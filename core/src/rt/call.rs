@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use retainit_plugin::{Kept, StoredValue, Visit};
+use retainit_plugin::{EventKind, Kept, StoredValue, Visit};
 use serde::Serialize;
 
 use super::{Facts, Shape, Site, Storage};
@@ -24,10 +24,17 @@ where
     S: Storage<P::Value>,
     K: KeySource,
 {
-    if overrides::possible() && !overrides::none_here() {
+    if overrides::possible() && is_detoured(site) {
         return None;
     }
     hit_in::<P::Value, S, K>(site.plan()?, key).map(P::wrap)
+}
+
+/// Whether this call has to take the slow road: an override is in force, or somebody hears of this instance's hits.
+#[cold]
+#[inline(never)]
+fn is_detoured(site: &'static Site) -> bool {
+    !overrides::none_here() || site.plan().is_some_and(|plan| plan.function.bus.hears(EventKind::CacheHit))
 }
 
 /// The same with the plan at hand.
@@ -139,14 +146,22 @@ impl Call {
         P::Value: 'static,
     {
         self.site.keep_facts(facts.value);
-        let plan = self.plan.inspect_err(|error| {
-            tracing::warn!(target: "retainit", function = %self.site.descriptor.path().0, %error, "cache_error");
-        });
-        let plan = plan.ok()?;
+        let plan = self.plan.map_err(|error| failed(self.site, "plan", error)).ok()?;
         let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
         let mut job = Job::new(plan, key, &self.tags, self.how, face);
         job.looked = self.looked && self.how == How::Call;
         Some(job)
+    }
+}
+
+/// Tells of a cache operation of a function that failed.
+pub(super) fn failed(site: &'static Site, operation: &'static str, error: Error) {
+    match crate::global::plan(site) {
+        Ok(plan) => plan.function.failed(operation, &plan.store.name, &error),
+        Err(_) => {
+            let error = error.context("function", site.descriptor.path().0);
+            crate::global::current().bus().failed(operation, None, &error);
+        }
     }
 }
 
@@ -236,7 +251,7 @@ pub fn key_part<T: Serialize + ?Sized>(argument: &T) -> &T {
 pub fn tag<V: Values>(template: &Template<V>) -> String {
     template.plain_text().unwrap_or_else(|error| {
         let error = Error::new(crate::ErrorKind::Key, "a tag has no canonical form").source(error);
-        tracing::warn!(target: "retainit", template = ?template.literals, %error, "cache_error");
+        crate::global::current().bus().failed("tag", None, &error.context("tag", template.literals.join("…")));
         format!("\u{0}{}", template.literals.join("\u{0}"))
     })
 }

@@ -40,6 +40,16 @@ pub trait Retained {}
 #[diagnostic::do_not_recommend]
 impl<V: Clone + Send + Sync + 'static> Retained for V {}
 
+/// A value that can be compared with another.
+#[diagnostic::on_unimplemented(
+    message = "`verify` compares values, and `{Self}` cannot be compared",
+    label = "does not implement `PartialEq`",
+    note = "derive `PartialEq` for what the function returns, or remove `verify`"
+)]
+pub trait Comparable {}
+#[diagnostic::do_not_recommend]
+impl<V: PartialEq> Comparable for V {}
+
 /// For `none_ttl`.
 pub fn option<R, P: Shape<R>, S>(_: &Facts<R, P, S>)
 where
@@ -49,6 +59,13 @@ where
 
 /// For `err_ttl` and `err_if`.
 pub fn result<R, P: Shape<R> + IsResult, S>(_: &Facts<R, P, S>) {}
+
+/// For `verify`.
+pub fn comparable<R, P: Shape<R>, S>(_: &Facts<R, P, S>)
+where
+    P::Value: Comparable,
+{
+}
 
 /// For `err_ttl`.
 pub fn shareable<R: Shareable>() {}

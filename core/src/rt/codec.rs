@@ -1,20 +1,49 @@
-//! Values as bytes: MessagePack with field names. The outermost `Some` or `None` is the envelope's affair, for
-//! MessagePack cannot tell `Some(None)` from `None`.
+//! Values as bytes, and back. The outermost `Some` or `None` is the envelope's affair: the payload never says it.
 
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use retainit_plugin::{Bytes, Serializer, ValueType, erased_serde};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use serde::de::DeserializeOwned;
 
-use super::outermost;
-use crate::engine::Outermost;
+use super::fingerprint::{Shape, shape};
+use super::{faithful, guard, outermost};
+use crate::engine::{Deadline, Format, Outermost};
 use crate::{Error, ErrorKind, Result};
-
-/// The outermost layer, and the bytes of what is in it.
-type Encoded = (Outermost, Vec<u8>);
 
 /// Writes a value as bytes and reads it back.
 pub struct Codec<V> {
-    pub(crate) encode: fn(&V) -> Result<Encoded>,
-    pub(crate) decode: fn(Outermost, &[u8]) -> Result<V>,
+    encode: fn(&V, Option<&Format>) -> Result<Encoded>,
+    decode: fn(&Sealed, Option<&Deadline<'_>>) -> Result<V>,
+    pub(crate) types: fn() -> Types,
+}
+
+/// What a serializer has to know of a type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Types {
+    pub(crate) value: ValueType,
+    pub(crate) shape: fn() -> Shape,
+}
+
+/// A value as it goes into an envelope.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
+    pub(crate) serializer: &'static str,
+    pub(crate) fingerprint: u64,
+    pub(crate) outermost: Outermost,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A value as it comes out of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) format: Format,
+    pub(crate) fingerprint: u64,
+    pub(crate) outermost: Outermost,
+    pub(crate) payload: Bytes,
 }
 
 impl<V> Clone for Codec<V> {
@@ -31,156 +60,235 @@ impl<V> std::fmt::Debug for Codec<V> {
     }
 }
 
-impl<V: Serialize + DeserializeOwned> Codec<V> {
+impl<V: Serialize + DeserializeOwned + 'static> Codec<V> {
     pub(crate) const fn new() -> Codec<V> {
-        Codec { encode, decode }
+        Codec { encode, decode, types: types::<V> }
     }
 }
 
-fn encode<V: Serialize>(value: &V) -> Result<Encoded> {
+impl<V> Codec<V> {
+    /// Writes a value; without a format, in the one of its type.
+    pub(crate) fn write(&self, value: &V, format: Option<&Format>) -> Result<Encoded> {
+        caught("writing the value has panicked", || (self.encode)(value, format))
+    }
+
+    /// Reads a value back.
+    pub(crate) fn read(&self, sealed: &Sealed, deadline: &Deadline<'_>) -> Result<V> {
+        caught("reading the stored value has panicked", || (self.decode)(sealed, Some(deadline)))
+    }
+}
+
+/// A panic in a serializer, or in a type's own code for it, does not become the caller's.
+fn caught<T>(what: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(Error::new(ErrorKind::Codec, what)))
+}
+
+fn types<V: DeserializeOwned + 'static>() -> Types {
+    Types { value: ValueType::of::<V>(), shape: shape::<V> }
+}
+
+fn encode<V: Serialize + DeserializeOwned + 'static>(value: &V, format: Option<&Format>) -> Result<Encoded> {
+    let types = types::<V>();
+    let format = format.cloned().unwrap_or_else(|| natural(types.value));
+    format.takes(&types)?;
+    let fingerprint = if format.is_positional() { shape::<V>().fingerprint } else { 0 };
     let outermost = outermost::of(value);
-    if outermost == Outermost::None {
-        return Ok((outermost, Vec::new()));
+    let payload = if outermost == Outermost::None { Vec::new() } else { payload(value, &format)? };
+    let encoded = Encoded { serializer: format.name(), fingerprint, outermost, payload };
+    if is_doubtful::<V>(&format) && outermost != Outermost::None {
+        comes_back::<V>(&encoded, format)?;
     }
-    // MessagePack writes `Some` as what is in it, so the payload is without it already.
-    let bytes = rmp_serde::to_vec_named(value)
-        .map_err(|e| Error::new(ErrorKind::Codec, "the value could not be serialized").source(e))?;
-    Ok((outermost, bytes))
+    Ok(encoded)
 }
 
-fn decode<V: DeserializeOwned>(outermost: Outermost, bytes: &[u8]) -> Result<V> {
-    let mut payload = rmp_serde::Deserializer::from_read_ref(bytes);
-    match outermost {
-        Outermost::Some => V::deserialize(InSome(&mut payload)),
-        Outermost::None => V::deserialize(Nothing),
-        Outermost::Plain | Outermost::Error => V::deserialize(&mut payload),
+/// The format of a type for which none is named.
+fn natural(of: ValueType) -> Format {
+    if of.is_text() {
+        Format::Text
+    } else if of.is_bytes() {
+        Format::Bytes
+    } else {
+        Format::MsgPack
     }
-    .map_err(|e| Error::new(ErrorKind::Codec, "the stored value could not be read").source(e))
 }
 
-type DecodeError = rmp_serde::decode::Error;
+fn payload<V: Serialize + DeserializeOwned + 'static>(value: &V, format: &Format) -> Result<Vec<u8>> {
+    match format {
+        Format::Text => as_text(value).map(|text| text.as_bytes().to_vec()).ok_or_else(|| unlike("text")),
+        Format::Bytes => as_bytes(value).map(<[u8]>::to_vec).ok_or_else(|| unlike("bytes")),
+        Format::MsgPack => msgpack(value),
+        Format::Plugin(_, serializer) => plugged(value, serializer.as_ref()),
+    }
+}
 
-/// Reads `Some` of what follows.
-struct InSome<D>(D);
+/// MessagePack with field names. A sequence of `u8` is written as bytes, at a small part of the cost, unless the type
+/// asks the format what comes next: what buffers bytes cannot be read as a sequence any more.
+fn msgpack<V: Serialize + DeserializeOwned + 'static>(value: &V) -> Result<Vec<u8>> {
+    let shape = shape::<V>();
+    let mut serializer = rmp_serde::Serializer::new(Vec::with_capacity(128)).with_struct_map();
+    let watch = faithful::Watch::new(faithful::Rules {
+        positional: false,
+        empty_unit_struct: false,
+        non_finite: true,
+        bytes: !shape.asks && !shape.cut,
+    });
+    faithful::Faithful::payload(value, &watch).serialize(&mut serializer).map_err(unwritten)?;
+    Ok(serializer.into_inner())
+}
 
-macro_rules! forward {
-    ($($method:ident($($name:ident: $type:ty),*))*) => {$(
-        fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> std::result::Result<V::Value, D::Error> {
-            self.0.$method($($name,)* visitor)
+fn plugged<V: Serialize>(value: &V, serializer: &dyn Serializer) -> Result<Vec<u8>> {
+    let watch = faithful::Watch::new(faithful::Rules {
+        positional: serializer.is_positional(),
+        empty_unit_struct: true,
+        non_finite: serializer.keeps_non_finite(),
+        bytes: false,
+    });
+    let mut out = Vec::with_capacity(128);
+    serializer.serialize(&faithful::Faithful::payload(value, &watch), &mut out)?;
+    Ok(out)
+}
+
+/// Whether a value may be written without an error and come back as another: where fields go by their place, and
+/// where what comes back is found by trying.
+fn is_doubtful<V: DeserializeOwned + 'static>(format: &Format) -> bool {
+    match format {
+        Format::Text | Format::Bytes => false,
+        Format::MsgPack => shape::<V>().asks,
+        Format::Plugin(..) => format.is_positional() || shape::<V>().asks,
+    }
+}
+
+/// Reads back what was written and writes it again. The bytes need not be the same, for maps have no order; their
+/// number has to be.
+fn comes_back<V: Serialize + DeserializeOwned + 'static>(encoded: &Encoded, format: Format) -> Result<()> {
+    let sealed = Sealed {
+        fingerprint: encoded.fingerprint,
+        outermost: encoded.outermost,
+        payload: Bytes::copy_from_slice(&encoded.payload),
+        format,
+    };
+    let value: V = decode(&sealed, None)?;
+    if outermost::of(&value) == sealed.outermost && payload(&value, &sealed.format)?.len() == sealed.payload.len() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Codec, "the value would come back as another, so it is not stored"))
+}
+
+fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed, deadline: Option<&Deadline<'_>>) -> Result<V> {
+    if sealed.format.is_positional() && sealed.fingerprint != shape::<V>().fingerprint {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("a stored entry is of another shape than {}", std::any::type_name::<V>()),
+        ));
+    }
+    let watch = guard::Watch::new(deadline);
+    let value = match &sealed.format {
+        _ if sealed.outermost == Outermost::None => {
+            let nothing = serde::de::value::UnitDeserializer::<serde::de::value::Error>::new();
+            V::deserialize(guard::Guard::payload(nothing, &watch, Outermost::None)).map_err(unread)
         }
-    )*};
+        Format::Text => String::from_utf8(sealed.payload.to_vec()).map_err(unread).and_then(from_text),
+        Format::Bytes => from_bytes(&sealed.payload),
+        Format::MsgPack => {
+            let mut payload = rmp_serde::Deserializer::from_read_ref(&*sealed.payload);
+            payload.set_max_depth(guard::MAX_DEPTH as usize);
+            V::deserialize(guard::Guard::payload(&mut payload, &watch, sealed.outermost)).map_err(unread)
+        }
+        Format::Plugin(_, serializer) => unplugged(sealed, serializer.as_ref(), &watch),
+    };
+    if watch.is_late() {
+        return value.map_err(|error| Error::new(ErrorKind::Timeout, error.to_string()));
+    }
+    value
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for InSome<D> {
-    type Error = D::Error;
+fn unplugged<V: DeserializeOwned>(sealed: &Sealed, serializer: &dyn Serializer, watch: &guard::Watch<'_>) -> Result<V> {
+    let mut value = None;
+    serializer.deserialize(&sealed.payload, &mut |input: &mut dyn erased_serde::Deserializer<'_>| {
+        value = Some(V::deserialize(guard::Guard::payload(input, watch, sealed.outermost))?);
+        Ok(())
+    })?;
+    value.ok_or_else(|| {
+        Error::new(ErrorKind::Codec, format!("the serializer `{}` has read no value", serializer.name()))
+    })
+}
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> std::result::Result<V::Value, D::Error> {
-        visitor.visit_some(self.0)
+fn unwritten(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Codec, "the value could not be serialized").source(source)
+}
+
+fn unread(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Codec, "the stored value could not be read").source(source)
+}
+
+fn unlike(what: &str) -> Error {
+    Error::new(ErrorKind::Codec, format!("the type of the value is not {what}"))
+}
+
+// ------------------------------------------------------------------------------------------------- text and bytes
+
+/// The `T` in a value that is `T` or `Some` of it.
+fn inside<T: 'static>(value: &dyn Any) -> Option<&T> {
+    value.downcast_ref::<T>().or_else(|| value.downcast_ref::<Option<T>>()?.as_ref())
+}
+
+/// `V` of a `T`, where `V` is `T` or an option of it.
+fn made<T: 'static, V: 'static>(value: T) -> Option<V> {
+    fn same<T: 'static, V: 'static>(value: T) -> Result<V, Option<T>> {
+        let mut value = Some(value);
+        let same = (&mut value as &mut dyn Any).downcast_mut::<Option<V>>().and_then(Option::take);
+        same.ok_or(value)
     }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> std::result::Result<V::Value, D::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    forward! {
-        deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
-        deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128()
-        deserialize_f32() deserialize_f64() deserialize_char() deserialize_str() deserialize_string()
-        deserialize_bytes() deserialize_byte_buf() deserialize_unit() deserialize_seq() deserialize_map()
-        deserialize_identifier() deserialize_ignored_any() deserialize_unit_struct(name: &'static str)
-        deserialize_tuple(len: usize) deserialize_tuple_struct(name: &'static str, len: usize)
-        deserialize_struct(name: &'static str, fields: &'static [&'static str])
-        deserialize_enum(name: &'static str, variants: &'static [&'static str])
+    match same::<T, V>(value) {
+        Ok(value) => Some(value),
+        Err(value) => same::<Option<T>, V>(value).ok(),
     }
 }
 
-/// Reads `None`.
-struct Nothing;
+fn as_text(value: &dyn Any) -> Option<&str> {
+    inside::<String>(value)
+        .map(String::as_str)
+        .or_else(|| inside::<Box<str>>(value).map(|text| &**text))
+        .or_else(|| inside::<Arc<str>>(value).map(|text| &**text))
+        .or_else(|| inside::<Cow<'static, str>>(value).map(|text| &**text))
+}
 
-impl<'de> Deserializer<'de> for Nothing {
-    type Error = DecodeError;
+fn from_text<V: 'static>(text: String) -> Result<V> {
+    let of = ValueType::of::<V>();
+    let value = if of.is::<Box<str>>() {
+        made(text.into_boxed_str())
+    } else if of.is::<Arc<str>>() {
+        made(Arc::<str>::from(text))
+    } else if of.is::<Cow<'static, str>>() {
+        made(Cow::<'static, str>::Owned(text))
+    } else {
+        made(text)
+    };
+    value.ok_or_else(|| unlike("text"))
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> std::result::Result<V::Value, DecodeError> {
-        visitor.visit_none()
-    }
+fn as_bytes(value: &dyn Any) -> Option<&[u8]> {
+    inside::<Vec<u8>>(value)
+        .map(Vec::as_slice)
+        .or_else(|| inside::<Box<[u8]>>(value).map(|bytes| &**bytes))
+        .or_else(|| inside::<Arc<[u8]>>(value).map(|bytes| &**bytes))
+        .or_else(|| inside::<Bytes>(value).map(|bytes| &**bytes))
+}
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> std::result::Result<V::Value, DecodeError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        _: &'static [&'static str],
-        _: V,
-    ) -> std::result::Result<V::Value, DecodeError> {
-        Err(DecodeError::custom(format!("a `None` is stored where `{name}` is expected")))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
-    }
+fn from_bytes<V: 'static>(bytes: &Bytes) -> Result<V> {
+    let of = ValueType::of::<V>();
+    let value = if of.is::<Box<[u8]>>() {
+        made(Box::<[u8]>::from(&**bytes))
+    } else if of.is::<Arc<[u8]>>() {
+        made(Arc::<[u8]>::from(&**bytes))
+    } else if of.is::<Bytes>() {
+        // A copy of its own: the envelope around the payload is not kept alive for as long as the value.
+        made(Bytes::copy_from_slice(bytes))
+    } else {
+        made(bytes.to_vec())
+    };
+    value.ok_or_else(|| unlike("bytes"))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    fn round<V: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: V) -> Outermost {
-        let (outermost, bytes) = encode(&value).expect("serializable");
-        assert_eq!(decode::<V>(outermost, &bytes).expect("readable"), value);
-        outermost
-    }
-
-    #[test]
-    fn what_messagepack_would_confuse_comes_back() {
-        #[derive(Debug, PartialEq, Serialize, Deserialize)]
-        struct Wrapped(Option<Option<u8>>);
-        #[derive(Debug, PartialEq, Serialize, Deserialize)]
-        struct Named {
-            a: Option<u8>,
-            b: Vec<String>,
-        }
-        assert_eq!(round(Some(())), Outermost::Some);
-        assert_eq!(round(None::<()>), Outermost::None);
-        assert_eq!(round(Some(None::<u8>)), Outermost::Some);
-        assert_eq!(round(Some(Some(1u8))), Outermost::Some);
-        assert_eq!(round(Wrapped(Some(None))), Outermost::Some);
-        assert_eq!(round(Wrapped(None)), Outermost::None);
-        assert_eq!(round(()), Outermost::Plain);
-        assert_eq!(round(Some(Named { a: None, b: vec!["x".into()] })), Outermost::Some);
-        assert_eq!(round(Named { a: Some(1), b: vec![] }), Outermost::Plain);
-        assert_eq!(round(Err::<u8, String>("no".into())), Outermost::Plain);
-        assert_eq!(round(vec![Some(1), None]), Outermost::Plain);
-    }
-
-    #[test]
-    fn a_changed_type_is_an_error_and_an_added_field_is_not() {
-        #[derive(Serialize)]
-        struct Old {
-            id: u8,
-        }
-        #[derive(Debug, Deserialize)]
-        struct New {
-            id: u8,
-            #[serde(default)]
-            name: String,
-        }
-        let (outermost, bytes) = encode(&Old { id: 7 }).expect("serializable");
-        let new: New = decode(outermost, &bytes).expect("an added field has its default");
-        assert_eq!((new.id, new.name.as_str()), (7, ""));
-        assert_eq!(decode::<String>(outermost, &bytes).unwrap_err().kind(), ErrorKind::Codec);
-        assert!(decode::<u8>(Outermost::None, &[]).is_err());
-    }
-}
+mod tests;

@@ -95,7 +95,8 @@ impl Descriptor {
     }
 
     flags!(hash_key pii tagged template_key generic method blocking);
-    options!(ttl: Ttl none_ttl: Ttl err_ttl: Ttl jitter: f64 max_load_time: Duration);
+    options!(ttl: Ttl none_ttl: Ttl err_ttl: Ttl jitter: f64 max_load_time: Duration serializer: &'static str
+             verify: f64);
     values!(id: &'static str backend: &'static str marker: fn() -> &'static str inside: fn() -> &'static str
             values: fn() -> ValueKinds);
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use retainit_plugin::{StoredValue, Weigh};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Codec;
+use super::{Codec, Types};
 
 /// Asks about `R`.
 #[derive(Debug)]
@@ -189,6 +189,9 @@ impl<R> Clone for Share<R> {
 
 impl<R> Copy for Share<R> {}
 
+/// Compares two values, for `verify`.
+pub type Equal<V> = fn(&V, &V) -> bool;
+
 /// What is known of a value's type; kept with the function for handles.
 pub struct ValueFacts<V> {
     pub(crate) is_none: fn(&V) -> bool,
@@ -197,6 +200,8 @@ pub struct ValueFacts<V> {
     pub(crate) direct: bool,
     /// A cache's own rule about what is stored.
     pub(crate) when: Option<fn(&V) -> bool>,
+    /// Compares what lies in the cache with what the function returns.
+    pub(crate) equal: Option<Equal<V>>,
 }
 
 impl<V> Clone for ValueFacts<V> {
@@ -212,6 +217,8 @@ pub struct Facts<R, P: Shape<R>, S> {
     pub(crate) value: ValueFacts<P::Value>,
     pub(crate) share: Option<Share<R>>,
     pub(crate) whole: Option<Codec<R>>,
+    /// An error as text: as it shows itself, else by its type's name.
+    pub(crate) shown: fn(&P::Error) -> String,
     storage: PhantomData<(P, S)>,
 }
 
@@ -234,29 +241,41 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
         is_none: fn(&P::Value) -> bool,
         codec: Option<Codec<P::Value>>,
         weigh: Option<fn(&P::Value) -> u64>,
+        equal: Option<Equal<P::Value>>,
         share: Option<Share<R>>,
         whole: Option<Codec<R>>,
+        shown: fn(&P::Error) -> String,
     ) -> Self {
         let direct = std::any::TypeId::of::<S>() == std::any::TypeId::of::<Direct>();
-        Facts { value: ValueFacts { is_none, codec, weigh, direct, when: None }, share, whole, storage: PhantomData }
+        let value = ValueFacts { is_none, codec, weigh, direct, when: None, equal };
+        Facts { value, share, whole, shown, storage: PhantomData }
     }
 
     /// Facts of a cache, which knows the value's type and nothing of errors.
     pub(crate) fn of_value(value: ValueFacts<P::Value>) -> Self {
-        Facts { value, share: None, whole: None, storage: PhantomData }
+        Facts { value, share: None, whole: None, shown: type_name_of, storage: PhantomData }
     }
 
     /// What may be done with values, for checks when an instance is made.
     pub fn kinds(&self) -> ValueKinds {
-        ValueKinds { bytes: self.value.codec.is_some(), weight: self.value.weigh.is_some() }
+        self.value.kinds()
+    }
+}
+
+impl<V> ValueFacts<V> {
+    pub(crate) fn kinds(&self) -> ValueKinds {
+        let types = self.codec.map(|codec| codec.types);
+        ValueKinds { types, weight: self.weigh.is_some(), equality: self.equal.is_some() }
     }
 }
 
 /// What may be done with values of a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct ValueKinds {
-    pub(crate) bytes: bool,
+    /// The type, if it can be serialized.
+    pub(crate) types: Option<fn() -> Types>,
     pub(crate) weight: bool,
+    pub(crate) equality: bool,
 }
 
 macro_rules! opaque {
@@ -274,6 +293,16 @@ opaque!(Share<R> ValueFacts<V> Facts<R, P: Shape<R>, S>);
 #[inline(always)]
 pub fn value_probe<R, P: Shape<R>>(_: &Probe<R>, _: &P) -> Probe<P::Value> {
     Probe::new()
+}
+
+/// The probe of the error inside `R`.
+#[inline(always)]
+pub fn error_probe<R, P: Shape<R>>(_: &Probe<R>, _: &P) -> Probe<P::Error> {
+    Probe::new()
+}
+
+fn type_name_of<E>(_: &E) -> String {
+    std::any::type_name::<E>().to_owned()
 }
 
 /// The traits whose methods answer; imported where `facts!` stands.
@@ -306,12 +335,18 @@ pub mod probe {
         NoneOption is_none [T] &Probe<Option<T>> => fn(&Option<T>) -> bool { Option::is_none }
         NoneNever is_none [V] Probe<V> => fn(&V) -> bool { |_| false }
 
-        CodecSerde codec [V: Serialize + DeserializeOwned] &Probe<V> => Option<Codec<V>> { Some(Codec::new()) }
+        CodecSerde codec [V: Serialize + DeserializeOwned + 'static] &Probe<V> => Option<Codec<V>> { Some(Codec::new()) }
         CodecNone codec [V] Probe<V> => Option<Codec<V>> { None }
 
         WeighOwn weigh [V: Weigh] &&Probe<V> => Option<fn(&V) -> u64> { Some(V::weigh) }
         WeighSerde weigh [V: Serialize] &Probe<V> => Option<fn(&V) -> u64> { Some(weigh_serialized::<V>) }
         WeighNone weigh [V] Probe<V> => Option<fn(&V) -> u64> { None }
+
+        EqualOwn equal [V: PartialEq] &Probe<V> => Option<Equal<V>> { Some(V::eq) }
+        EqualNone equal [V] Probe<V> => Option<Equal<V>> { None }
+
+        ShownDisplay shown [E: fmt::Display] &Probe<E> => fn(&E) -> String { E::to_string }
+        ShownName shown [E] Probe<E> => fn(&E) -> String { type_name_of::<E> }
 
         ShareClone share [R: StoredValue] &Probe<R> => Option<Share<R>> {
             Some(Share {
@@ -333,6 +368,7 @@ macro_rules! __facts {
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
         let value = $crate::rt::value_probe(&result, &shape);
+        let error = $crate::rt::error_probe(&result, &shape);
         $crate::rt::Facts::new(
             &result,
             shape,
@@ -340,8 +376,10 @@ macro_rules! __facts {
             (&&value).is_none(),
             ::core::option::Option::None,
             ::core::option::Option::None,
+            (&&value).equal(),
             (&&result).share(),
             ::core::option::Option::None,
+            (&&error).shown(),
         )
     }};
     ($R:ty) => {{
@@ -350,6 +388,7 @@ macro_rules! __facts {
         let result = $crate::rt::Probe::<$R>::new();
         let shape = (&&result).shape();
         let value = $crate::rt::value_probe(&result, &shape);
+        let error = $crate::rt::error_probe(&result, &shape);
         $crate::rt::Facts::new(
             &result,
             shape,
@@ -357,8 +396,10 @@ macro_rules! __facts {
             (&&value).is_none(),
             (&&value).codec(),
             (&&&value).weigh(),
+            (&&value).equal(),
             (&&result).share(),
             (&&result).codec(),
+            (&&error).shown(),
         )
     }};
 }
@@ -385,9 +426,11 @@ mod tests {
         assert!(shape(&crate::__facts!(Arc<Local>)).1.ends_with("Direct"));
         let alias = crate::__facts!(Alias<Option<u8>>);
         assert!(alias.share.is_none() && (alias.value.is_none)(&None));
-        assert_eq!(alias.kinds(), ValueKinds { bytes: true, weight: true });
-        assert_eq!(crate::__facts!(Local).kinds(), ValueKinds { bytes: false, weight: false });
-        assert!(!crate::__facts!(ref &'static str).kinds().bytes);
+        let kinds = |kinds: ValueKinds| (kinds.types.is_some(), kinds.weight, kinds.equality);
+        assert_eq!(kinds(alias.kinds()), (true, true, true));
+        assert_eq!(kinds(crate::__facts!(Local).kinds()), (false, false, false));
+        let borrowed = crate::__facts!(ref &'static str).kinds();
+        assert!(borrowed.types.is_none() && borrowed.equality);
         assert!(crate::__facts!(std::result::Result<u8, String>).share.is_some());
     }
 }

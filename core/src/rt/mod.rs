@@ -5,7 +5,10 @@ pub mod check;
 mod codec;
 mod descriptor;
 mod facts;
+mod faithful;
+mod fingerprint;
 mod function;
+mod guard;
 mod handle;
 mod outermost;
 mod site;
@@ -14,8 +17,9 @@ mod write;
 
 pub use inventory;
 
+pub use crate::event::{OnCall, OnHandler};
 pub use crate::key::{Args, KeyBuf, KeyError, KeySource, Sink, Template, Values};
-pub use crate::{__facts as facts, __submit as submit, Error, Result};
+pub use crate::{__facts as facts, __on as on, __submit as submit, Error, Result};
 
 pub(crate) use call::hit_in;
 pub use call::{
@@ -23,6 +27,7 @@ pub use call::{
     when,
 };
 pub use codec::Codec;
+pub(crate) use codec::{Encoded, Sealed, Types};
 pub use descriptor::{Descriptor, duration, ttl, ttl_secs};
 pub use facts::*;
 pub(crate) use facts::{is_none, weigh_serialized};

@@ -1,4 +1,5 @@
-//! Whether a value is `Some`, `None` or no option at all, asked of its `Serialize`: the outermost call says it and nothing is written.
+//! Whether a value is `Some`, `None`, nothing or something, asked of its `Serialize`: the outermost call says it and
+//! nothing is written.
 
 use std::fmt;
 
@@ -7,11 +8,31 @@ use serde::ser::{Error, Impossible, Serializer};
 
 use crate::engine::Outermost;
 
-/// The outermost layer of a value.
+/// The outermost layer of a value, below newtypes.
 pub(super) fn of<V: Serialize + ?Sized>(value: &V) -> Outermost {
+    match form(value) {
+        Form::Some => Outermost::Some,
+        Form::None => Outermost::None,
+        Form::Unit | Form::UnitStruct | Form::Byte(_) | Form::Something => Outermost::Plain,
+    }
+}
+
+/// What the outermost layer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Some,
+    None,
+    Unit,
+    UnitStruct,
+    Byte(u8),
+    Something,
+}
+
+#[inline]
+pub(super) fn form<V: Serialize + ?Sized>(value: &V) -> Form {
     match value.serialize(Ask) {
-        Ok(()) => Outermost::Plain,
-        Err(Answer(outermost)) => outermost,
+        Ok(()) => Form::Something,
+        Err(Answer(form)) => form,
     }
 }
 
@@ -19,9 +40,9 @@ struct Ask;
 
 /// Every answer is an "error", so that nothing below the outermost call is visited.
 #[derive(Debug)]
-struct Answer(Outermost);
+struct Answer(Form);
 
-const SOMETHING: Answer = Answer(Outermost::Plain);
+const SOMETHING: Answer = Answer(Form::Something);
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +86,6 @@ impl Serializer for Ask {
         serialize_i32(i32) -> ();
         serialize_i64(i64) -> ();
         serialize_i128(i128) -> ();
-        serialize_u8(u8) -> ();
         serialize_u16(u16) -> ();
         serialize_u32(u32) -> ();
         serialize_u64(u64) -> ();
@@ -75,8 +95,6 @@ impl Serializer for Ask {
         serialize_char(char) -> ();
         serialize_str(&str) -> ();
         serialize_bytes(&[u8]) -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(&'static str) -> ();
         serialize_unit_variant(&'static str, u32, &'static str) -> ();
         serialize_seq(Option<usize>) -> No;
         serialize_tuple(usize) -> No;
@@ -87,12 +105,25 @@ impl Serializer for Ask {
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> No;
     }
 
+    #[inline]
+    fn serialize_u8(self, byte: u8) -> Result<(), Answer> {
+        Err(Answer(Form::Byte(byte)))
+    }
+
     fn serialize_none(self) -> Result<(), Answer> {
-        Err(Answer(Outermost::None))
+        Err(Answer(Form::None))
+    }
+
+    fn serialize_unit(self) -> Result<(), Answer> {
+        Err(Answer(Form::Unit))
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Answer> {
+        Err(Answer(Form::UnitStruct))
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Answer> {
-        Err(Answer(Outermost::Some))
+        Err(Answer(Form::Some))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Answer> {

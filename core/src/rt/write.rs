@@ -12,7 +12,7 @@ use crate::{Result, cache};
 /// A failed cache operation is told and never becomes the caller's failure.
 fn told<T>(site: &'static Site, operation: &'static str, result: Result<T>) {
     if let Err(error) = result {
-        tracing::warn!(target: "retainit", function = %site.descriptor.path().0, operation, %error, "cache_error");
+        super::call::failed(site, operation, error);
     }
 }
 
@@ -90,7 +90,7 @@ pub fn invalidate_all_sync<F: Function>() {
 async fn tags(tags: Vec<String>, face: Face) {
     for tag in &tags {
         if let Err(error) = invalidate::tag(&crate::global::current(), tag, Strength::Hard, face).await {
-            tracing::warn!(target: "retainit", operation = "invalidate_tag", %error, "cache_error");
+            crate::global::current().bus().failed("invalidate_tag", None, &error);
         }
     }
 }

@@ -50,6 +50,12 @@ impl Io {
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
     }
 
+    /// Runs a task in the background, for as long as this runtime lives.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        self.handle()?.spawn(task);
+        Ok(())
+    }
+
     /// Runs a blocking operation on a thread of the pool.
     pub(crate) async fn off_thread<T: Send + 'static>(
         &self,

@@ -3,12 +3,14 @@
 //! An instance that only keeps values in memory starts none of them until something has a deadline.
 
 mod block;
+mod caught;
 mod gather;
 mod io;
 mod stopwatch;
 mod timers;
 
 pub(crate) use block::block_on;
+pub(crate) use caught::{Panicked, caught};
 pub(crate) use gather::gather;
 pub(crate) use io::Io;
 pub(crate) use stopwatch::Stopwatch;

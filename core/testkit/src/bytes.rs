@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Field, Group, IntoTtl,
-    LocalBackend, Page, Read, Result, Scan, Settings, Snapshot, Stored, Strength, Terms, Version, Versions, When,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Group, IntoTtl, LocalBackend,
+    Page, Read, Result, Scan, Section, Settings, Snapshot, Stored, Strength, Terms, Version, Versions, When,
     async_trait,
 };
 
@@ -147,18 +147,15 @@ impl Default for ByteConfig {
     }
 }
 
+impl Section for ByteConfig {}
+
 impl BackendConfig for ByteConfig {
     fn type_name(&self) -> &'static str {
         "bytes"
     }
 
-    fn fields() -> &'static [Field] {
-        const FIELDS: [Field; 2] = [Field::new("ttl"), Field::new("jitter")];
-        &FIELDS
-    }
-
     fn settings(&self) -> Settings {
-        self.settings
+        self.settings.clone()
     }
 
     fn build(&self, context: Context) -> Result<Built> {
@@ -168,6 +165,10 @@ impl BackendConfig for ByteConfig {
         }
         let backend = Arc::new(self.open(&context));
         Ok(if self.blocking { Built::Local(backend) } else { Built::Bytes(backend) })
+    }
+
+    fn to_box(&self) -> Box<dyn BackendConfig> {
+        Box::new(self.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use retainit_plugin::{Context, Error, ErrorKind, Listener, Removal, RemovalCause
 
 use crate::ManualClock;
 
-/// A listener that remembers what an object backend tells it. Clones are one listener.
+/// A listener that remembers what a backend tells it. Clones are one listener.
 ///
 /// ```
 /// use retainit_plugin::{Error, ErrorKind, Listener};
@@ -22,6 +22,7 @@ pub struct Recorder(Arc<Mutex<Heard>>);
 #[derive(Debug, Default)]
 struct Heard {
     removals: Vec<Removed>,
+    evicted: Vec<String>,
     notices: Vec<Notice>,
 }
 
@@ -81,6 +82,11 @@ impl Recorder {
         of_key.map(|removed| removed.cause).collect()
     }
 
+    /// The full keys of all entries a byte backend has evicted, in the order in which they were told.
+    pub fn evicted(&self) -> Vec<String> {
+        self.0.lock().evicted.clone()
+    }
+
     /// Everything that is no removal, in the order in which it was told.
     pub fn notices(&self) -> Vec<Notice> {
         self.0.lock().notices.clone()
@@ -91,6 +97,10 @@ impl Listener for Recorder {
     fn removed(&self, removal: Removal<'_>) {
         let (site, key) = (removal.entry.site, removal.entry.key.to_vec());
         self.0.lock().removals.push(Removed { cause: removal.cause, site, key });
+    }
+
+    fn evicted(&self, key: &str) {
+        self.0.lock().evicted.push(key.to_owned());
     }
 
     fn near_capacity(&self, used: u64, capacity: u64) {

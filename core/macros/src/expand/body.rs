@@ -109,6 +109,9 @@ impl Retained {
         checks.extend(
             options.err_if.as_ref().map(|err_if| quote_spanned!(err_if.span()=> #rt::check::result(&__retain_facts);)),
         );
+        checks.extend(
+            options.verify.map(|verify| quote_spanned!(verify.span=> #rt::check::comparable(&__retain_facts);)),
+        );
         checks
     }
 }

@@ -1,11 +1,12 @@
 //! The static that stands for a function, and how a call finds it.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::GenericParam;
 use syn::ext::IdentExt as _;
 
 use super::{Place, Retained};
+use crate::values::Fraction;
 
 impl Retained {
     /// The expression by which the function finds its site.
@@ -110,11 +111,11 @@ impl Retained {
             let (method, time) = (format_ident!("{method}"), time.map(|time| time.ttl(rt)));
             chain.extend(time.map(|time| quote!(.#method(#time))));
         }
-        chain.extend(options.jitter.map(|(jitter, span)| {
-            let mut jitter = Literal::f64_unsuffixed(jitter);
-            jitter.set_span(span);
-            quote!(.jitter(#jitter))
-        }));
+        for (method, fraction) in [("jitter", options.jitter), ("verify", options.verify)] {
+            let (method, fraction) = (format_ident!("{method}"), fraction.map(Fraction::literal));
+            chain.extend(fraction.map(|fraction| quote!(.#method(#fraction))));
+        }
+        chain.extend(options.serializer.iter().map(|serializer| quote!(.serializer(#serializer))));
         chain.extend(options.max_load_time.as_ref().map(|time| {
             let time = time.duration(rt);
             quote!(.max_load_time(#time))

@@ -27,14 +27,11 @@ use std::time::{Duration, SystemTime};
 
 use retainit_plugin::{Bytes, Version};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind};
 use wire::{Reader, Writer};
 
 const MAGIC: [u8; 2] = *b"RI";
 const WIRE: u8 = 1;
-
-/// The name of MessagePack with field names, the only serializer so far.
-pub(super) const MSGPACK: &str = "msgpack";
 
 /// A clock that is ahead by more than this makes an entry a miss.
 const MAX_SKEW: Duration = Duration::from_secs(5);
@@ -85,11 +82,11 @@ pub(super) struct Envelope {
     pub(super) nonce: Vec<u8>,
     pub(super) args_digest: Vec<u8>,
     pub(super) etag: String,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Bytes,
 }
 
 impl Envelope {
-    pub(super) fn new(outermost: Outermost, created: SystemTime, payload: Vec<u8>) -> Envelope {
+    pub(super) fn new(outermost: Outermost, created: SystemTime, serializer: &str, payload: Bytes) -> Envelope {
         Envelope {
             outermost,
             created: millis(created),
@@ -100,7 +97,7 @@ impl Envelope {
             generation: 0,
             groups: Vec::new(),
             fingerprint: 0,
-            serializer: MSGPACK.to_owned(),
+            serializer: serializer.to_owned(),
             compressor: String::new(),
             encryption: String::new(),
             key_id: String::new(),
@@ -140,18 +137,17 @@ impl Envelope {
         out.finish()
     }
 
-    /// Reads an envelope.
+    /// Reads an envelope whose payload has at most `max_value` bytes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Codec`] for damage; [`ErrorKind::Unsupported`] for what a newer program may have written, which
-    /// is not to be deleted.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Envelope> {
-        Envelope::read(bytes).ok_or_else(|| damaged("it is cut short"))?
+    /// A [`Fault`], which tells damage from what a newer program may have written.
+    pub(super) fn decode(bytes: &Bytes, max_value: u64) -> Result<Envelope, Fault> {
+        Envelope::read(bytes, max_value).unwrap_or_else(|| Err(damaged("it is cut short")))
     }
 
     /// `None` where the bytes end too soon.
-    fn read(bytes: &[u8]) -> Option<Result<Envelope>> {
+    fn read(bytes: &Bytes, max_value: u64) -> Option<Result<Envelope, Fault>> {
         let mut input = Reader::new(bytes);
         if input.raw(2)? != MAGIC {
             return Some(Err(damaged("it does not begin like one")));
@@ -163,7 +159,7 @@ impl Envelope {
         let Some(outermost) = Outermost::from_flags(flags) else {
             return Some(Err(unknown(format!("flags {flags:#x}"))));
         };
-        let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, Vec::new());
+        let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, "", Bytes::new());
         envelope.created = input.number()?;
         envelope.load_time = Duration::from_micros(input.number()?);
         envelope.fresh_for = input.number()?.checked_sub(1).map(Duration::from_millis);
@@ -186,22 +182,21 @@ impl Envelope {
         let header = input.read_so_far();
         let stored = u64::from_le_bytes(*input.raw(8)?.first_chunk()?);
         let payload = input.rest();
-        if checksum(header, payload) != stored {
-            return Some(Err(damaged("its checksum does not match")));
+        if payload.len() as u64 > max_value {
+            return Some(Err(Fault::Security(too_large(payload.len(), max_value))));
         }
-        envelope.payload = payload.to_vec();
+        if checksum(header, payload) != stored {
+            return Some(Err(Fault::Security(damage("its checksum does not match"))));
+        }
+        envelope.payload = bytes.slice_ref(payload);
         Some(envelope.check_names())
     }
 
-    /// Whether this program can read the payload.
-    fn check_names(self) -> Result<Envelope> {
-        let names = [
-            ("serializer", &self.serializer, MSGPACK),
-            ("compressor", &self.compressor, ""),
-            ("encryption", &self.encryption, ""),
-        ];
-        match names.iter().find(|(_, name, known)| *name != known) {
-            Some((what, name, _)) => Err(unknown(format!("{what} `{name}`"))),
+    /// Whether this program can get at the payload.
+    fn check_names(self) -> Result<Envelope, Fault> {
+        let names = [("compressor", &self.compressor), ("encryption", &self.encryption)];
+        match names.iter().find(|(_, name)| !name.is_empty()) {
+            Some((what, name)) => Err(unknown(format!("{what} `{name}`"))),
             None => Ok(self),
         }
     }
@@ -234,12 +229,34 @@ fn checksum(header: &[u8], payload: &[u8]) -> u64 {
     u64::from_le_bytes(*hasher.finalize().as_bytes().first_chunk::<8>().expect("a digest has 32 bytes"))
 }
 
-fn damaged(how: &'static str) -> Error {
+/// Why an entry cannot be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It cannot be read, and should be.
+    Damaged(Error),
+    /// The same, and somebody may have meant it so.
+    Security(Error),
+    /// A newer program may have written it, or one with other serializers. It is not to be deleted.
+    Unknown(Error),
+}
+
+fn damage(how: &'static str) -> Error {
     Error::new(ErrorKind::Codec, format!("a stored entry is damaged: {how}"))
 }
 
-fn unknown(what: String) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("a stored entry has {what}, which this program does not know"))
+fn damaged(how: &'static str) -> Fault {
+    Fault::Damaged(damage(how))
+}
+
+/// A value above the limit, on its way in or out.
+pub(super) fn too_large(bytes: usize, max_value: u64) -> Error {
+    let text = format!("a value of {bytes} bytes is larger than `max_value`, which is {max_value}");
+    Error::new(ErrorKind::Codec, text)
+}
+
+pub(super) fn unknown(what: String) -> Fault {
+    let text = format!("a stored entry has {what}, which this program does not know");
+    Fault::Unknown(Error::new(ErrorKind::Unsupported, text))
 }
 
 #[cfg(test)]

@@ -17,8 +17,14 @@ fn full() -> Envelope {
             ("r1:e:default:-:-".to_owned(), Version { hard: 1 << 51, soft: 0 }),
             ("r1:t:default:-:user".to_owned(), Version { hard: 300, soft: 2 }),
         ],
-        ..Envelope::new(Outermost::Some, SystemTime::UNIX_EPOCH, b"payload".to_vec())
+        ..Envelope::new(Outermost::Some, SystemTime::UNIX_EPOCH, "msgpack", Bytes::from_static(b"payload"))
     }
+}
+
+const MAX: u64 = 1 << 20;
+
+fn decode(bytes: impl AsRef<[u8]>) -> Result<Envelope, Fault> {
+    Envelope::decode(&Bytes::copy_from_slice(bytes.as_ref()), MAX)
 }
 
 /// The golden file of wire version 1: what was written once has to be read for ever.
@@ -28,18 +34,30 @@ fn wire_version_1_is_golden() {
     let golden: String = golden.split_whitespace().collect();
     let encoded: String = full().encode().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(encoded, golden);
-    assert_eq!(Envelope::decode(&full().encode()).unwrap(), full());
+    assert_eq!(decode(full().encode()).unwrap(), full());
 }
 
 #[test]
 fn a_newer_program_is_told_from_damage() {
     let mut newer = full().encode().to_vec();
     newer[2] = 2;
-    assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Unsupported);
-    let other = Envelope { serializer: "cbor".into(), ..full() };
-    assert_eq!(Envelope::decode(&other.encode()).unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(Envelope::decode(b"RI").unwrap_err().kind(), ErrorKind::Codec);
-    assert_eq!(Envelope::decode(b"something else").unwrap_err().kind(), ErrorKind::Codec);
+    assert!(matches!(decode(newer), Err(Fault::Unknown(_))));
+    let other = Envelope { compressor: "zstd".into(), ..full() };
+    assert!(matches!(decode(other.encode()), Err(Fault::Unknown(_))));
+    assert!(matches!(decode(b"RI"), Err(Fault::Damaged(_))));
+    assert!(matches!(decode(b"something else"), Err(Fault::Damaged(_))));
+    let mut changed = full().encode().to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    assert!(matches!(decode(changed), Err(Fault::Security(_))));
+}
+
+// T-99
+#[test]
+fn a_payload_above_the_limit_is_refused() {
+    let encoded = full().encode();
+    assert!(Envelope::decode(&encoded, 7).is_ok());
+    let Err(Fault::Security(error)) = Envelope::decode(&encoded, 6) else { panic!("7 bytes are more than 6") };
+    assert!(error.to_string().contains("`max_value`"), "{error}");
 }
 
 #[test]
@@ -59,16 +77,46 @@ proptest! {
         let mut bytes = full().encode().to_vec();
         let at = at % bytes.len();
         bytes[at] ^= with;
-        prop_assert!(Envelope::decode(&bytes).is_err());
+        prop_assert!(decode(&bytes).is_err());
         let whole = full().encode();
         let cut = cut % whole.len();
-        prop_assert!(Envelope::decode(&whole[..cut]).is_err());
+        prop_assert!(decode(&whole[..cut]).is_err());
     }
 
     #[test]
     fn noise_is_no_envelope(noise in proptest::collection::vec(any::<u8>(), 0..80)) {
         let mut bytes = b"RI\x01\x00".to_vec();
         bytes.extend(noise);
-        prop_assert!(Envelope::decode(&bytes).is_err());
+        prop_assert!(decode(&bytes).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a header holds comes back.
+    #[test]
+    fn an_envelope_comes_back(
+        numbers in any::<[u64; 6]>(),
+        groups in proptest::collection::vec((".{0,20}", any::<(u64, u64)>()), 0..4),
+        texts in any::<[String; 2]>(),
+        digest in proptest::collection::vec(any::<u8>(), 0..40),
+        payload in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let millis = |number: u64| Duration::from_millis(number >> 1);
+        let envelope = Envelope {
+            created: numbers[0],
+            load_time: Duration::from_micros(numbers[1]),
+            fresh_for: (numbers[2] % 2 == 0).then(|| millis(numbers[2])),
+            stale_for: millis(numbers[3]),
+            grace_for: millis(numbers[4]),
+            generation: numbers[5],
+            groups: groups.into_iter().map(|(name, (hard, soft))| (name, Version { hard, soft })).collect(),
+            fingerprint: numbers[0] ^ numbers[5],
+            etag: texts[0].clone(),
+            args_digest: digest,
+            ..Envelope::new(Outermost::Plain, SystemTime::UNIX_EPOCH, &texts[1], Bytes::from(payload))
+        };
+        prop_assert_eq!(decode(envelope.encode()).unwrap(), envelope);
     }
 }

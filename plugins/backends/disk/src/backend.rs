@@ -110,6 +110,9 @@ impl DiskBackend {
         if let Some(error) = broken {
             self.tell_put_aside(error);
         }
+        if let Ok(database) = &opened {
+            database.tell_notices();
+        }
         opened.map_err(|fault| match fault {
             Fault::Failed(error) => error,
             Fault::Damaged(error) => fault::damaged(error),

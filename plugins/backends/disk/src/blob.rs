@@ -1,8 +1,8 @@
 //! Entries of 64 KiB and more, each in a file of its own.
 //!
-//! A file is called after the generation of its entry, which is never met twice: it is written once, aside, then
-//! renamed, and its row is committed after that. A row is deleted before its file. So a file without a row is rubbish,
-//! and a row whose file is missing, short or changed is a miss.
+//! A file is called after the generation of its entry, which is never met twice: it is written once, and its row is
+//! committed after that, so nobody looks for it before it is complete. A row is deleted before its file. So a file
+//! without a row is rubbish, and a row whose file is missing, short or changed is a miss.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,12 +13,10 @@ use retainit_plugin::{Bytes, Error, ErrorKind, Result};
 use crate::SyncMode;
 use crate::entry::MARK;
 use crate::fault;
+use crate::folder::private;
 
 /// From this size on.
 pub(crate) const LEAST: usize = 64 << 10;
-
-/// What a file is called until it is complete, behind its name.
-const ASIDE: &str = ".new";
 
 /// A number that is never met twice, positive in SQLite's integers and without [`MARK`].
 pub(crate) fn random() -> Result<u64> {
@@ -55,8 +53,7 @@ pub(crate) fn files(shard: &Path) -> Vec<(PathBuf, u64)> {
     let entries = fs::read_dir(shard).into_iter().flatten().flatten();
     let ours = entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let digits = name.strip_suffix(ASIDE).unwrap_or(&name);
-        let generation = if digits.len() == 16 { u64::from_str_radix(digits, 16).ok()? } else { return None };
+        let generation = if name.len() == 16 { u64::from_str_radix(&name, 16).ok()? } else { return None };
         Some((entry.path(), generation))
     });
     ours.collect()
@@ -65,23 +62,17 @@ pub(crate) fn files(shard: &Path) -> Vec<(PathBuf, u64)> {
 /// Writes the file of a generation; it is complete when this returns.
 pub(crate) fn write(dir: &Path, generation: u64, bytes: &[u8], sync: SyncMode) -> Result<()> {
     let path = path(dir, generation);
-    let aside = path.with_extension(&ASIDE[1..]);
-    let written = write_aside(&aside, bytes, sync).and_then(|()| {
-        fs::rename(&aside, &path)?;
-        if sync == SyncMode::Full { sync_folder(path.parent()) } else { Ok(()) }
-    });
-    written.map_err(|error| {
-        drop(fs::remove_file(&aside));
+    write_new(&path, bytes, sync).map_err(|error| {
         drop(fs::remove_file(&path));
         fault::at(&path, error)
     })
 }
 
-fn write_aside(aside: &Path, bytes: &[u8], sync: SyncMode) -> io::Result<()> {
-    let create = || OpenOptions::new().write(true).create_new(true).open(aside);
+fn write_new(path: &Path, bytes: &[u8], sync: SyncMode) -> io::Result<()> {
+    let create = || private(OpenOptions::new().create_new(true).write(true)).open(path);
     let mut file = match create() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(shard) = aside.parent() {
+            if let Some(shard) = path.parent() {
                 make_shard(shard, sync)?;
             }
             create()?
@@ -89,7 +80,11 @@ fn write_aside(aside: &Path, bytes: &[u8], sync: SyncMode) -> io::Result<()> {
         file => file?,
     };
     file.write_all(bytes)?;
-    if sync == SyncMode::Full { file.sync_all() } else { Ok(()) }
+    if sync == SyncMode::Full {
+        file.sync_all()?;
+        sync_folder(path.parent())?;
+    }
+    Ok(())
 }
 
 /// Not with the folders above it: those of a database that was put aside must not come back.

@@ -21,13 +21,13 @@ pub(crate) struct Bounds {
     count: Option<Count>,
     bytes: Gauge,
     entries: Gauge,
+    notices: Vec<Notice>,
 }
 
 /// How full one bound is.
 #[derive(Debug, Default)]
 struct Gauge {
     was_near: bool,
-    notice: Option<Notice>,
 }
 
 /// Entries, and what the database's own counter of foreign commits was then.
@@ -42,17 +42,19 @@ struct Count {
 impl Bounds {
     /// Looks at the use without changing anything.
     pub(crate) fn look(&mut self, connection: &Connection, options: &Options, touched: &Touched) -> Result<(), Fault> {
-        self.bytes.show(pages(connection)? + blobs(connection)?, options.max_bytes, touched);
+        let used = pages(connection)? + blobs(connection)?;
+        self.notices.extend(self.bytes.show(used, options.max_bytes, touched));
         Ok(())
     }
 
     /// What has to be told since this was last called.
     pub(crate) fn notices(&mut self) -> Vec<Notice> {
-        [self.bytes.notice.take(), self.entries.notice.take()].into_iter().flatten().collect()
+        std::mem::take(&mut self.notices)
     }
 
-    /// A transaction was committed that changed the number of entries.
-    pub(crate) fn committed(&mut self, entries: i64) {
+    /// A transaction was committed that changed the number of entries and evicted some.
+    pub(crate) fn committed(&mut self, entries: i64, evicted: Vec<String>) {
+        self.notices.extend(evicted.into_iter().map(Notice::Evicted));
         if let Some(count) = &mut self.count {
             count.entries += entries;
             count.credit -= entries.max(0);
@@ -61,15 +63,14 @@ impl Bounds {
 }
 
 impl Gauge {
-    fn show(&mut self, used: u64, capacity: u64, touched: &Touched) {
-        let near = used >= capacity - capacity / 10;
-        if near && !self.was_near {
-            self.notice = Some(Notice::NearCapacity(used, capacity));
-        }
-        self.was_near = near;
+    /// Notes how much is used; gives what has to be told of it.
+    fn show(&mut self, used: u64, capacity: u64, touched: &Touched) -> Option<Notice> {
         if used > capacity / 2 {
             touched.set_worth(true);
         }
+        let is_near = used >= capacity - capacity / 10;
+        let was_near = std::mem::replace(&mut self.was_near, is_near);
+        (is_near && !was_near).then_some(Notice::NearCapacity(used, capacity))
     }
 }
 
@@ -80,12 +81,14 @@ pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
     if work.bounds.unchecked >= (options.max_bytes / 256).min(1 << 20) {
         work.bounds.unchecked = 0;
         let used = evict(work, |work| excess_bytes(work, options.max_bytes), |size| size)?;
-        work.bounds.bytes.show(used, options.max_bytes, &work.database.touched);
+        let near = work.bounds.bytes.show(used, options.max_bytes, &work.database.touched);
+        work.bounds.notices.extend(near);
     }
     if let Some(most) = options.max_entries {
         recount(work, most)?;
         let used = evict(work, |work| Ok((work.entries(), work.entries().saturating_sub(most))), |_| 1)?;
-        work.bounds.entries.show(used, most, &work.database.touched);
+        let near = work.bounds.entries.show(used, most, &work.database.touched);
+        work.bounds.notices.extend(near);
     }
     Ok(())
 }
@@ -110,13 +113,13 @@ fn evict(
             continue;
         }
         let mut freed = 0;
-        for (head, marked, size) in oldest {
+        for (head, key, size) in oldest {
             steps += 1;
             if work.database.touched.take(head.id) {
                 work.move_to_end(&[head.id])?;
                 continue;
             }
-            work.delete(&head, marked.as_deref())?;
+            work.evict(&head, key)?;
             freed += weight(size);
             if freed >= excess {
                 break;

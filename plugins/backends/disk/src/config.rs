@@ -1,18 +1,16 @@
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{BackendConfig, Built, Context, Error, ErrorKind, Field, IntoTtl, Result, Settings, Ttl};
+use retainit_plugin::{
+    BackendConfig, Built, ByteSize, Complete, Context, Count, Error, ErrorKind, Fraction, Limit, Problem, Result,
+    Section, Settings, Ttl, check, choice, config,
+};
 
 use crate::backend::DiskBackend;
 use crate::database::Options;
 
-const BASE_PATH: &str = ".cache/retainit";
-const MAX_BYTES: u64 = 1 << 30;
-const LEAST_BYTES: u64 = 1 << 20;
-const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+const LEAST_BYTES: ByteSize = ByteSize(1 << 20);
 
 /// What a store waits for before it is acknowledged. Whatever is chosen, a killed process loses nothing, and after a
 /// power failure an entry is right or missing.
@@ -38,170 +36,88 @@ impl SyncMode {
     }
 }
 
-impl FromStr for SyncMode {
-    type Err = Error;
+choice!(SyncMode { "off" => Off, "normal" => Normal, "full" => Full });
 
-    fn from_str(text: &str) -> Result<SyncMode> {
-        match text {
-            "off" => Ok(SyncMode::Off),
-            "normal" => Ok(SyncMode::Normal),
-            "full" => Ok(SyncMode::Full),
-            _ => {
-                let problem = format!("unknown mode `{text}`: expected \"off\", \"normal\" or \"full\"");
-                Err(Error::new(ErrorKind::Config, problem))
-            }
+config! {
+    /// The configuration of a disk backend.
+    ///
+    /// Setters never fail: [`build`](BackendConfig::build) reports every problem at once. Building touches no file; the
+    /// folder is made by the first operation.
+    ///
+    /// ```
+    /// use retainit_disk::DiskConfig;
+    ///
+    /// let config = DiskConfig::new().base_path("/var/cache/shop").max_bytes("4GiB").ttl("1d").sync("full");
+    /// # use retainit_plugin::BackendConfig;
+    /// # assert!(config.settings().ttl.is_some());
+    /// ```
+    pub struct DiskConfig {
+        /// The folder; a relative one lies below the working directory at the time of building.
+        ///
+        /// Processes that name the same folder share their entries. It is made with access for its owner only.
+        base_path: PathBuf = ".cache/retainit" => by_hand;
+
+        /// The most bytes it takes on the disk, at least 1 MiB.
+        ///
+        /// Counted are the pages in use of the database and the blob files; the database's log, up to 16 MiB, comes on
+        /// top. Each process may pass the bound by 1 MiB and its last entry before it evicts.
+        max_bytes: ByteSize = "1GiB";
+
+        /// The most entries it holds, at least 1.
+        ///
+        /// While other processes write too, it may be passed by a sixty-fourth for each of them.
+        max_entries: Limit<Count> = "unlimited", alias "max_size";
+
+        /// How long results are fresh, where their functions do not say.
+        ttl: Ttl = "never";
+
+        /// The largest fraction by which a ttl is shortened, where functions do not say.
+        jitter: Fraction = "0.1";
+
+        /// The serializer of values, where functions do not say: `"auto"` is MessagePack, and text and bytes as they are.
+        serializer: String = "auto", alias "codec";
+
+        /// What a store waits for: `"off"`, `"normal"` or `"full"`.
+        ///
+        /// With `"normal"` a power failure may undo what was acknowledged last, never damage an entry; with `"full"`
+        /// what was acknowledged survives; with `"off"` the database may have to be begun anew.
+        sync: SyncMode = "normal";
+
+        /// How long an operation waits for locks of other threads and processes before it fails; keep it below the
+        /// engine's `op_timeout`.
+        busy_timeout: Duration = "200ms";
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        if let Some(bytes) = self.max_bytes.get().filter(|bytes| **bytes < LEAST_BYTES) {
+            problems.push(Problem::new("max_bytes", format!("expected at least {LEAST_BYTES}, got {bytes}")));
+        }
+        if self.max_entries.get() == Some(&Limit(Some(Count(0)))) {
+            problems.push(Problem::new("max_entries", "expected at least 1, got 0"));
         }
     }
-}
-
-impl TryFrom<&str> for SyncMode {
-    type Error = Error;
-
-    fn try_from(text: &str) -> Result<SyncMode> {
-        text.parse()
-    }
-}
-
-/// A field that was set; the text says why it cannot be used.
-type Set<T> = Option<Result<T, String>>;
-
-/// The configuration of a disk backend.
-///
-/// Setters never fail: [`build`](BackendConfig::build) reports every problem at once. Building touches no file; the
-/// folder is made by the first operation.
-///
-/// ```
-/// use retainit_disk::DiskConfig;
-///
-/// let config = DiskConfig::new().base_path("/var/cache/shop").max_bytes(4 << 30).ttl("1d").sync("full");
-/// # use retainit_plugin::BackendConfig;
-/// # assert!(config.settings().ttl.is_some());
-/// ```
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct DiskConfig {
-    base_path: Option<PathBuf>,
-    max_bytes: Option<u64>,
-    max_entries: Option<u64>,
-    ttl: Set<Ttl>,
-    jitter: Option<f64>,
-    sync: Set<SyncMode>,
-    busy_timeout: Set<Ttl>,
 }
 
 impl DiskConfig {
-    /// Every field at its default.
-    pub fn new() -> DiskConfig {
-        DiskConfig::default()
-    }
-
-    /// The folder. Default `.cache/retainit`, below the working directory at the time of building.
+    /// The folder; a relative one lies below the working directory at the time of building.
     ///
-    /// Processes that name the same folder share their entries. It is made with access for its owner only.
+    /// Processes that name the same folder share their entries. It is made with access for its owner only. Default:
+    /// `.cache/retainit`.
     #[must_use]
     pub fn base_path(mut self, folder: impl AsRef<Path>) -> DiskConfig {
-        self.base_path = Some(folder.as_ref().to_owned());
+        self.base_path.put(folder.as_ref());
         self
-    }
-
-    /// The most bytes it takes on the disk, at least 1 MiB. Default 1 GiB.
-    ///
-    /// Counted are the pages in use of the database and the blob files; the database's log, up to 16 MiB, comes on
-    /// top. Each process may pass the bound by 1 MiB and its last entry before it evicts.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: u64) -> DiskConfig {
-        self.max_bytes = Some(bytes);
-        self
-    }
-
-    /// The most entries it holds, at least 1. Default: not counted.
-    ///
-    /// While other processes write too, it may be passed by a sixty-fourth for each of them.
-    #[must_use]
-    pub fn max_entries(mut self, entries: u64) -> DiskConfig {
-        self.max_entries = Some(entries);
-        self
-    }
-
-    /// How long results are fresh: `"5m"`, seconds, a `Duration` or a `Ttl`. Default: functions decide.
-    #[must_use]
-    pub fn ttl(mut self, ttl: impl IntoTtl) -> DiskConfig {
-        self.ttl = Some(ttl.into_ttl().map_err(|error| error.to_string()));
-        self
-    }
-
-    /// The largest fraction, 0 to 1, by which a ttl is shortened. Default: functions decide.
-    #[must_use]
-    pub fn jitter(mut self, fraction: f64) -> DiskConfig {
-        self.jitter = Some(fraction);
-        self
-    }
-
-    /// What a store waits for: a [`SyncMode`], `"off"`, `"normal"` or `"full"`. Default `"normal"`.
-    #[must_use]
-    pub fn sync<S>(mut self, sync: S) -> DiskConfig
-    where
-        S: TryInto<SyncMode, Error: fmt::Display>,
-    {
-        self.sync = Some(sync.try_into().map_err(|error| error.to_string()));
-        self
-    }
-
-    /// How long an operation waits for locks of other threads and processes before it fails, in the forms of
-    /// [`ttl`](DiskConfig::ttl). Default `"200ms"`; keep it below the engine's `op_timeout`.
-    #[must_use]
-    pub fn busy_timeout(mut self, timeout: impl IntoTtl) -> DiskConfig {
-        self.busy_timeout = Some(timeout.into_ttl().map_err(|error| error.to_string()));
-        self
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |wrong: bool, problem: &str| {
-            if wrong {
-                problems.push(problem.to_owned());
-            }
-        };
-        let nowhere = self.base_path.as_ref().is_some_and(|path| path.as_os_str().is_empty());
-        check(nowhere, "base_path: expected a folder, got an empty path");
-        if let Some(bytes) = self.max_bytes.filter(|bytes| *bytes < LEAST_BYTES) {
-            check(true, &format!("max_bytes: expected at least {LEAST_BYTES} (1 MiB), got {bytes}"));
-        }
-        check(self.max_entries == Some(0), "max_entries: expected at least 1, got 0");
-        if let Some(jitter) = self.jitter.filter(|jitter| !(0.0..=1.0).contains(jitter)) {
-            check(true, &format!("jitter: expected a fraction from 0 to 1, got {jitter}"));
-        }
-        let endless = matches!(self.busy_timeout, Some(Ok(Ttl::Never | Ttl::Off)));
-        check(endless, "busy_timeout: expected a duration such as \"200ms\"");
-        for (field, problem) in
-            [("ttl", problem(&self.ttl)), ("sync", problem(&self.sync)), ("busy_timeout", problem(&self.busy_timeout))]
-        {
-            if let Some(problem) = problem {
-                check(true, &format!("{field}: {problem}"));
-            }
-        }
-        problems
     }
 
     fn options(&self) -> Options {
+        let all = self.complete();
         Options {
-            max_bytes: self.max_bytes.unwrap_or(MAX_BYTES),
-            max_entries: self.max_entries,
-            sync: value(&self.sync).unwrap_or_default(),
-            busy_timeout: match value(&self.busy_timeout) {
-                Some(Ttl::For(timeout)) => timeout,
-                _ => BUSY_TIMEOUT,
-            },
+            max_bytes: all.max_bytes.get().map_or(u64::MAX, |bytes| bytes.0),
+            max_entries: all.max_entries.get().and_then(|limit| limit.0).map(|entries| entries.0),
+            sync: all.sync.get().copied().unwrap_or_default(),
+            busy_timeout: all.busy_timeout.get().copied().unwrap_or_default(),
         }
     }
-}
-
-fn problem<T>(field: &Set<T>) -> Option<&str> {
-    field.as_ref()?.as_ref().err().map(String::as_str)
-}
-
-fn value<T: Copy>(field: &Set<T>) -> Option<T> {
-    field.as_ref()?.as_ref().ok().copied()
 }
 
 impl BackendConfig for DiskConfig {
@@ -209,41 +125,28 @@ impl BackendConfig for DiskConfig {
         "disk"
     }
 
-    fn fields() -> &'static [Field] {
-        const {
-            &[
-                Field::new("base_path"),
-                Field::new("max_bytes"),
-                Field::new("max_entries").aliases(&["max_size"]),
-                Field::new("ttl"),
-                Field::new("jitter"),
-                Field::new("sync"),
-                Field::new("busy_timeout"),
-            ]
-        }
-    }
-
     fn settings(&self) -> Settings {
         let mut settings = Settings::default();
-        settings.ttl = value(&self.ttl);
-        settings.jitter = self.jitter;
+        settings.ttl = self.ttl.get().copied();
+        settings.jitter = self.jitter.get().map(|jitter| jitter.0);
+        settings.serializer = self.serializer.get().cloned();
         settings
     }
 
     fn build(&self, context: Context) -> Result<Built> {
-        let mut problems = self.problems();
-        let base = self.base_path.as_deref().unwrap_or(Path::new(BASE_PATH));
+        check(&self.problems()).map_err(|error| error.context("backend", &*context.name))?;
+        let base = self.complete().base_path.get().cloned().unwrap_or_default();
         // A later change of the working directory must not move the cache.
-        let base = std::path::absolute(base).unwrap_or_else(|error| {
-            if problems.is_empty() {
-                problems.push(format!("base_path: {error}"));
-            }
-            PathBuf::new()
-        });
-        if !problems.is_empty() {
-            return Err(Error::new(ErrorKind::Config, problems.join("; ")).context("backend", &*context.name));
-        }
+        let base = std::path::absolute(base).map_err(|error| {
+            Error::new(ErrorKind::Config, "base_path: it cannot be made absolute")
+                .context("backend", &*context.name)
+                .source(error)
+        })?;
         Ok(Built::Local(Arc::new(DiskBackend::new(context, &base, self.options()))))
+    }
+
+    fn to_box(&self) -> Box<dyn BackendConfig> {
+        Box::new(self.clone())
     }
 }
 

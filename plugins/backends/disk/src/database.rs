@@ -14,6 +14,7 @@ use crate::bounds::Bounds;
 use crate::connection::{self, Transaction};
 use crate::fault::{self, Fault};
 use crate::folder::Home;
+use crate::known::Known;
 use crate::sweep::Upkeep;
 use crate::touched::Touched;
 use crate::write::Work;
@@ -43,12 +44,18 @@ pub(crate) struct Database {
     pub(crate) options: Options,
     pub(crate) engine: Engine,
     pub(crate) touched: Touched,
-    readers: Mutex<Vec<Connection>>,
+    readers: Mutex<Vec<Reader>>,
     writer: Mutex<Writer>,
 }
 
+/// A connection, and what was read on it before.
+pub(crate) struct Reader {
+    pub(crate) connection: Connection,
+    pub(crate) known: Known,
+}
+
 pub(crate) struct Writer {
-    connection: Connection,
+    reader: Reader,
     /// How long the connection waits for the write lock of other processes.
     patience: Duration,
     bounds: Bounds,
@@ -60,6 +67,7 @@ pub(crate) struct Writer {
 pub(crate) enum Notice {
     Failed(&'static str, Error),
     NearCapacity(u64, u64),
+    Evicted(String),
 }
 
 /// The first connection to a database, and what a look at it told.
@@ -76,7 +84,8 @@ impl Opened {
         let upkeep = Upkeep::new(&connection, &touched, engine.clock.now())?;
         let mut bounds = Bounds::default();
         bounds.look(&connection, options, &touched)?;
-        let writer = Writer { connection, patience: options.busy_timeout, bounds, upkeep };
+        let reader = Reader { connection, known: Known::default() };
+        let writer = Writer { reader, patience: options.busy_timeout, bounds, upkeep };
         Ok(Opened { writer, touched })
     }
 }
@@ -96,6 +105,7 @@ impl Database {
         match notice {
             Notice::Failed(operation, error) => self.engine.listener.failed(operation, error),
             Notice::NearCapacity(used, capacity) => self.engine.listener.near_capacity(*used, *capacity),
+            Notice::Evicted(key) => self.engine.listener.evicted(key),
         }
     }
 
@@ -103,21 +113,24 @@ impl Database {
     ///
     /// The writer's connection is taken where it is free, for it keeps its cache of pages: every commit makes SQLite
     /// drop those of all other connections.
-    pub(crate) fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(crate) fn reading<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T, Fault>) -> Result<T, Fault> {
         if let Some(mut writer) = self.writer.try_lock() {
-            let Writer { connection, patience, .. } = &mut *writer;
-            connection::wait(connection, patience, self.options.busy_timeout)?;
-            return read(connection);
+            let Writer { reader, patience, .. } = &mut *writer;
+            connection::wait(&reader.connection, patience, self.options.busy_timeout)?;
+            return read(reader);
         }
         let idle = self.readers.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => connection::reader(&self.home.database(), &self.options)?,
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => Reader {
+                connection: connection::reader(&self.home.database(), &self.options)?,
+                known: Known::default(),
+            },
         };
-        let outcome = read(&connection);
+        let outcome = read(&mut reader);
         let mut idle = self.readers.lock();
         if idle.len() < IDLE_READERS {
-            idle.push(connection);
+            idle.push(reader);
         }
         outcome
     }
@@ -129,13 +142,17 @@ impl Database {
         let waited = self.engine.clock.now().since(begun);
         let patience = self.options.busy_timeout.saturating_sub(waited);
         let outcome = writer.transact(self, patience, work);
-        let mut notices = writer.bounds.notices();
-        if outcome.is_ok() && writer.upkeep.is_due() {
-            notices.extend(writer.upkeep(self));
-        }
+        let swept = if outcome.is_ok() && writer.upkeep.is_due() { writer.upkeep(self) } else { None };
+        let notices = writer.bounds.notices();
         drop(writer);
-        notices.iter().for_each(|notice| self.tell(notice));
+        notices.iter().chain(&swept).for_each(|notice| self.tell(notice));
         outcome
+    }
+
+    /// Tells what the look at the opened database has shown, unless a writer is there to do so.
+    pub(crate) fn tell_notices(&self) {
+        let notices = self.writer.try_lock().map(|mut writer| writer.bounds.notices()).unwrap_or_default();
+        notices.iter().for_each(|notice| self.tell(notice));
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
@@ -161,9 +178,10 @@ impl Writer {
         patience: Duration,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        connection::wait(&self.connection, &mut self.patience, patience)?;
-        let transaction = Transaction::begin(&self.connection)?;
-        let mut todo = Work::new(&self.connection, database, &mut self.bounds);
+        let Reader { connection, known } = &mut self.reader;
+        connection::wait(connection, &mut self.patience, patience)?;
+        let transaction = Transaction::begin(connection)?;
+        let mut todo = Work::new(connection, database, known, &mut self.bounds);
         let done = work(&mut todo)?;
         let after = todo.finish()?;
         transaction.commit()?;
@@ -173,7 +191,7 @@ impl Writer {
 
     /// Sweeps, without waiting for other processes. What goes wrong is told, for no caller waits for it.
     fn upkeep(&mut self, database: &Database) -> Option<Notice> {
-        let chores = self.upkeep.find(&self.connection, database);
+        let chores = self.upkeep.find(&self.reader.connection, database);
         let done = chores.and_then(|chores| {
             if chores.is_empty() { Ok(()) } else { self.transact(database, Duration::ZERO, |work| chores.run(work)) }
         });

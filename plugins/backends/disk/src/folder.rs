@@ -231,7 +231,8 @@ fn make_dir(path: &Path) -> Result<()> {
     builder.create(path).map_err(|error| fault::at(path, error))
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Files that only their owner may read.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options

@@ -10,6 +10,7 @@ mod database;
 mod entry;
 mod fault;
 mod folder;
+mod known;
 mod lookup;
 mod scan;
 mod schema;

@@ -6,9 +6,10 @@ use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, Read, Snapshot, Ver
 use rusqlite::{Connection, Row};
 
 use crate::blob;
-use crate::database::{Database, Notice};
+use crate::database::{Database, Notice, Reader};
 use crate::entry::{Body, Head, checksum};
 use crate::fault::{self, Fault};
+use crate::known::Known;
 use crate::stripe;
 use crate::version;
 use crate::write;
@@ -16,13 +17,12 @@ use crate::write;
 /// How often a read begins again while others replace what it finds.
 const ATTEMPTS: usize = 16;
 
-const ALONE: &str = "SELECT id, gen, deadline, blob, sum, value FROM entry WHERE key = ?1";
-
 /// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
-const HELD: &str = "SELECT id, gen, deadline, blob, sum, value FROM (SELECT 1) LEFT JOIN entry ON key = ?1";
+const SLOT: &str = "SELECT e.id, e.gen, e.deadline, e.blob, e.sum, e.value, meta.raised
+    FROM meta LEFT JOIN entry e ON e.key = ?1 WHERE meta.id = 1";
 
 /// What a slot held, as of one instant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Look {
     entry: Option<Seen>,
     fence: Option<Fence>,
@@ -42,7 +42,7 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
     let now = database.now();
     let mut without_file = None;
     for _ in 0..ATTEMPTS {
-        let Some(look) = database.reading(|connection| look(connection, key, &read, now))? else {
+        let Some(look) = database.reading(|reader| look(reader, key, &read, now))? else {
             create_versions(database, read.groups)?;
             continue;
         };
@@ -82,35 +82,42 @@ fn used(database: &Database, id: i64) {
 }
 
 /// `None` if a group has no version.
-fn look(connection: &Connection, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
-    let mut look = Look::default();
-    if read.groups.is_empty() {
-        let mut select = connection.prepare_cached(ALONE)?;
-        let mut rows = select.query([key])?;
-        look.entry = rows.next()?.map(Seen::of).transpose()?.filter(|seen| seen.head.is_live(now));
-        look.fence = read.fence.and(look.entry.as_ref()).map(|seen| seen.head.fence());
-        if look.entry.is_some() || read.fence.is_none() {
-            return Ok(Some(look));
-        }
-    }
-    let mut select = connection.prepare_cached(HELD)?;
+fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
+    let Reader { connection, known } = reader;
+    let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let found = if row.get::<_, Option<i64>>(0)?.is_some() { Some(Seen::of(row)?) } else { None };
-    if read.fence.is_some() {
-        look.fence = Some(match &found {
-            Some(seen) if !seen.head.is_empty(now) => seen.head.fence(),
-            _ => stripe::of_counter(stripe::counter(connection, key)?),
-        });
+    let fence = match &found {
+        _ if read.fence.is_none() => None,
+        Some(seen) if !seen.head.is_empty(now) => Some(seen.head.fence()),
+        _ => Some(stripe::of_counter(stripe::counter(connection, key)?)),
+    };
+    let Some(versions) = versions(connection, known, row.get(6)?, read.groups, now)? else { return Ok(None) };
+    Ok(Some(Look { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
+}
+
+/// The versions of all groups, in the transaction in which the counter was `raised`; `None` if one has none.
+fn versions(
+    connection: &Connection,
+    known: &mut Known,
+    raised: i64,
+    groups: &[Group],
+    now: i64,
+) -> Result<Option<Vec<Version>>, Fault> {
+    if groups.is_empty() {
+        return Ok(Some(Vec::new()));
     }
-    look.entry = found.filter(|seen| seen.head.is_live(now));
-    for group in read.groups {
-        match version::find(connection, group, now)? {
-            Some(version) => look.versions.push(version),
-            None => return Ok(None),
-        }
+    if let Some(versions) = known.versions(raised, groups, now) {
+        return Ok(Some(versions));
     }
-    Ok(Some(look))
+    let mut versions = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Some(lasting) = version::find(connection, group, now)? else { return Ok(None) };
+        known.learn(raised, group, lasting);
+        versions.push(lasting.version);
+    }
+    Ok(Some(versions))
 }
 
 impl Seen {

@@ -12,14 +12,15 @@ const LOOKED_AT: usize = 4;
 
 /// Lists a page.
 ///
-/// There are no placeholders to show. Who asks for them is going to remove what is listed, and wants the loads behind
-/// empty slots refused too: the fences of all of those are broken instead.
+/// There are no placeholders. Who asks for them is going to remove what is listed, and wants the loads behind slots
+/// without an entry refused too: the fences of all empty slots are broken, and expired entries, which may be fences
+/// themselves, are shown.
 pub(crate) fn scan(database: &Database, scan: &Scan) -> Result<Page, Fault> {
     if scan.placeholders && scan.cursor.is_none() {
         database.writing(|work| Ok(stripe::raise_all(work.connection)?))?;
     }
     let now = database.now();
-    database.reading(|connection| page(connection, scan, now))
+    database.reading(|reader| page(&reader.connection, scan, now))
 }
 
 fn page(connection: &Connection, scan: &Scan, now: i64) -> Result<Page, Fault> {
@@ -37,7 +38,7 @@ fn page(connection: &Connection, scan: &Scan, now: i64) -> Result<Page, Fault> {
             return Ok(Page::new(keys, None));
         }
         looked_at += 1;
-        if deadline > now {
+        if deadline > now || scan.placeholders {
             keys.push(key.clone());
         }
         last = Some(key);

@@ -26,8 +26,8 @@ const TABLES: &str = "
         deadline INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX version_deadline ON version (deadline);
-    CREATE TABLE meta (id INTEGER PRIMARY KEY, blob_bytes INTEGER NOT NULL);
-    INSERT INTO meta VALUES (1, 0);
+    CREATE TABLE meta (id INTEGER PRIMARY KEY, blob_bytes INTEGER NOT NULL, raised INTEGER NOT NULL);
+    INSERT INTO meta VALUES (1, 0, 0);
 ";
 
 /// Stripes begin at random, so that a fence of a lost database holds in no other.

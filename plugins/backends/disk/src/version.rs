@@ -5,6 +5,8 @@ use std::time::Duration;
 use retainit_plugin::{Group, Strength, Version};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::known::Lasting;
+
 /// How long a version lives when no entry needs it longer: longer than any load.
 const LIFE: i64 = 3_600_000;
 
@@ -17,9 +19,11 @@ fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
 }
 
 /// The version of a group, if it has one.
-pub(crate) fn find(connection: &Connection, group: &Group, now: i64) -> rusqlite::Result<Option<Version>> {
-    let mut select = connection.prepare_cached("SELECT hard, soft FROM version WHERE name = ?1 AND deadline > ?2")?;
-    select.query_row(params![group.as_str(), now], version).optional()
+pub(crate) fn find(connection: &Connection, group: &Group, now: i64) -> rusqlite::Result<Option<Lasting>> {
+    let mut select =
+        connection.prepare_cached("SELECT hard, soft, deadline FROM version WHERE name = ?1 AND deadline > ?2")?;
+    let lasting = |row: &Row<'_>| Ok(Lasting { version: version(row)?, deadline: row.get(2)? });
+    select.query_row(params![group.as_str(), now], lasting).optional()
 }
 
 /// Gives a group a version if it has none, at random bases below 2^52.
@@ -29,7 +33,13 @@ pub(crate) fn create(connection: &Connection, group: &Group, now: i64) -> rusqli
          ON CONFLICT (name) DO UPDATE SET hard = excluded.hard, soft = excluded.soft, deadline = excluded.deadline
          WHERE deadline <= ?3",
     )?;
-    insert.execute(params![group.as_str(), now.saturating_add(LIFE), now]).map(drop)
+    let created = insert.execute(params![group.as_str(), now.saturating_add(LIFE), now])?;
+    if created > 0 { count(connection) } else { Ok(()) }
+}
+
+/// Makes what processes remember of versions invalid.
+fn count(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE meta SET raised = raised + 1 WHERE id = 1")?.execute([]).map(drop)
 }
 
 /// Raises a counter.
@@ -43,6 +53,7 @@ pub(crate) fn raise(connection: &Connection, group: &Group, strength: Strength, 
         "UPDATE version SET hard = hard + ?2, soft = soft + ?3, deadline = max(deadline, ?4) WHERE name = ?1
          RETURNING hard, soft",
     )?;
+    count(connection)?;
     update.query_row(params![group.as_str(), hard, soft, now.saturating_add(LIFE)], version)
 }
 

@@ -10,6 +10,7 @@ use crate::bounds::{self, Bounds};
 use crate::database::Database;
 use crate::entry::{Head, MARK, checksum};
 use crate::fault::Fault;
+use crate::known::Known;
 use crate::stripe;
 use crate::version;
 
@@ -18,6 +19,7 @@ pub(crate) struct Work<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) database: &'a Database,
     pub(crate) bounds: &'a mut Bounds,
+    known: &'a mut Known,
     pub(crate) now: i64,
     after: After,
 }
@@ -28,11 +30,12 @@ pub(crate) struct After {
     entries: i64,
     blob_bytes: i64,
     files: Vec<u64>,
+    evicted: Vec<String>,
 }
 
 impl After {
     pub(crate) fn settle(self, database: &Database, bounds: &mut Bounds) {
-        bounds.committed(self.entries);
+        bounds.committed(self.entries, self.evicted);
         for generation in self.files {
             blob::remove(&database.home.dir, generation);
         }
@@ -96,8 +99,13 @@ fn deadline(now: i64, ttl: Option<Duration>) -> i64 {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(connection: &'a Connection, database: &'a Database, bounds: &'a mut Bounds) -> Work<'a> {
-        Work { connection, database, bounds, now: database.now(), after: After::default() }
+    pub(crate) fn new(
+        connection: &'a Connection,
+        database: &'a Database,
+        known: &'a mut Known,
+        bounds: &'a mut Bounds,
+    ) -> Work<'a> {
+        Work { connection, database, bounds, known, now: database.now(), after: After::default() }
     }
 
     /// The last statements of the transaction.
@@ -144,7 +152,10 @@ impl<'a> Work<'a> {
             None => self.insert(new)?,
         }
         for group in terms.groups {
-            version::extend(self.connection, group, new.deadline, self.now)?;
+            if !self.known.lives(group, new.deadline) {
+                version::extend(self.connection, group, new.deadline, self.now)?;
+                self.known.forget(group);
+            }
         }
         bounds::keep(self, new.bytes.len() as u64)?;
         Ok(Stored::Yes)
@@ -191,11 +202,11 @@ impl<'a> Work<'a> {
         Ok(found)
     }
 
-    /// The entries that go first, with the keys of those that are marked and what each takes.
-    pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, Option<String>, u64)>, Fault> {
+    /// The entries that go first, with their keys and what each takes.
+    pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, String, u64)>, Fault> {
         let mut select = self.connection.prepare_cached(
-            "SELECT id, gen, deadline, blob, CASE WHEN gen & 1 THEN key END,
-                length(key) + ifnull(blob, length(value)) FROM entry ORDER BY id LIMIT ?1",
+            "SELECT id, gen, deadline, blob, key, length(key) + ifnull(blob, length(value)) FROM entry
+             ORDER BY id LIMIT ?1",
         )?;
         let rows = select.query_map([limit as i64], |row| {
             let size: Option<i64> = row.get(5)?;
@@ -219,6 +230,15 @@ impl<'a> Work<'a> {
         }
         self.after.entries -= 1;
         self.forget_file(head);
+        Ok(())
+    }
+
+    /// Deletes a row for lack of room, which is told if its entry could still be served.
+    pub(crate) fn evict(&mut self, head: &Head, key: String) -> Result<(), Fault> {
+        self.delete(head, Some(&key))?;
+        if head.is_live(self.now) {
+            self.after.evicted.push(key);
+        }
         Ok(())
     }
 

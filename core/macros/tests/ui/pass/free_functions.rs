@@ -23,7 +23,7 @@ pub fn square(n: u64) -> u64 {
 /// All options at once.
 #[retain(
     ttl = "5m", jitter = 0.1, hash_key, id = "tests.find", version = 2, tags("find", "find:{org}"), none_ttl = 10,
-    when = |r| r.is_some(), single_flight = "off", max_load_time = "10s", skip(token)
+    when = |r| r.is_some(), single_flight = "off", max_load_time = "10s", skip(token), codec = "msgpack", verify = 0.01
 )]
 pub async fn find(org: u64, name: &str, mut token: String) -> Option<String> {
     token.push_str(name);

@@ -1,10 +1,14 @@
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{ErrorKind, Terms, When};
+use retainit_plugin::{
+    BackendConfig, Built, Context, Error, ErrorKind, Listener, Removal, Stored, SystemClock, Terms, When,
+};
 use retainit_testkit::Notice;
 
-use crate::common::{Bench, bytes, peek, set};
+use crate::common::{Bench, Disk, HOUR, bytes, peek, set};
 
 fn key(number: usize) -> String {
     format!("key{number:04}")
@@ -76,8 +80,112 @@ fn bytes_on_the_disk_stay_below_their_bound() {
     assert!(blobs < 4 << 20, "blobs take {blobs} bytes");
     assert!(bench.blobs().len() > 20, "only {} blobs are kept", bench.blobs().len());
     assert_eq!(bench.blobs().len() as u64, bench.count("entry WHERE blob IS NOT NULL"), "a file for each row");
-    let near = bench.recorder.notices().into_iter().filter(|notice| matches!(notice, Notice::NearCapacity { .. }));
-    assert!((1..20).contains(&near.count()), "R-23: told when it fills, not with every store");
+    assert_eq!(near(&bench).len(), 1, "R-23: told when it fills, not with every store");
+}
+
+/// How full it was each time when that was told.
+fn near(bench: &Bench) -> Vec<(u64, u64)> {
+    let near = bench.recorder.notices().into_iter().filter_map(|notice| match notice {
+        Notice::NearCapacity { used, capacity } => Some((used, capacity)),
+        _ => None,
+    });
+    near.collect()
+}
+
+//
+#[test]
+fn nine_tenths_of_the_entries_are_told_once_until_there_were_fewer() {
+    let bench = Bench::new();
+    let disk = bench.open_with(DiskConfig::new().max_entries(100));
+    (0..89).for_each(|i| set(&disk, &key(i), "value"));
+    assert_eq!(near(&bench), []);
+    (89..150).for_each(|i| set(&disk, &key(i), "value"));
+    assert_eq!(near(&bench), [(90, 100)]);
+    (60..90).for_each(|i| assert!(disk.remove(&key(i)).unwrap()));
+    (60..90).for_each(|i| set(&disk, &key(i), "value"));
+    assert_eq!(near(&bench), [(90, 100); 2]);
+}
+
+//
+#[test]
+fn nine_tenths_of_the_bytes_are_told_when_they_are_met_and_when_they_are_found() {
+    let bench = Bench::new();
+    let config = DiskConfig::new().max_bytes(2 << 20);
+    let disk = bench.open_with(config.clone());
+    let fill = |from: usize, to: usize| (from..to).for_each(|i| set(&disk, &key(i), bytes("blob", 100_000)));
+    fill(0, 16);
+    assert_eq!(near(&bench), [], "16 blobs of 100 KB are less than 1.8 MiB");
+    fill(16, 40);
+    let told = near(&bench);
+    let [(used, capacity)] = told[..] else { panic!("{told:?}") };
+    assert!(capacity == 2 << 20 && (capacity * 9 / 10..capacity).contains(&used), "{used} of {capacity}");
+    assert!(peek(&bench.open_with(config), &key(39)).is_some());
+    assert_eq!(near(&bench).len(), 2, "a process that opens the folder hears of it without a store");
+}
+
+#[test]
+fn what_is_evicted_is_told_by_its_key() {
+    let bench = Bench::new();
+    let disk = bench.open_with(DiskConfig::new().max_entries(10));
+    let store = |i| disk.store(&key(i), "value".into(), Terms::new(When::Always).ttl((i == 1).then_some(HOUR)));
+    (0..10).for_each(|i| assert_eq!(store(i).unwrap(), Stored::Yes));
+    bench.clock.advance(HOUR * 2);
+    assert_eq!(bench.recorder.evicted(), [""; 0]);
+    (10..15).for_each(|i| assert_eq!(store(i).unwrap(), Stored::Yes));
+    assert!(disk.remove(&key(9)).unwrap());
+    let evicted = [0, 2, 3, 4].map(key);
+    assert_eq!(bench.recorder.evicted(), evicted, "neither what had expired nor what was removed");
+
+    let disk = bench.open_with(DiskConfig::new().max_bytes(1 << 20));
+    (0..12).for_each(|i| set(&disk, &format!("blob{i:02}"), bytes("blob", 100_000)));
+    let told = &bench.recorder.evicted()[4..];
+    let gone = (0..12).map(|i| format!("blob{i:02}")).filter(|key| peek(&disk, key).is_none());
+    let gone: Vec<String> = (5..15).map(key).filter(|key| key != "key0009").chain(gone).collect();
+    assert!(gone.len() > 9, "blobs had to go");
+    assert_eq!(told, gone);
+}
+
+/// A listener that uses the backend in whatever it is told.
+#[derive(Debug, Default)]
+struct Curious {
+    disk: OnceLock<Disk>,
+    told: AtomicUsize,
+}
+
+impl Curious {
+    fn ask(&self) {
+        let disk = self.disk.get().expect("nothing is told before the first store");
+        assert!(!disk.remove("nothing").expect("a removal"));
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Listener for Curious {
+    fn removed(&self, _: Removal<'_>) {}
+
+    fn evicted(&self, key: &str) {
+        let disk = self.disk.get().expect("nothing is told before the first store");
+        assert_eq!(peek(disk, key), None, "it was told before it had gone");
+        self.ask();
+    }
+
+    fn near_capacity(&self, _: u64, _: u64) {
+        self.ask();
+    }
+
+    fn failed(&self, _: &'static str, _: &Error) {}
+}
+
+#[test]
+fn a_listener_may_use_the_backend() {
+    let folder = tempfile::tempdir().unwrap();
+    let curious = Arc::new(Curious::default());
+    let context = Context::new("disk", Arc::new(SystemClock), curious.clone());
+    let config = DiskConfig::new().base_path(folder.path()).max_entries(10);
+    let Built::Local(disk) = config.build(context).unwrap() else { panic!("the disk blocks") };
+    curious.disk.set(disk.clone()).expect("set once");
+    (0..15).for_each(|i| set(&disk, &key(i), "value"));
+    assert_eq!(curious.told.load(Ordering::Relaxed), 6, "five evictions, and nine tenths once");
 }
 
 #[test]

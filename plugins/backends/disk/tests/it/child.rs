@@ -16,16 +16,25 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{Disk, build, bytes, set};
 
-const ROLE: &str = "RETAINIT_DISK_ROLE";
-const FOLDER: &str = "RETAINIT_DISK_FOLDER";
+const ROLE: &str = "DISK_TEST_ROLE";
+const FOLDER: &str = "DISK_TEST_FOLDER";
 
 /// A child that is killed at the end of its test.
 pub(crate) struct Process(Child);
 
 impl Process {
     pub(crate) fn start(role: &str, folder: &Path) -> Process {
-        let child = command(role, folder).stdout(Stdio::piped()).spawn();
+        Process::start_with(role, folder, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(role: &str, folder: &Path, environment: &[(&str, &str)]) -> Process {
+        let child = command(role, folder).envs(environment.iter().copied()).stdout(Stdio::piped()).spawn();
         Process(child.expect("this binary can be started"))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// The lines it prints, from its own part on.
@@ -58,6 +67,12 @@ fn expect_success(role: &str, status: ExitStatus) {
     assert!(status.success(), "the child for `{role}` ended with {status}");
 }
 
+/// Runs a role to its end in a working directory.
+pub(crate) fn run_in(role: &str, folder: &Path) {
+    let status = command(role, folder).current_dir(folder).status();
+    expect_success(role, status.expect("this binary can be started"));
+}
+
 /// Runs a role to its end, as another user if one is given.
 pub(crate) fn run_as(role: &str, folder: &Path, user: Option<u32>) {
     let mut command = command(role, folder);
@@ -80,10 +95,12 @@ fn role() {
     let (Ok(role), Some(folder)) = (std::env::var(ROLE), std::env::var_os(FOLDER)) else { return };
     let folder = Path::new(&folder);
     match role.as_str() {
+        "default_path" => default_path(),
         "read_only" => read_only(&open(folder)),
         "full" => full(&open(folder)),
         "holder" => hold(folder),
         "writer" => write(&open(folder)),
+        "actor" => crate::actor::act(folder),
         "bumper" => bump(&open(folder), folder),
         role => panic!("no role is called {role}"),
     }
@@ -94,8 +111,15 @@ fn open(folder: &Path) -> Disk {
 }
 
 /// Tells the parent something.
-fn say(what: impl std::fmt::Display) {
+pub(crate) fn say(what: impl std::fmt::Display) {
     println!("> {what}");
+}
+
+fn default_path() {
+    let disk = build(DiskConfig::new(), Arc::new(SystemClock), &Recorder::new());
+    // Where it was built is what counts.
+    std::env::set_current_dir("/").expect("there is a root");
+    set(&disk, "key", "value");
 }
 
 fn read_only(disk: &Disk) {

@@ -1,5 +1,5 @@
 use retainit_disk::{DiskConfig, SyncMode};
-use retainit_plugin::{BackendConfig, ErrorKind, linked_backends};
+use retainit_plugin::{BackendConfig, ErrorKind, Part, linked_plugins};
 use retainit_testkit::context;
 
 // T-111
@@ -28,10 +28,10 @@ fn every_problem_is_reported_at_once() {
         "base_path: expected a folder",
         "max_bytes: expected at least 1048576 (1 MiB), got 1000",
         "max_entries: expected at least 1",
-        "ttl: unreadable ttl `soon`",
-        "jitter: expected a fraction from 0 to 1, got 2",
-        "sync: unknown mode `always`: expected \"off\", \"normal\" or \"full\"",
-        "busy_timeout: expected a duration",
+        "ttl: expected \"500ms\"",
+        "jitter: expected a fraction from 0 to 1, such as 0.1, got 2",
+        "sync: expected \"off\", \"normal\", \"full\", got the text \"always\"",
+        "busy_timeout: expected a length of time",
         "(backend: main)",
     ] {
         assert!(text.contains(part), "{part:?} is missing in {text}");
@@ -40,10 +40,12 @@ fn every_problem_is_reported_at_once() {
 
 #[test]
 fn it_is_registered_under_its_name_with_its_fields() {
-    let disk = linked_backends().find(|linked| linked.name == "disk").expect("it is linked");
-    assert_eq!((disk.origin, (disk.default)().type_name()), ("retainit-disk", "disk"));
-    let fields: Vec<_> = (disk.fields)().iter().map(|field| field.name).collect();
-    assert_eq!(fields, ["base_path", "max_bytes", "max_entries", "ttl", "jitter", "sync", "busy_timeout"]);
+    let disk = linked_plugins().find(|linked| linked.name == "disk").expect("it is linked");
+    let Part::Backend(default) = disk.part else { panic!("{disk:?}") };
+    assert_eq!((disk.origin, default().type_name()), ("retainit-disk", "disk"));
+    let fields: Vec<_> = default().fields().iter().map(|field| field.name).collect();
+    let expected = ["base_path", "max_bytes", "max_entries", "ttl", "jitter", "serializer", "sync", "busy_timeout"];
+    assert_eq!(fields, expected);
 }
 
 #[test]

@@ -16,6 +16,21 @@ fn who_asks_for_placeholders_refuses_the_loads_behind_empty_slots() {
     assert_eq!(put(&disk, "a/empty", "stale", When::Fenced(empty)), Stored::Refused);
 }
 
+/// The fence of a load over an expired entry is that entry, if a `set` has left it there.
+#[test]
+fn who_asks_for_placeholders_refuses_the_loads_over_expired_entries() {
+    let bench = Bench::new();
+    let (disk, other) = (bench.open(), bench.open());
+    disk.store("a/expired", "set".into(), Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+    bench.clock.advance(HOUR * 2);
+    let expired = fence(&disk, "a/expired");
+    assert_eq!(other.scan(Scan::prefix("a/")).unwrap().keys, [""; 0]);
+    for key in other.scan(Scan::prefix("a/").placeholders()).unwrap().keys {
+        assert!(!other.remove(&key).unwrap(), "it is no entry any more");
+    }
+    assert_eq!(put(&disk, "a/expired", "stale", When::Fenced(expired)), Stored::Refused);
+}
+
 #[test]
 fn a_scan_breaks_no_fence() {
     let bench = Bench::new();

@@ -17,6 +17,15 @@ fn only_the_owner_may_enter() {
     }
 }
 
+// T-20
+#[test]
+fn without_a_path_it_lies_below_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    child::run_in("default_path", folder.path());
+    assert!(folder.path().join(".cache/retainit/v1/current").is_file());
+}
+
+// T-26
 #[test]
 fn entries_versions_and_order_survive_a_restart() {
     let bench = Bench::new();
@@ -75,6 +84,28 @@ fn a_folder_that_is_taken_away_is_made_again() {
     }
     set(&other, "key", "again");
     assert_eq!(peek(&disk, "key"), Some("again".into()));
+}
+
+/// What this thread has read from files so far.
+#[cfg(target_os = "linux")]
+fn bytes_read() -> u64 {
+    let counters = fs::read_to_string("/proc/thread-self/io").expect("Linux counts it");
+    let read = counters.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("a counter of bytes read");
+    read.parse().expect("a number")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn opening_reads_next_to_nothing_of_the_entries() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    (0..4_000).for_each(|i| set(&disk, &format!("key{i}"), bytes("value", 1_000)));
+    disk.close().unwrap();
+    drop(disk);
+    let before = bytes_read();
+    assert!(peek(&bench.open(), "key2000").is_some());
+    let (read, all) = (bytes_read() - before, fs::metadata(bench.home().join("store.db")).unwrap().len());
+    assert!(read < all / 20, "{read} bytes of {all} were read");
 }
 
 // P-39

@@ -1,12 +1,15 @@
 //! What the disk backend promises beyond the contract of all byte backends.
 
+mod actor;
 mod bounds;
 mod child;
 mod common;
 mod config;
 mod damage;
+mod events;
 mod fences;
 mod folder;
 mod locks;
+mod oracle;
 mod processes;
 mod sweeps;

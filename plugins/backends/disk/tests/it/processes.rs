@@ -8,9 +8,9 @@ use retainit_plugin::{Scan, Stored, When};
 use crate::child::{Process, number_of};
 use crate::common::{Bench, Disk, LEASE, count_of, peek, put};
 
-/// Rounds of killing; `RETAINIT_KILLS=200` for the long run.
+/// Rounds of killing; `DISK_TEST_KILLS=1000` for the long run.
 fn kills() -> usize {
-    count_of("RETAINIT_KILLS", 20)
+    count_of("DISK_TEST_KILLS", 200)
 }
 
 // T-97
@@ -56,9 +56,13 @@ fn what_a_killed_process_acknowledged_is_there() {
 }
 
 fn keys(disk: &Disk) -> Vec<String> {
-    let page = disk.scan(Scan::prefix("")).expect("a scan");
-    assert_eq!(page.next, None);
-    page.keys
+    let (mut keys, mut scan) = (Vec::new(), Scan::prefix(""));
+    loop {
+        let page = disk.scan(scan).expect("a scan");
+        keys.extend(page.keys);
+        let Some(next) = page.next else { return keys };
+        scan = Scan::prefix("").after(next);
+    }
 }
 
 /// One process changes a source and removes what was kept of it; loads of this one must never bring back what was

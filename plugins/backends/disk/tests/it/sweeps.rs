@@ -8,11 +8,11 @@ use crate::common::{Bench, HOUR, bytes, count_of, peek, set};
 /// Writes after which a sweep has gone round once, for few entries.
 const ROUND: usize = 64;
 
-/// `RETAINIT_TAGS=1000000` for the long run.
+/// `DISK_TEST_TAGS=1000000` for the long run.
 #[test]
 fn expired_tags_leave_nothing_behind() {
     let bench = Bench::new();
-    let (disk, tags) = (bench.open(), count_of("RETAINIT_TAGS", 100_000));
+    let (disk, tags) = (bench.open(), count_of("DISK_TEST_TAGS", 100_000));
     let groups: Vec<Group> = (0..tags).map(|i| Group::new(format!("r1:t:default:-:tag{i}"))).collect();
     for groups in groups.chunks(1_000) {
         disk.read("key", Read::peek().groups(groups)).unwrap();
@@ -69,7 +69,7 @@ fn files_without_a_row_are_swept_when_they_are_old() {
         file
     };
     File::options().write(true).open(&kept).unwrap().set_modified(bench.clock.wall() - HOUR * 9).unwrap();
-    let old = [write("00000000000000aa", HOUR * 2), write("00000000000000ae.new", HOUR * 2)];
+    let old = [write("00000000000000aa", HOUR * 2), write("00000000000000ae", HOUR * 2)];
     let spared = [write("00000000000000ac", HOUR / 2), write("notes.txt", HOUR * 9), kept];
     bench.clock.advance(Duration::from_secs(11));
     (0..ROUND).for_each(|_| set(&disk, "other", "value"));

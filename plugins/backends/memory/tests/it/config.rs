@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_memory::{MemoryConfig, Policy};
-use retainit_plugin::{BackendConfig, ErrorKind, Ttl, linked_backends};
+use retainit_plugin::{BackendConfig, ErrorKind, Part, Ttl, linked_plugins};
 
 use crate::common::{Ear, Short, build, context};
 
@@ -42,13 +42,15 @@ fn the_default_holds_ten_thousand_entries_at_most() {
 
 #[test]
 fn it_is_registered_as_memory() {
-    let found = linked_backends().find(|backend| backend.name == "memory").unwrap();
+    let found = linked_plugins().find(|backend| backend.name == "memory").unwrap();
     assert_eq!(found.origin, "retainit-memory");
-    assert_eq!((found.default)().type_name(), "memory");
-    let names: Vec<_> = (found.fields)().iter().map(|field| field.name).collect();
+    let Part::Backend(default) = found.part else { panic!("{found:?}") };
+    let (config, fields) = (default(), default().fields());
+    assert_eq!(config.type_name(), "memory");
+    let names: Vec<_> = fields.iter().map(|field| field.name).collect();
     let expected = ["max_entries", "max_bytes", "ttl", "jitter", "max_idle", "policy", "strict"];
     assert_eq!(names, expected);
-    assert_eq!((found.fields)()[0].aliases, ["max_size"]);
+    assert_eq!(fields[0].aliases, ["max_size"]);
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! `#[on]`: a function that hears of events.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt as _;
+use syn::{FnArg, Path, Type};
+
+use crate::arguments::Names;
+use crate::attr::default_root;
+use crate::errors::{Errors, report};
+use crate::function::Function;
+use crate::signature::is_generic;
+use crate::types::is_nothing;
+
+/// The variants of `EventKind`, by which kinds are named, and what else may stand there.
+const NAMES: Names = Names {
+    attribute: "on",
+    known: &[
+        "CacheHit",
+        "CacheMiss",
+        "CacheSet",
+        "CacheDelete",
+        "CacheClear",
+        "CacheError",
+        "CacheEvict",
+        "FunctionCallStart",
+        "FunctionCallEnd",
+        "FunctionError",
+        "BackendInit",
+        "BackendClose",
+        "BreakerChange",
+        "BackplaneChange",
+        "NearCapacity",
+        "VerifyMismatch",
+        "EventsDropped",
+        "Security",
+        "ConfigChange",
+        "crate",
+    ],
+    later: &[],
+};
+
+/// The attribute.
+pub(crate) fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand(arguments, item.clone()).unwrap_or_else(|error| report(&error, item))
+}
+
+fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let mut errors = Errors::default();
+    let (kinds, root) = read(arguments, &mut errors);
+    let Some(function) = errors.take(syn::parse2::<Function>(item)) else {
+        return Err(errors.finish().expect_err("one was just taken"));
+    };
+    function.check_kind(&mut errors);
+    check_signature(&function, &mut errors);
+    errors.finish()?;
+
+    let (cfgs, handler) = (function.cfgs(), &function.sig.ident);
+    let name = handler.unraw().to_string();
+    let face = if function.sig.asyncness.is_some() { quote!(async) } else { quote!(sync) };
+    Ok(quote! {
+        #function
+        #cfgs
+        #root::__private::on! { #face #handler #name #(#kinds)* }
+    })
+}
+
+/// The kinds, and where retainit is found.
+fn read(arguments: TokenStream, errors: &mut Errors) -> (Vec<Ident>, Path) {
+    let (mut kinds, mut root) = (Vec::new(), default_root());
+    for argument in NAMES.read(arguments, errors) {
+        let result = if argument.name == "crate" {
+            argument.path("the path under which retainit is found").map(|path| root = path)
+        } else {
+            argument.flag().map(|_| kinds.push(argument.name))
+        };
+        errors.take(result);
+    }
+    if kinds.is_empty() && !errors.any() {
+        let message = "`#[on]` does not say of which events: name their kinds, as in `#[on(CacheHit, CacheMiss)]`";
+        errors.at_span(Span::call_site(), message);
+    }
+    (kinds, root)
+}
+
+/// A handler takes the event, and what it returned would go nowhere.
+fn check_signature(function: &Function, errors: &mut Errors) {
+    let (sig, output) = (&function.sig, function.output());
+    if is_generic(sig) {
+        errors.at(&sig.generics, "nobody would choose the types of a generic handler: write them out");
+    }
+    if !is_nothing(&output) {
+        errors.at(&output, "what a handler returns goes nowhere: let it return nothing");
+    }
+    let is_async = sig.asyncness.is_some();
+    let form = if is_async { "event: Event" } else { "event: &Event" };
+    let mut inputs = sig.inputs.iter();
+    match (inputs.next(), inputs.next()) {
+        (Some(FnArg::Receiver(receiver)), _) => {
+            errors.at(receiver, "there is no `self` when an event is told: `#[on]` goes on a free function");
+        }
+        (Some(FnArg::Typed(event)), None) => match &*event.ty {
+            Type::Reference(_) if is_async => {
+                errors.at(
+                    &event.ty,
+                    format!("an `async` handler keeps the event while it waits: take it by value, `{form}`"),
+                );
+            }
+            Type::Reference(_) => {}
+            _ if is_async => {}
+            other => errors.at(other, format!("a handler that is not `async` borrows the event: `{form}`")),
+        },
+        (_, Some(more)) => errors.at(more, format!("a handler takes one argument, the event: `{form}`")),
+        (None, None) => errors.at(&sig.ident, format!("a handler takes one argument, the event: `{form}`")),
+    }
+}

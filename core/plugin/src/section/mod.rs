@@ -1,0 +1,144 @@
+//! Configuration structs, declared once: fields, defaults, other names, what the reference page says, setters.
+
+mod declare;
+mod field;
+mod value;
+
+use std::fmt;
+
+use serde_json::Value;
+
+pub use field::Field;
+pub use value::{ByteSize, Count, FieldValue, Fraction, HIDDEN, IntoField, Limit, Secret};
+
+/// A part of the configuration that belongs to one plugin. [`config!`](crate::config) writes all of it.
+///
+/// The methods have defaults for configurations that only code can make.
+pub trait Section: fmt::Debug + Send + Sync + 'static {
+    /// The fields a profile may set.
+    fn fields(&self) -> &'static [Field] {
+        &[]
+    }
+
+    /// Sets a field by its name, in place of what it was.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the value, for people; an unknown name is wrong too.
+    fn set(&mut self, field: &str, value: &Value) -> Result<(), String> {
+        Err(format!("`{field}` cannot be set to {value} from a configuration"))
+    }
+
+    /// What a field was set to, as a profile would write it; `None` where it was not set. Secrets are hidden.
+    fn shown(&self, _field: &str) -> Option<String> {
+        None
+    }
+
+    /// Everything that cannot be used: values that code has set, and fields that do not go together.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// A configuration that knows its defaults. [`config!`](crate::config) writes it.
+pub trait Complete: Section + Sized {
+    /// This configuration with its defaults in place of what was not set.
+    fn complete(&self) -> Self;
+}
+
+/// Something in a configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field it is about; empty for several.
+    pub field: &'static str,
+    /// What is wrong and what would be right.
+    pub text: String,
+}
+
+impl Problem {
+    /// A problem of one field.
+    pub fn new(field: &'static str, text: impl Into<String>) -> Problem {
+        Problem { field, text: text.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field {
+            "" => f.write_str(&self.text),
+            field => write!(f, "{field}: {}", self.text),
+        }
+    }
+}
+
+/// One error for all problems of a configuration.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if there are any.
+pub fn check(problems: &[Problem]) -> crate::Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Err(crate::Error::new(crate::ErrorKind::Config, texts.join("; ")))
+}
+
+/// A field of a configuration: not set, set, or set to what cannot be used.
+#[derive(Clone)]
+pub struct Setting<T>(Option<Result<T, String>>);
+
+impl<T> Default for Setting<T> {
+    fn default() -> Self {
+        Setting(None)
+    }
+}
+
+impl<T: FieldValue> fmt::Debug for Setting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown().unwrap_or_else(|| "unset".to_owned()))
+    }
+}
+
+impl<T: FieldValue> Setting<T> {
+    /// Sets it from code.
+    pub fn put(&mut self, value: impl IntoField<T>) {
+        self.0 = Some(value.into_field());
+    }
+
+    /// Sets it from what a profile wrote.
+    ///
+    /// # Errors
+    ///
+    /// What was expected; the field stays as it was.
+    pub fn read(&mut self, value: &Value) -> Result<(), String> {
+        self.0 = Some(Ok(value::read(value)?));
+        Ok(())
+    }
+
+    /// Sets it to its default if it was not set.
+    pub fn or_default(&mut self, default: &str) {
+        if self.0.is_none() && !default.is_empty() {
+            let number = serde_json::from_str(&default.replace('_', "")).ok();
+            self.0 = Some(value::read(&number.unwrap_or_else(|| Value::from(default))));
+        }
+    }
+
+    /// Its value, where it was set to one that can be used.
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_ref()?.as_ref().ok()
+    }
+
+    /// As a profile would write it.
+    pub fn shown(&self) -> Option<String> {
+        Some(match self.0.as_ref()? {
+            Ok(value) => value.shown(),
+            Err(_) => "unusable".to_owned(),
+        })
+    }
+
+    /// Why it cannot be used.
+    pub fn problem(&self) -> Option<&str> {
+        self.0.as_ref()?.as_ref().err().map(String::as_str)
+    }
+}

@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::problems::{join, split};
+
+/// Every setting of an instance, with what it is and where that was said. `Display` lists them.
+///
+/// Secrets, and all fields of backends whose type is not linked, are shown as `***`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effective {
+    settings: BTreeMap<Vec<String>, Setting>,
+    aliases: BTreeMap<Vec<String>, Vec<String>>,
+}
+
+/// One setting, as [`Effective::get`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    value: String,
+    source: String,
+}
+
+impl Setting {
+    /// Its value as a profile would write it, empty where there is none.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Where it was said: `retainit.toml:12`, a variable's name, `code` or `default`.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl Effective {
+    /// The setting at a path such as `backends.default.ttl` or `functions."users.get".ttl`, without the `retainit` in
+    /// front.
+    pub fn get(&self, path: &str) -> Option<&Setting> {
+        let path = split(path);
+        self.settings.get(self.aliases.get(&path).unwrap_or(&path))
+    }
+
+    /// All settings by path.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Setting)> {
+        self.settings.iter().map(|(path, setting)| (join(path), setting))
+    }
+
+    pub(super) fn put(&mut self, path: Vec<String>, value: impl Into<String>, source: impl Into<String>) {
+        self.settings.insert(path, Setting { value: value.into(), source: source.into() });
+    }
+
+    pub(super) fn alias(&mut self, alias: Vec<String>, path: Vec<String>) {
+        self.aliases.insert(alias, path);
+    }
+
+    /// The paths whose values differ.
+    pub(crate) fn changes(&self, other: &Effective) -> Vec<Vec<String>> {
+        let value = |all: &Effective, path: &Vec<String>| all.settings.get(path).map(|setting| setting.value.clone());
+        let mut paths: Vec<_> = self.settings.keys().chain(other.settings.keys()).cloned().collect();
+        paths.sort();
+        paths.dedup();
+        paths.retain(|path| value(self, path) != value(other, path));
+        paths
+    }
+
+    /// A path as a profile would write it.
+    pub(crate) fn shown(path: &[String]) -> String {
+        join(path)
+    }
+
+    /// The source of a setting that somebody said.
+    pub(crate) fn source(&self, path: &[&str]) -> Option<&str> {
+        let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        self.settings.get(&path).map(|setting| setting.source.as_str()).filter(|source| *source != DEFAULT)
+    }
+}
+
+/// The source of what nobody said.
+pub(super) const DEFAULT: &str = "default";
+/// The source of what the program said.
+pub(crate) const CODE: &str = "code";
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wide = self.iter().map(|(path, setting)| path.len() + setting.value.len()).max().unwrap_or(0);
+        for (path, setting) in self.iter() {
+            let used = path.len() + setting.value.len();
+            writeln!(f, "{path} = {}{:pad$}  # {}", setting.value, "", setting.source, pad = wide - used)?;
+        }
+        Ok(())
+    }
+}

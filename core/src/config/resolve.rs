@@ -1,0 +1,352 @@
+//! From layers to the typed settings of an instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use retainit_plugin::{BackendConfig, Complete, FieldValue, HIDDEN, Section, SubscriberConfig, Ttl, Value};
+
+use super::effective::{CODE, DEFAULT, Effective};
+use super::layer::Layer;
+use super::merge::{Leaf, Leaves, find, merge};
+use super::problems::{Problems, join, split, unknown};
+use super::schema::{Schema, default_value, not_linked};
+use super::sections::{EventsSection, FunctionSection, Main};
+use super::tree::{Table, Tree};
+use crate::options::{AUTO, Options, serializer_of};
+use crate::{Registry, Result};
+
+/// Everything a configuration says.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    /// With its defaults.
+    pub(crate) main: Main,
+    pub(crate) backends: Vec<Declared>,
+    /// Below the attribute.
+    pub(crate) functions: BTreeMap<String, FileLevel>,
+    /// Above the attribute.
+    pub(crate) overrides: BTreeMap<String, FileLevel>,
+    /// What no level may weaken, by the function's id.
+    pub(crate) enforced_functions: BTreeMap<String, Options>,
+    /// The same, by the backend's name.
+    pub(crate) enforced_backends: BTreeMap<String, Options>,
+    pub(crate) subscribers: Vec<(String, Box<dyn SubscriberConfig>)>,
+    pub(crate) events: EventsSection,
+    pub(crate) effective: Effective,
+}
+
+impl Default for Configured {
+    fn default() -> Configured {
+        Configured {
+            main: Main::new().complete(),
+            backends: Vec::new(),
+            functions: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            enforced_functions: BTreeMap::new(),
+            enforced_backends: BTreeMap::new(),
+            subscribers: Vec::new(),
+            events: EventsSection::new(),
+            effective: Effective::default(),
+        }
+    }
+}
+
+/// A backend of a configuration.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) name: Arc<str>,
+    /// `None` for a type that is not linked.
+    pub(crate) config: Option<Box<dyn BackendConfig>>,
+    pub(crate) type_name: String,
+}
+
+impl Declared {
+    /// Why a backend of a type that is not linked cannot be used.
+    pub(crate) fn not_linked(&self) -> String {
+        format!("the backend `{}`: {}", self.name, not_linked("type", &self.type_name))
+    }
+}
+
+/// What files say about one function.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FileLevel {
+    pub(crate) backend: Option<String>,
+    pub(crate) options: Options,
+}
+
+/// What code has set.
+#[derive(Debug)]
+pub(crate) struct Code<'a> {
+    pub(crate) main: &'a Main,
+    pub(crate) events: &'a EventsSection,
+    pub(crate) backends: &'a [(Arc<str>, Box<dyn BackendConfig>)],
+}
+
+pub(super) struct Resolver<'a> {
+    pub(super) schema: &'a Schema<'a>,
+    pub(super) registry: &'a Registry,
+    pub(super) code: &'a Code<'a>,
+    pub(super) leaves: Leaves,
+    pub(super) enforced: BTreeSet<Vec<String>>,
+    pub(super) problems: &'a mut Problems,
+    pub(super) effective: Effective,
+}
+
+impl<'a> Resolver<'a> {
+    /// Checks and merges layers, the highest first.
+    pub(super) fn new(
+        schema: &'a Schema<'a>,
+        code: &'a Code<'a>,
+        layers: &[Layer],
+        problems: &'a mut Problems,
+    ) -> Result<Resolver<'a>> {
+        let check = |layer: &Layer| Layer { name: layer.name.clone(), table: schema.check(layer, problems) };
+        let mut checked: Vec<Layer> = layers.iter().map(check).collect();
+        let enforced = enforce(&mut checked, problems);
+        let leaves = merge(&checked)?;
+        let registry = schema.registry;
+        Ok(Resolver { schema, registry, code, leaves, enforced, problems, effective: Effective::default() })
+    }
+
+    pub(super) fn resolve(mut self) -> Configured {
+        let mut configured = Configured::default();
+        let mut main = self.code.main.clone();
+        self.settle(&mut main, &[]);
+        self.told_by(&main, &[]);
+        configured.main = main.complete();
+        configured.events = self.code.events.clone();
+        self.settle(&mut configured.events, &["events"]);
+        configured.backends = self.backends();
+        configured.subscribers = self.subscribers();
+        configured.functions = self.functions(&["functions"]);
+        configured.overrides = self.functions(&["override", "functions"]);
+        self.check_names(&configured);
+        self.advise();
+        self.enforce_options(&mut configured);
+        configured.effective = self.effective;
+        configured
+    }
+
+    /// Lays what files say below what code has set, field by field, and notes what holds.
+    fn settle(&mut self, section: &mut dyn Section, path: &[&str]) {
+        for field in section.fields() {
+            let at = owned(path, field.name);
+            for alias in field.aliases {
+                self.effective.alias(owned(path, alias), at.clone());
+            }
+            let in_code = section.shown(field.name);
+            match self.leaves.get(&at) {
+                Some(leaf) if in_code.is_none() || self.forces(&at, in_code.as_deref(), leaf) => {
+                    if let Err(text) = section.set(field.name, &leaf.value) {
+                        self.problems.add(&leaf.place, &[path, &[field.name]].concat(), text);
+                    }
+                    let value = if field.secret { HIDDEN.to_owned() } else { written(&leaf.value) };
+                    self.effective.put(at, value, leaf.place.clone());
+                }
+                _ => match in_code {
+                    Some(value) => self.effective.put(at, value, CODE),
+                    None => self.effective.put(at, written(&default_value(field)), DEFAULT),
+                },
+            }
+        }
+    }
+
+    /// Whether a file's value holds over one from code: it is enforced, and the other is weaker.
+    fn forces(&self, path: &[String], in_code: Option<&str>, leaf: &Leaf) -> bool {
+        self.enforced.contains(path) && !is_stricter(path, &Value::from(in_code), &leaf.value)
+    }
+
+    fn backends(&mut self) -> Vec<Declared> {
+        let mut names: Vec<String> = self.schema.code.keys().map(|name| (*name).to_owned()).collect();
+        names.extend(self.schema.types.keys().filter(|name| !self.schema.code.contains_key(name.as_str())).cloned());
+        names.into_iter().map(|name| self.backend(name)).collect()
+    }
+
+    fn backend(&mut self, name: String) -> Declared {
+        let type_name = self.schema.types.get(&name).cloned().unwrap_or_default();
+        let path = ["backends", name.as_str()];
+        let of_type = self.leaves.get(&owned(&path, "type")).map(|leaf| leaf.place.clone());
+        self.effective.put(owned(&path, "type"), type_name.as_str(), of_type.unwrap_or_else(|| CODE.to_owned()));
+        let mut config = self.schema.backend(&name);
+        match &mut config {
+            Some(config) => {
+                self.settle(&mut **config, &path);
+                self.told_by(&**config, &path);
+            }
+            None => self.opaque(&path),
+        }
+        Declared { name: name.into(), config, type_name }
+    }
+
+    /// What a section finds wrong with the values that hold, each at its place.
+    fn told_by(&mut self, section: &dyn Section, path: &[&str]) {
+        for problem in section.problems() {
+            let at = if problem.field.is_empty() { path.to_vec() } else { [path, &[problem.field]].concat() };
+            let place = self.effective.source(&at).unwrap_or(CODE).to_owned();
+            self.problems.add(&place, &at, problem.text);
+        }
+    }
+
+    /// The fields of a type that is not linked: there, and never shown.
+    fn opaque(&mut self, path: &[&str]) {
+        let prefix: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        let below = |at: &Vec<String>| at.starts_with(&prefix) && at.last().is_some_and(|last| last != "type");
+        for (at, leaf) in self.leaves.iter().filter(|(at, _)| below(at)) {
+            self.effective.put(at.clone(), HIDDEN, leaf.place.clone());
+        }
+    }
+
+    fn subscribers(&mut self) -> Vec<(String, Box<dyn SubscriberConfig>)> {
+        let mut active = Vec::new();
+        for name in self.registry.names("subscriber") {
+            let Some(mut config) = self.registry.subscriber(&name) else { continue };
+            self.settle(&mut *config, &[&name]);
+            if self.leaves.keys().any(|path| path.first() == Some(&name)) {
+                active.push((name, config));
+            }
+        }
+        active
+    }
+
+    fn functions(&mut self, path: &[&str]) -> BTreeMap<String, FileLevel> {
+        let mut sections: BTreeMap<String, FunctionSection> = BTreeMap::new();
+        for (at, leaf) in &self.leaves {
+            let below = at.get(..path.len()).filter(|prefix| *prefix == path).map(|_| &at[path.len()..]);
+            let Some([id, field]) = below else { continue };
+            let section = sections.entry(id.clone()).or_default();
+            if let Err(text) = section.set(field, &leaf.value) {
+                self.problems.add(&leaf.place, &[path, &[id, field]].concat(), text);
+            }
+            self.effective.put(at.clone(), written(&leaf.value), leaf.place.clone());
+        }
+        let level = |section: &FunctionSection| FileLevel {
+            backend: section.backend_name().map(str::to_owned),
+            options: section.options(),
+        };
+        sections.iter().map(|(id, section)| (id.clone(), level(section))).collect()
+    }
+
+    /// Names that lead nowhere.
+    fn check_names(&mut self, configured: &Configured) {
+        let types = self.registry.names("backend");
+        let known: Vec<&str> =
+            configured.backends.iter().map(|backend| &*backend.name).chain(types.iter().map(String::as_str)).collect();
+        for (path, leaf) in &self.leaves {
+            let at: Vec<&str> = path.iter().map(String::as_str).collect();
+            let Some(name) = leaf.value.as_str() else { continue };
+            match at.as_slice() {
+                ["default_backend"] | ["functions", _, "backend"] | ["override", "functions", _, "backend"] => {
+                    let declared = configured.backends.iter().find(|backend| *backend.name == *name);
+                    match declared {
+                        Some(declared) if declared.config.is_none() => {
+                            self.problems.add(&leaf.place, &at, declared.not_linked())
+                        }
+                        None if !known.contains(&name) => {
+                            let text = unknown(&format!("backend `{name}`"), name, known.iter().copied());
+                            self.problems.add(&leaf.place, &at, text);
+                        }
+                        _ => {}
+                    }
+                }
+                [.., "serializer"] if name != AUTO => {
+                    let found = serializer_of(name).and_then(|name| self.registry.named_format(name));
+                    if let Err(error) = found {
+                        self.problems.add(&leaf.place, &at, error.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What works, and may not be meant.
+    fn advise(&self) {
+        let zero = |(path, leaf): &(&Vec<String>, &Leaf)| {
+            path.last().is_some_and(|field| field.ends_with("ttl")) && leaf.value.as_u64() == Some(0)
+        };
+        for (path, leaf) in self.leaves.iter().filter(zero) {
+            let (key, place) = (join(path), leaf.place.as_str());
+            tracing::warn!(target: "retainit::advisor", key, place, "a ttl of 0 never expires: write \"never\"");
+        }
+    }
+
+    /// What is enforced, as options that stand above every level.
+    fn enforce_options(&mut self, configured: &mut Configured) {
+        for path in &self.enforced {
+            let Some(leaf) = self.leaves.get(path) else { continue };
+            let (kind, name, field) = match path.as_slice() {
+                [kind, name, field] if kind == "functions" || kind == "backends" => (kind, name, field),
+                _ => continue,
+            };
+            let mut section = FunctionSection::default();
+            if section.fields().iter().any(|known| known.name == field) && section.set(field, &leaf.value).is_ok() {
+                let enforced = match kind == "functions" {
+                    true => &mut configured.enforced_functions,
+                    false => &mut configured.enforced_backends,
+                };
+                let options = enforced.entry(name.clone()).or_insert(Options::NONE);
+                *options = section.options().over(options);
+            }
+        }
+    }
+}
+
+fn owned(path: &[&str], last: &str) -> Vec<String> {
+    path.iter().copied().chain([last]).map(str::to_owned).collect()
+}
+
+/// A value as the file wrote it.
+fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Whether one value asks for no less than another: a ttl may become shorter.
+fn is_stricter(path: &[String], value: &Value, than: &Value) -> bool {
+    if path.last().is_none_or(|field| field != "ttl") {
+        return value == than;
+    }
+    match (Ttl::read(value), Ttl::read(than)) {
+        (Some(one), Some(other)) => one.cap(other) == one,
+        _ => false,
+    }
+}
+
+/// Takes the lists of enforced keys out of layers, the highest first, and what would weaken them out of those above.
+fn enforce(layers: &mut [Layer], problems: &mut Problems) -> BTreeSet<Vec<String>> {
+    let mut all = BTreeSet::new();
+    for number in 0..layers.len() {
+        let Some(node) = layers[number].table.remove("enforced") else { continue };
+        let place = layers[number].place(&node);
+        let Tree::Leaf(Value::Array(items)) = &node.tree else {
+            problems.add(&place, &["enforced"], "expected a list of keys, such as [\"backends.default.ttl\"]");
+            continue;
+        };
+        for item in items {
+            let path = split(item.as_str().unwrap_or_default());
+            let Some(value) = find(&layers[number].table, &path).map(|node| node.value()) else {
+                problems.add(&place, &["enforced"], format!("`{}` is not set in this file", written(item)));
+                continue;
+            };
+            for above in &mut layers[..number] {
+                let weaker = find(&above.table, &path).is_some_and(|node| !is_stricter(&path, &node.value(), &value));
+                if weaker {
+                    tracing::warn!(target: "retainit", key = join(&path), source = above.name, "ignored: it is enforced below");
+                    remove(&mut above.table, &path);
+                }
+            }
+            all.insert(path);
+        }
+    }
+    all
+}
+
+fn remove(table: &mut Table, path: &[String]) {
+    match path {
+        [] => {}
+        [last] => drop(table.remove(last)),
+        [first, rest @ ..] => {
+            if let Some(Tree::Table(below)) = table.get_mut(first).map(|node| &mut node.tree) {
+                remove(below, rest);
+            }
+        }
+    }
+}
