@@ -180,7 +180,7 @@ fn dependencies_point_one_way() {
     report(problems);
 }
 
-//
+// A-36, T-147
 #[test]
 fn the_core_names_no_plugin() {
     let mut problems = Vec::new();

@@ -21,6 +21,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use retainit::{Cache, Retainit};
@@ -34,6 +35,7 @@ use table::Table;
 
 const ROUNDS: usize = 7;
 const CALLERS: [usize; 2] = [1, 64];
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 enum What {
@@ -115,8 +117,10 @@ struct Stage {
 
 impl Stage {
     fn new(folder: &Path, rounds: usize) -> Result<Stage, Box<dyn std::error::Error>> {
-        let disk = |name| DiskConfig::new().base_path(folder.join(name)).max_bytes("64GiB");
-        let retainit = Retainit::builder().register_backend("disk", disk("retained")).build()?;
+        // Nothing is given up for lack of time: bare rusqlite waits for as long as it takes, too.
+        let disk = |name| DiskConfig::new().base_path(folder.join(name)).max_bytes("64GiB").busy_timeout(PATIENCE);
+        let builder = Retainit::builder().op_timeout(PATIENCE);
+        let retainit = builder.register_backend("disk", disk("retained")).build()?;
         retainit.install()?;
         Ok(Stage {
             rounds,

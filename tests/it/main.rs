@@ -20,6 +20,7 @@ mod keys;
 mod memory;
 mod on;
 mod overrides;
+mod registry;
 mod serializers;
 mod sins;
 mod subscribers;

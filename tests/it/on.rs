@@ -100,7 +100,7 @@ async fn a_skipped_argument_is_in_no_event() {
             assert_eq!(login("ann", &SECRET.repeat(2)).await, Ok(7));
             login("nobody", SECRET).await.unwrap_err();
             tokio::spawn(retainit::propagate(login("panics", SECRET))).await.unwrap_err();
-            login::cache().remove(&"ann").await.unwrap();
+            login::cache().remove("ann").await.unwrap();
             retainit.invalidate_tag("login:ann").await.unwrap();
             login::cache().clear().await.unwrap();
         })

@@ -76,7 +76,7 @@ async fn json_user(id: u64) -> User {
     User { id, name: "Ada".into() }
 }
 
-// T-31, T-73
+// T-31, T-71, T-73
 #[tokio::test]
 async fn a_function_names_its_serializer() {
     let store = ByteStore::new();
@@ -104,6 +104,7 @@ async fn a_program_brings_its_own() {
 }
 
 // T-72
+// T-70, T-71, T-72
 #[tokio::test]
 async fn text_and_bytes_are_kept_as_they_are_and_found_as_they_were() {
     let store = ByteStore::new();

@@ -24,7 +24,7 @@ fn texts<'a>(lines: &'a [Value], field: &str) -> Vec<&'a str> {
     lines.iter().map(|line| line[field].as_str().unwrap_or("-")).collect()
 }
 
-// T-13, T-14, D-06
+// T-13, T-14, D-06, D-10
 #[test]
 fn a_monitor_of_ones_own() {
     cache_monitor::main().unwrap();

@@ -112,8 +112,8 @@ const LEVELS: [(&str, &str, &str); 5] = [
 // T-31, T-48
 #[test]
 fn of_every_pair_of_levels_of_a_function_the_higher_holds() {
-    for higher in 0..LEVELS.len() {
-        for lower in higher..LEVELS.len() {
+    for (higher, (name, expected, place)) in LEVELS.iter().enumerate() {
+        for (lower, (other, ..)) in LEVELS.iter().enumerate().skip(higher) {
             let on = |level: usize| level == higher || level == lower;
             let id = if on(2) { "config.precedence.attribute" } else { "config.precedence.plain" };
             let line = |level: usize, text: String| if on(level) { text } else { String::new() };
@@ -125,8 +125,7 @@ fn of_every_pair_of_levels_of_a_function_the_higher_holds() {
             ));
             let retainit = folder.builder().build().expect("nothing is wrong");
             let (value, source) = explained(&retainit, on(2), on(0));
-            let (name, expected, place) = LEVELS[higher];
-            assert_eq!(value, expected, "{name} over {}", LEVELS[lower].0);
+            assert_eq!(value, *expected, "{name} over {other}");
             assert!(source.contains(place), "{name}: {source}");
         }
     }

@@ -1,0 +1,78 @@
+//! Plugins: linked, handed to a builder, claimed twice.
+
+use retainit::{DiskConfig, ErrorKind, MemoryConfig, Retainit};
+use retainit_plugin::{Part, Registration};
+use tempfile::TempDir;
+
+const SHELF: Registration = Registration::new("shelf", "a program", Part::Backend(|| Box::new(MemoryConfig::new())));
+
+// A-28 (linked): what a program links is there, and says where it comes from.
+#[test]
+fn linked_plugins_are_listed_by_kind_and_name() {
+    let retainit = Retainit::builder().build().unwrap();
+    let listed: Vec<String> = retainit.registry().list().iter().map(ToString::to_string).collect();
+    for plugin in [
+        "backend disk (retainit-disk)",
+        "backend memory (retainit-memory)",
+        "serializer json (retainit-codecs)",
+        "subscriber audit (retainit-subscribers)",
+        "subscriber logging (retainit-subscribers)",
+    ] {
+        assert!(listed.iter().any(|listed| listed == plugin), "{plugin} is missing in {listed:?}");
+    }
+    let mut sorted = listed.clone();
+    sorted.sort();
+    assert_eq!(listed, sorted);
+    assert_eq!(retainit.registry().to_string().lines().collect::<Vec<_>>(), listed);
+}
+
+#[test]
+fn a_builder_takes_plugins_that_are_not_linked() {
+    let retainit = Retainit::builder().plugin(SHELF).build().unwrap();
+    assert!(retainit.registry().list().iter().any(|plugin| plugin.name == "shelf" && plugin.origin == "a program"));
+    let cache = retainit.cache::<u8>("books").backend("shelf").build().unwrap();
+    cache.blocking().set(&1, 7).unwrap();
+    assert_eq!(cache.blocking().get(&1).unwrap().value(), Some(7));
+    assert!(retainit.backends().contains(&"shelf".to_owned()));
+    let missing = Retainit::builder().build().unwrap().cache::<u8>("books").backend("shelf").build().unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::UnknownBackend);
+}
+
+#[test]
+fn a_builders_plugin_is_a_type_in_files_too() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("retainit.toml");
+    std::fs::write(&path, "[retainit.backends.near]\ntype = \"shelf\"\nmax_entries = 5\n").unwrap();
+    let builder = || Retainit::builder().config_file(&path).variables([("", ""); 0]);
+    let retainit = builder().plugin(SHELF).build().unwrap();
+    assert_eq!(retainit.effective().get("backends.near.max_entries").unwrap().value(), "5");
+    let error = builder().default_backend("near").build().unwrap_err().to_string();
+    assert!(error.contains("`shelf` is not linked") && error.contains("use foo as _"), "{error}");
+}
+
+#[test]
+fn two_plugins_of_one_name_are_refused() {
+    let twice = Retainit::builder().plugin(SHELF).plugin(SHELF).build().unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::Duplicate);
+    let memory = Registration::new("memory", "a program", SHELF.part);
+    let error = Retainit::builder().plugin(memory).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Duplicate);
+    let text = error.to_string();
+    assert!(text.contains("retainit-memory") && text.contains("a program"), "{text}");
+}
+
+// T-56: `init(backend, redis_url, ttl)` of the simple style is a builder with one backend.
+#[test]
+fn one_backend_and_a_ttl_is_a_whole_configuration() {
+    let folder = TempDir::new().unwrap();
+    let memory = Retainit::builder().register_backend("default", MemoryConfig::new().ttl(300));
+    let disk = Retainit::builder().register_backend("default", DiskConfig::new().base_path(folder.path()).ttl(300));
+    for (builder, kind) in [(memory, "memory"), (disk, "disk")] {
+        let retainit = builder.build().unwrap();
+        let cache = retainit.cache::<String>("users").build().unwrap();
+        assert_eq!(cache.blocking().get_or_load(&1, || "ann".to_owned()), "ann");
+        assert_eq!(cache.blocking().get(&1).unwrap().value().as_deref(), Some("ann"));
+        assert_eq!(retainit.stats().storage_type, kind);
+        assert!(cache.blocking().explain(&1).unwrap().to_string().contains("ttl            5m"));
+    }
+}
