@@ -18,7 +18,7 @@ mod runtime;
 mod stats;
 
 pub use cache::{BlockingCache, Cache, CacheBuilder, Progress, Warm, Warmed};
-pub use config::{Effective, EventKeys, Setting, SingleFlight};
+pub use config::{Effective, EventKeys, Found, Setting, SingleFlight};
 pub use engine::Keys;
 pub use event::{Events, Subscription, on};
 pub use explain::{Explain, Explained, Reason};

@@ -74,6 +74,19 @@ impl Options {
         }
     }
 
+    /// Leaves to a backend what it says too, where `is_below` says that these options stand below it.
+    pub(crate) fn yield_to(&mut self, backend: &Options, is_below: impl Fn(&str) -> bool) {
+        if backend.ttl.is_some() && is_below("ttl") {
+            self.ttl = None;
+        }
+        if backend.jitter.is_some() && is_below("jitter") {
+            self.jitter = None;
+        }
+        if backend.serializer.is_some() && is_below("serializer") {
+            self.serializer = None;
+        }
+    }
+
     /// The options that both say, and not the same.
     pub(crate) fn differences(&self, other: &Options) -> Vec<&'static str> {
         fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use retainit_plugin::{BackendConfig, Part, Registration, Serializer, SubscriberConfig, linked_plugins};
 
+use crate::engine::Format;
 use crate::{Error, ErrorKind};
 
 /// The plugins of an instance, by kind and name.
@@ -36,6 +37,7 @@ pub struct Listed {
 enum Made {
     Part(Part),
     Serializer(Arc<dyn Serializer>),
+    BuiltIn,
 }
 
 impl fmt::Display for Listed {
@@ -83,9 +85,17 @@ impl Registry {
         Registry { plugins: Arc::new(plugins) }
     }
 
-    /// Every plugin, by kind and name.
+    /// Every plugin, by kind and name, the engine's own serializers among them.
     pub fn list(&self) -> Vec<Listed> {
-        self.plugins.values().cloned().collect()
+        let own = Format::BUILT_IN.map(|format| Listed {
+            kind: "serializer",
+            name: format.name().to_owned(),
+            origin: env!("CARGO_PKG_NAME").to_owned(),
+            part: Made::BuiltIn,
+        });
+        let mut all: Vec<_> = self.plugins.values().cloned().chain(own).collect();
+        all.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
+        all
     }
 
     /// The names of one kind.
@@ -118,13 +128,13 @@ impl Registry {
         match self.find("serializer", name)? {
             Made::Part(Part::Serializer(default)) => Some(default()),
             Made::Serializer(serializer) => Some(Arc::clone(serializer)),
-            Made::Part(_) => None,
+            Made::Part(_) | Made::BuiltIn => None,
         }
     }
 }
 
 impl fmt::Display for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.plugins.values().try_for_each(|plugin| writeln!(f, "{plugin}"))
+        self.list().iter().try_for_each(|plugin| writeln!(f, "{plugin}"))
     }
 }

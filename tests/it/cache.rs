@@ -274,3 +274,12 @@ async fn a_stored_none_inside_a_some() {
         }
     }
 }
+
+#[test]
+fn what_is_personal_goes_to_no_backend_that_keeps_bytes() {
+    let builder = Retainit::builder().secret("0123456789abcdef").register_backend("bytes", ByteConfig::new());
+    let error = builder.build().unwrap().cache::<String>("people").pii().build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("`pii` demands encryption"), "{error}");
+    Retainit::builder().build().unwrap().cache::<String>("people").pii().build().unwrap();
+}

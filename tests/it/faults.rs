@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use retainit::{ErrorKind, Retainit, retain};
-use retainit_testkit::{ByteConfig, Faults, Op};
+use retainit::{Cache, ErrorKind, Retainit, retain};
+use retainit_testkit::{ByteConfig, ByteStore, Faults, Op};
 
 use crate::common::{Runs, Stage, soon};
 
@@ -215,4 +215,43 @@ async fn caches_over_a_backend_that_is_down() {
     faults.heal();
     faults.hang(Op::Read);
     assert_eq!(soon(cache.get(&1)).await.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+/// A removal that its backend does not acknowledge, of the entry that `other` sees too.
+async fn owed(store: &ByteStore) -> (Retainit, Faults, Cache<u8>) {
+    let (instance, faults) = stage(ByteConfig::on(store));
+    let cache = instance.cache::<u8>("owed").build().unwrap();
+    cache.set(&1, 7).await.unwrap();
+    faults.fail_always(Op::All);
+    assert_eq!(cache.remove(&1).await.unwrap_err().kind(), ErrorKind::Pending);
+    (instance, faults, cache)
+}
+
+// Section 3: what was not acknowledged is applied on recovery, whether or not this process calls again.
+#[tokio::test]
+async fn an_owed_removal_is_paid_without_a_call() {
+    let store = ByteStore::new();
+    let (_instance, faults, _cache) = owed(&store).await;
+    assert_eq!(store.keys().len(), 1);
+    faults.heal();
+    soon(async {
+        while !store.keys().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn close_pays_what_is_owed_or_says_that_it_is_lost() {
+    let store = ByteStore::new();
+    let (instance, faults, _cache) = owed(&store).await;
+    faults.heal();
+    instance.close().await.unwrap();
+    assert!(store.keys().is_empty());
+    let (instance, _faults, _cache) = owed(&store).await;
+    let error = instance.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Pending);
+    assert!(error.to_string().contains("1 removals"), "{error}");
+    assert!(instance.close().await.is_ok(), "it is closed all the same");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit::{MemoryConfig, Overrides, Retainit, retain};
+use retainit::{CallOptions, MemoryConfig, Overrides, Retainit, retain};
 use retainit_testkit::{ByteConfig, ManualClock};
 
 use crate::common::{Gate, Runs, Stage, soon};
@@ -256,5 +256,18 @@ fn none_ttl_and_err_ttl_can_be_overridden() {
                 assert_eq!(NEGATIVE.take(), 1);
             });
         });
+    }
+}
+
+// Section 10: an override around the call stands above what the call itself asks for.
+#[tokio::test]
+async fn an_override_stands_above_the_option_of_a_call() {
+    let retainit = Retainit::builder().build().unwrap();
+    let cache = retainit.cache::<u8>("calls").build().unwrap();
+    for (outer, own) in [("30s", "1h"), ("1h", "30s")] {
+        let set = cache.set_with(&1, 1, CallOptions::new().ttl(own));
+        retainit::with(Overrides::new().ttl(outer), set).await.unwrap();
+        let left = cache.ttl(&1).await.unwrap().flatten().expect("it expires");
+        assert_eq!(left > Duration::from_secs(60), outer == "1h", "{outer} over {own}: {left:?}");
     }
 }

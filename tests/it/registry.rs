@@ -76,3 +76,15 @@ fn one_backend_and_a_ttl_is_a_whole_configuration() {
         assert!(cache.blocking().explain(&1).unwrap().to_string().contains("ttl            5m"));
     }
 }
+
+#[test]
+fn a_backend_that_comes_at_run_time_is_among_the_settings() {
+    let retainit = Retainit::builder().build().unwrap();
+    retainit.register_backend("late", MemoryConfig::new().max_entries(8)).unwrap();
+    let effective = retainit.effective();
+    assert_eq!(
+        (effective.get("backends.late.max_entries").value(), effective.get("backends.late.max_size").source()),
+        ("8", "code")
+    );
+    assert_eq!(effective.get("backends.late.ttl").source(), "default");
+}

@@ -291,6 +291,9 @@ async fn reading_has_a_deadline() {
     };
     assert_eq!(read(1).await, (true, Some(1)), "2000 values of one millisecond each do not fit");
     assert_eq!(read(3).await, (false, None));
+    stored(&store, |builder| builder.clock(clock.clone()), "json", vec![Slow(7); 3]).await;
+    let instance = on(&store, |builder| builder.clock(clock.clone()).decode_timeout(Duration::from_millis(2)));
+    assert!(is_miss(&instance.cache::<Vec<Slow>>("c").build().unwrap()).await, "the last part is late too");
     *CLOCK.lock().unwrap() = None;
 }
 

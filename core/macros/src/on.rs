@@ -1,6 +1,6 @@
 //! `#[on]`: a function that hears of events.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{FnArg, Path, Type};
@@ -68,7 +68,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
 /// The kinds, and where retainit is found.
 fn read(arguments: TokenStream, errors: &mut Errors) -> (Vec<Ident>, Path) {
     let (mut kinds, mut root) = (Vec::new(), default_root());
-    for argument in NAMES.read(arguments, errors) {
+    for argument in NAMES.read(unqualified(arguments), errors) {
         let result = if argument.name == "crate" {
             argument.path("the path under which retainit is found").map(|path| root = path)
         } else {
@@ -81,6 +81,21 @@ fn read(arguments: TokenStream, errors: &mut Errors) -> (Vec<Ident>, Path) {
         errors.at_span(Span::call_site(), message);
     }
     (kinds, root)
+}
+
+/// Kinds written as `EventKind::CacheHit` are meant as `CacheHit`.
+fn unqualified(arguments: TokenStream) -> TokenStream {
+    let tokens: Vec<TokenTree> = arguments.into_iter().collect();
+    let is = |token: &TokenTree, c: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == c);
+    let kind = |chunk: &[TokenTree]| {
+        let qualified = chunk.iter().rposition(|token| is(token, ':')).filter(|at| {
+            let before = at.checked_sub(2).and_then(|at| chunk.get(at));
+            matches!(before, Some(TokenTree::Ident(name)) if name == "EventKind")
+        });
+        chunk[qualified.map_or(0, |at| at + 1)..].to_vec()
+    };
+    let chunks = tokens.split_inclusive(|token| is(token, ','));
+    chunks.flat_map(kind).collect()
 }
 
 /// A handler takes the event, and what it returned would go nowhere.

@@ -29,12 +29,21 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Where removals and notices go.
     pub listener: Arc<dyn Listener>,
+    /// The longest a call waits for any one operation. A backend that blocks has to end its waits by itself before.
+    pub op_timeout: Duration,
 }
 
 impl Context {
     /// The context of a backend called `name`.
     pub fn new(name: impl Into<Arc<str>>, clock: Arc<dyn Clock>, listener: Arc<dyn Listener>) -> Context {
-        Context { name: name.into(), clock, listener }
+        Context { name: name.into(), clock, listener, op_timeout: Duration::from_millis(250) }
+    }
+
+    /// The longest a call waits for any one operation. Default: 250 ms.
+    #[must_use]
+    pub fn op_timeout(mut self, op_timeout: Duration) -> Context {
+        self.op_timeout = op_timeout;
+        self
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Cache, Inner};
 use crate::config::CODE;
 use crate::engine::PlanRef;
-use crate::instance::{Level, Replan};
+use crate::instance::{KeyTerms, Level, Replan};
 use crate::key::KeyKind;
 use crate::options::{Options, intern, serializer_of};
 use crate::overrides::Overrides;
@@ -27,6 +27,7 @@ pub struct CacheBuilder<V> {
     tags: Vec<String>,
     version: u32,
     hashed: bool,
+    pii: bool,
     when: Option<fn(&V) -> bool>,
     equal: Option<fn(&V, &V) -> bool>,
     problems: Vec<Error>,
@@ -43,6 +44,7 @@ impl<V> CacheBuilder<V> {
             tags: Vec::new(),
             version: 0,
             hashed: false,
+            pii: false,
             when: None,
             equal: None,
             problems: Vec::new(),
@@ -115,7 +117,8 @@ impl<V> CacheBuilder<V> {
     }
 
     /// Keys are personal: stored as keyed hashes, and in no log.
-    pub fn pii(self) -> Self {
+    pub fn pii(mut self) -> Self {
+        self.pii = true;
         self.hash_key()
     }
 
@@ -225,7 +228,8 @@ impl<V: StoredValue> CacheBuilder<V> {
         }
         crate::instance::all(problems).map_err(|error| error.context("cache", self.name.as_str()))?;
         let level = Level { backend: self.backend.as_deref(), options: self.options, place: CODE };
-        let keys = if self.hashed { KeyKind::Digest } else { KeyKind::Canonical };
+        let kind = if self.hashed { KeyKind::Digest } else { KeyKind::Canonical };
+        let keys = KeyTerms { kind, pii: self.pii };
         self.instance.check_cache(&self.name, level, keys, facts.kinds())?;
         let value = (TypeId::of::<V>(), std::any::type_name::<V>());
         let function = self.instance.functions().cache(&self.name, self.version, keys, value)?;

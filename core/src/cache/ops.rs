@@ -97,7 +97,7 @@ impl<V: StoredValue> Ops<V> {
         mode: Mode,
     ) -> Result<bool> {
         let none = (self.facts.is_none)(&value).then_some(self.plan.options.none_ttl).flatten();
-        let ttl = ttl.or(none).unwrap_or(self.plan.options.ttl);
+        let ttl = self.plan.levels.scoped_ttl().or(ttl).or(none).unwrap_or(self.plan.options.ttl);
         let times = Times { ttl, age: Duration::ZERO, load_time: Duration::ZERO };
         self.put(key, tags, value, times, mode).await
     }

@@ -1,5 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
+
+use retainit_plugin::BackendConfig;
 
 use super::problems::{join, split};
 
@@ -31,12 +34,59 @@ impl Setting {
     }
 }
 
+/// What [`Effective::get`] found: a [`Setting`], or nothing at that path. It is used as the `Option` it holds, or asked
+/// directly.
+///
+/// ```
+/// # fn main() -> retainit_core::Result<()> {
+/// let effective = retainit_core::Retainit::builder().namespace("shop").build()?.effective();
+/// assert_eq!(effective.get("namespace").value(), "shop");
+/// assert_eq!(effective.get("namespace").source(), "code");
+/// assert!(effective.get("colour").is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a>(Option<&'a Setting>);
+
+impl<'a> Found<'a> {
+    /// The setting's value; empty where there is none.
+    pub fn value(&self) -> &'a str {
+        self.0.map_or("", |setting| &setting.value)
+    }
+
+    /// Where it was said; `default` where nobody did.
+    pub fn source(&self) -> &'a str {
+        self.0.map_or(DEFAULT, |setting| &setting.source)
+    }
+}
+
+impl<'a> Deref for Found<'a> {
+    type Target = Option<&'a Setting>;
+
+    fn deref(&self) -> &Option<&'a Setting> {
+        &self.0
+    }
+}
+
+impl<'a> PartialEq<Option<&'a Setting>> for Found<'a> {
+    fn eq(&self, other: &Option<&'a Setting>) -> bool {
+        self.0 == *other
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.value, self.source)
+    }
+}
+
 impl Effective {
     /// The setting at a path such as `backends.default.ttl` or `functions."users.get".ttl`, without the `retainit` in
     /// front.
-    pub fn get(&self, path: &str) -> Option<&Setting> {
+    pub fn get(&self, path: &str) -> Found<'_> {
         let path = split(path);
-        self.settings.get(self.aliases.get(&path).unwrap_or(&path))
+        Found(self.settings.get(self.aliases.get(&path).unwrap_or(&path)))
     }
 
     /// All settings by path.
@@ -52,6 +102,19 @@ impl Effective {
         self.aliases.insert(alias, path);
     }
 
+    /// Adds a backend that code has registered at run time.
+    pub(crate) fn add_backend(&mut self, name: &str, config: &dyn BackendConfig) {
+        let at = |field: &str| ["backends", name, field].map(str::to_owned).to_vec();
+        self.put(at("type"), config.type_name(), CODE);
+        for field in config.fields() {
+            field.aliases.iter().for_each(|alias| self.alias(at(alias), at(field.name)));
+            match config.shown(field.name) {
+                Some(value) => self.put(at(field.name), value, CODE),
+                None => self.put(at(field.name), field.default, DEFAULT),
+            }
+        }
+    }
+
     /// The paths whose values differ.
     pub(crate) fn changes(&self, other: &Effective) -> Vec<Vec<String>> {
         let value = |all: &Effective, path: &Vec<String>| all.settings.get(path).map(|setting| setting.value.clone());
@@ -65,6 +128,11 @@ impl Effective {
     /// A path as a profile would write it.
     pub(crate) fn shown(path: &[String]) -> String {
         join(path)
+    }
+
+    /// Where a setting was said.
+    pub(super) fn place_of(&self, path: &[String]) -> Option<&str> {
+        self.settings.get(path).map(|setting| setting.source.as_str())
     }
 
     /// The source of a setting that somebody said.

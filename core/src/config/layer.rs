@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::problems::{Problems, unknown};
+use super::problems::{Problems, nearest};
 use super::tree::{Format, Node, Table, Tree};
 
 /// One source of settings; `table` is what lies below `retainit`.
@@ -117,8 +117,11 @@ impl Files {
         known.sort();
         known.dedup();
         if !known.iter().any(|name| name == profile) {
-            let text = unknown(&format!("profile `{profile}`"), profile, known.iter().map(String::as_str));
-            problems.add("profile", &[], text);
+            let guess = nearest(profile, known.iter().map(String::as_str));
+            let guess = guess.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+            let known =
+                if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
+            problems.add("profile", &[], format!("there is no profile `{profile}`{guess} ({known})"));
         }
     }
 

@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) place: String,
+    /// The number of its layer; the highest is 0.
+    pub(super) layer: usize,
 }
 
 /// Every value that holds, by its path.
@@ -97,7 +99,7 @@ fn collect(
                 let layer = number.and_then(|number| layers.get(number));
                 let place = layer.and_then(|layer| Some(layer.place(find(&layer.table, path)?))).unwrap_or_default();
                 let value = value.deserialize().map_err(unmergeable)?;
-                leaves.insert(path.clone(), Leaf { value, place });
+                leaves.insert(path.clone(), Leaf { value, place, layer: number.unwrap_or(usize::MAX) });
             }
         }
         path.pop();

@@ -27,10 +27,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub(crate) use effective::CODE;
-pub use effective::{Effective, Setting};
+pub use effective::{Effective, Found, Setting};
 pub(crate) use layer::Wanted;
 pub(crate) use preset::Preset;
-pub(crate) use resolve::{Code, Configured, Declared, FileLevel};
+pub(crate) use resolve::{Code, Configured, Declared, FileLevel, Ranks};
 pub use sections::{EventKeys, SingleFlight};
 pub(crate) use sections::{EventsSection, Main};
 

@@ -57,6 +57,8 @@ pub(crate) struct Declared {
     /// `None` for a type that is not linked.
     pub(crate) config: Option<Box<dyn BackendConfig>>,
     pub(crate) type_name: String,
+    /// How high the sources of its fields stand, of those that files set.
+    pub(crate) ranks: Ranks,
 }
 
 impl Declared {
@@ -71,7 +73,12 @@ impl Declared {
 pub(crate) struct FileLevel {
     pub(crate) backend: Option<String>,
     pub(crate) options: Options,
+    /// How high the source of each option stands; 0 is the highest.
+    pub(crate) ranks: Ranks,
 }
+
+/// How high the source of a field stands, by the field's name; what code has set has no number and stands above.
+pub(crate) type Ranks = BTreeMap<String, usize>;
 
 /// What code has set.
 #[derive(Debug)]
@@ -174,7 +181,11 @@ impl<'a> Resolver<'a> {
             }
             None => self.opaque(&path),
         }
-        Declared { name: name.into(), config, type_name }
+        let prefix: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        let own = self.leaves.iter().filter(|(at, _)| at.starts_with(&prefix));
+        let holds = own.filter(|(at, leaf)| self.effective.place_of(at) == Some(leaf.place.as_str()));
+        let ranks = holds.filter_map(|(at, leaf)| Some((at.last()?.clone(), leaf.layer))).collect();
+        Declared { name: name.into(), config, type_name, ranks }
     }
 
     /// What a section finds wrong with the values that hold, each at its place.
@@ -208,21 +219,23 @@ impl<'a> Resolver<'a> {
     }
 
     fn functions(&mut self, path: &[&str]) -> BTreeMap<String, FileLevel> {
-        let mut sections: BTreeMap<String, FunctionSection> = BTreeMap::new();
+        let mut sections: BTreeMap<String, (FunctionSection, Ranks)> = BTreeMap::new();
         for (at, leaf) in &self.leaves {
             let below = at.get(..path.len()).filter(|prefix| *prefix == path).map(|_| &at[path.len()..]);
             let Some([id, field]) = below else { continue };
-            let section = sections.entry(id.clone()).or_default();
+            let (section, ranks) = sections.entry(id.clone()).or_default();
+            ranks.insert(field.clone(), leaf.layer);
             if let Err(text) = section.set(field, &leaf.value) {
                 self.problems.add(&leaf.place, &[path, &[id, field]].concat(), text);
             }
             self.effective.put(at.clone(), written(&leaf.value), leaf.place.clone());
         }
-        let level = |section: &FunctionSection| FileLevel {
+        let level = |section: FunctionSection, ranks| FileLevel {
             backend: section.backend_name().map(str::to_owned),
             options: section.options(),
+            ranks,
         };
-        sections.iter().map(|(id, section)| (id.clone(), level(section))).collect()
+        sections.into_iter().map(|(id, (section, ranks))| (id, level(section, ranks))).collect()
     }
 
     /// Names that lead nowhere.

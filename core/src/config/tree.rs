@@ -63,6 +63,7 @@ impl Format {
 
     /// Reads a text into a table. The message of an error repeats nothing of the text, which may hold secrets.
     pub(super) fn read(self, text: &str) -> Result<Table, Unreadable> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match self {
             Format::Toml => toml(text),
             Format::Yaml => yaml(text),

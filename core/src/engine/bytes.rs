@@ -22,6 +22,10 @@ pub(crate) struct ByteStore {
     removals: Arc<AtomicU64>,
 }
 
+/// How soon something owed is tried again, at first and at last.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug)]
 enum Side {
     Remote(Arc<dyn Backend>),
@@ -109,7 +113,56 @@ impl ByteStore {
         let versioned = self.capabilities().has_versions();
         self.pending
             .add(owed, || versioned.then(|| Owed::Raise(super::groups::namespace_group(namespace), Strength::Hard)));
+        self.pay_later();
         true
+    }
+
+    /// Pays what is owed as soon as the backend answers, so that others who share it do not have to wait for a call of
+    /// this process. It ends with the instance.
+    fn pay_later(&self) {
+        if !self.pending.begin_paying() {
+            return;
+        }
+        let (side, io, pending) = (self.side.clone(), Arc::downgrade(&self.io), Arc::clone(&self.pending));
+        let (op_timeout, removals) = (self.op_timeout, Arc::clone(&self.removals));
+        let pay = async move {
+            let mut pause = PAUSE;
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                let Some(io) = io.upgrade() else { return };
+                let (side, pending, removals) = (side.clone(), Arc::clone(&pending), Arc::clone(&removals));
+                let store = ByteStore { side, io, op_timeout, pending, removals };
+                // What it is about was told when it was owed.
+                if store.settle(Face::Async).await.is_ok() && store.pending.end_paying() {
+                    return;
+                }
+            }
+        };
+        if let Err(error) = self.io.spawn(pay) {
+            tracing::warn!(target: "retainit", %error, "removals wait for the next call");
+        }
+    }
+
+    /// Pays what is owed for the last time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pending`] when the backend still does not acknowledge it: it is lost with this process.
+    async fn settle_finally(&self, face: Face) -> Result<()> {
+        let settled = self.settle(face).await;
+        match self.pending.forgive() {
+            0 => Ok(()),
+            owed => {
+                let text = format!(
+                    "{owed} removals were never acknowledged and end with this process: their ttl is the bound"
+                );
+                Err(settled.err().map_or_else(
+                    || Error::new(ErrorKind::Pending, text.clone()),
+                    |error| Error::new(ErrorKind::Pending, text.clone()).source(error),
+                ))
+            }
+        }
     }
 
     pub(crate) async fn read(
@@ -238,10 +291,12 @@ impl ByteStore {
     }
 
     pub(crate) async fn close(&self, face: Face) -> Result<()> {
-        match &self.side {
+        let settled = self.settle_finally(face).await;
+        let closed = match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.close()).await,
             Side::Local(backend) => self.local_call(backend, face, |backend| backend.close()).await,
-        }
+        };
+        settled.and(closed)
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    const BUILT_IN: [Format; 3] = [Format::MsgPack, Format::Text, Format::Bytes];
+    pub(crate) const BUILT_IN: [Format; 3] = [Format::MsgPack, Format::Text, Format::Bytes];
 
     /// The name in envelopes and configurations.
     pub(crate) fn name(&self) -> &'static str {

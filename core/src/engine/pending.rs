@@ -16,6 +16,8 @@ pub(crate) enum Owed {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     any: AtomicBool,
+    /// Whether a task in the background is at it.
+    paying: AtomicBool,
     list: Mutex<List>,
 }
 
@@ -47,6 +49,26 @@ impl Pending {
             *owed = vec![(*next, all)];
         }
         self.any.store(true, Ordering::Release);
+    }
+
+    /// True for the one who is to pay in the background from now on.
+    pub(crate) fn begin_paying(&self) -> bool {
+        !self.paying.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends that, if nothing is owed any more.
+    pub(crate) fn end_paying(&self) -> bool {
+        let list = self.list.lock();
+        let is_paid = list.owed.is_empty();
+        self.paying.store(!is_paid, Ordering::Release);
+        is_paid
+    }
+
+    /// Forgets everything: nobody is left who could pay. Gives how much it was.
+    pub(crate) fn forgive(&self) -> usize {
+        let mut list = self.list.lock();
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut list.owed).len()
     }
 
     pub(crate) fn list(&self) -> Vec<(u64, Owed)> {

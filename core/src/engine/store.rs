@@ -43,7 +43,7 @@ impl Store {
         ear: Ear,
     ) -> Result<Store> {
         let built = config
-            .build(Context::new(Arc::clone(&name), clock, Arc::new(ear)))
+            .build(Context::new(Arc::clone(&name), clock, Arc::new(ear)).op_timeout(op_timeout))
             .map_err(|error| error.context("backend", &*name))?;
         let kind = match built {
             Built::Object(object) => Kind::Object(object),

@@ -268,9 +268,9 @@ impl Bus {
     }
 
     pub(super) fn forget(&self, kinds: EventKinds) {
-        for lane in &self.own.lock().lanes {
-            lane.forget(kinds);
-        }
+        let lanes = self.own.lock().lanes.clone();
+        // Who hears of nothing any more is ended, so that its handler is freed.
+        lanes.iter().filter(|lane| lane.forget(kinds)).for_each(|lane| lane.finish());
         self.refresh();
     }
 

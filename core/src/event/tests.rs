@@ -328,6 +328,30 @@ fn unsubscribe_all_takes_one_kind_from_everybody() {
     assert_eq!(next(&hear), EventKind::CacheHit);
 }
 
+/// Tells when it is dropped.
+struct Dropped(std::sync::mpsc::Sender<EventKind>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.send(EventKind::CacheMiss).expect("the test listens");
+    }
+}
+
+#[test]
+fn unsubscribe_all_frees_who_hears_nothing_any_more() {
+    let (bus, events, _) = bus();
+    let (heard, hear) = channel();
+    let dropped = Dropped(heard.clone());
+    events.subscribe(EventKind::CacheMiss, move |event| {
+        let Dropped(heard) = &dropped;
+        heard.send(event.kind()).expect("the test listens");
+    });
+    tell(&bus, 1);
+    assert_eq!(next(&hear), EventKind::CacheMiss, "it runs on a thread now");
+    events.unsubscribe_all(EventKind::CacheMiss);
+    assert_eq!(next(&hear), EventKind::CacheMiss, "and is dropped");
+}
+
 // T-09
 #[test]
 fn a_panic_is_isolated_and_the_third_in_a_row_is_the_last() {

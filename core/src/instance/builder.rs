@@ -283,7 +283,7 @@ impl Builder {
             namespace,
             namespace_mark: Mark::new(),
             tags: Tags::default(),
-            shape: Shape { stores, default_backend: None, configured }.into(),
+            shape: Shape { stores, default_backend: None, configured, added: Vec::new() }.into(),
             epoch: 0.into(),
             problem,
             source: Source { sources: self.sources, main: self.main, events: self.events, backends: self.backends },

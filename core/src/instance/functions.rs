@@ -159,7 +159,7 @@ impl Functions {
         &self,
         name: &str,
         version: u32,
-        keys: KeyKind,
+        keys: KeyTerms,
         value: (TypeId, &'static str),
     ) -> Result<Arc<Function>> {
         let mut known = self.known.lock();
@@ -170,14 +170,18 @@ impl Functions {
                     format!("the cache `{name}` keeps values of type {}, not {}", cache.value_name, value.1),
                 ));
             }
-            if let Some(known) = cache.functions.iter().find(|f| (f.version, f.keys) == (version, keys)) {
+            if let Some(known) =
+                cache.functions.iter().find(|f| (f.version, f.keys, f.pii) == (version, keys.kind, keys.pii))
+            {
                 return Ok(Arc::clone(known));
             }
         } else if let Some(owner) = known.by_id.get(name) {
             let text = format!("the name `{name}` belongs to the retained function at {}", owner.place);
             return Err(Error::new(ErrorKind::Duplicate, text));
         }
-        let function = Arc::new(Function::new(number()?, name.to_owned(), version, keys, &self.bus));
+        let mut function = Function::new(number()?, name.to_owned(), version, keys.kind, &self.bus);
+        function.pii = keys.pii;
+        let function = Arc::new(function);
         known.all.push(Arc::clone(&function));
         known.by_id.insert(name.to_owned(), Owner { site: None, place: "a cache of that name".into() });
         let new = || Cache { value: value.0, value_name: value.1, functions: Vec::new() };
@@ -287,7 +291,8 @@ impl Retainit {
         kinds: ValueKinds,
         overrides: &Overrides,
     ) -> Plan {
-        let fits = |store: &Arc<Store>| cache_fits(self, &function.id, function.keys, kinds, store);
+        let keys = KeyTerms { kind: function.keys, pii: function.pii };
+        let fits = |store: &Arc<Store>| cache_fits(self, &function.id, keys, kinds, store);
         self.resolve(Arc::clone(function), level, kinds.types, overrides, Ok(()), fits)
     }
 
@@ -297,7 +302,7 @@ impl Retainit {
     ///
     /// [`ErrorKind::UnknownBackend`], and [`ErrorKind::Config`] for a backend or serializer that cannot hold its values
     /// or keys.
-    pub(crate) fn check_cache(&self, name: &str, level: Level<'_>, keys: KeyKind, kinds: ValueKinds) -> Result<()> {
+    pub(crate) fn check_cache(&self, name: &str, level: Level<'_>, keys: KeyTerms, kinds: ValueKinds) -> Result<()> {
         let own = self.backend_of(name, level.backend);
         let store = own.map_or_else(|| self.default_store(), |name| self.store(&name))?;
         cache_fits(self, name, keys, kinds, &store)?;
@@ -312,7 +317,7 @@ impl Retainit {
     /// What holds for a function or cache outside every override.
     fn resolved(&self, id: &str, own: Level<'_>, store: &Store) -> Resolved {
         let mut levels = Levels::new(self, id, Options::NONE, own);
-        levels.on(self, store);
+        levels.on(self, id, store);
         levels.resolve(store.bytes().is_some())
     }
 
@@ -338,7 +343,7 @@ impl Retainit {
         let checked = problem.and(unusable).and_then(|()| store.as_ref().map_err(again).and_then(&fits));
         let disabled = levels.is_disabled();
         let store = store.unwrap_or_else(|_| self.nowhere());
-        levels.on(self, &store);
+        levels.on(self, &function.id, &store);
         let serializer = levels.resolve(true).serializer;
         let format = checked.and_then(|()| self.chosen_format(&function.id, &store, serializer, types));
         let bypass = match &format {
@@ -351,6 +356,9 @@ impl Retainit {
             }
         };
         let hidden = own_store.ok().filter(|own| !Arc::ptr_eq(own, &store));
+        if let Some(hidden) = &hidden {
+            levels.hide(self, hidden);
+        }
         Plan::new(self.clone(), function, store, levels, format.ok().flatten(), hidden, bypass)
     }
 
@@ -373,6 +381,15 @@ impl Retainit {
             })
         })
     }
+}
+
+const PII: &str = "`pii` demands encryption, which this version does not have; keep it in memory";
+
+/// How the keys of a cache are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyTerms {
+    pub(crate) kind: KeyKind,
+    pub(crate) pii: bool,
 }
 
 /// What a function or cache says of itself.
@@ -407,9 +424,7 @@ fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &A
         Kind::Bytes(_) if kinds.is_some_and(|kinds| kinds.types.is_none()) => refuse(
             "the returned type does not implement `Serialize` and `DeserializeOwned`, or is spelled with a reference",
         ),
-        Kind::Bytes(_) if site.descriptor.pii => {
-            refuse("`pii` demands encryption, which this version does not have; keep it in memory")
-        }
+        Kind::Bytes(_) if site.descriptor.pii => refuse(PII),
         Kind::Bytes(_) if function.keys == KeyKind::Digest && !instance.secret_is_given() => {
             refuse("its keys are hashed with a random secret; set `secret`")
         }
@@ -425,7 +440,7 @@ fn verifiable(site: &'static Site, id: &str, options: &Resolved) -> Result<()> {
 }
 
 /// Whether a cache's values and keys can go to a store.
-fn cache_fits(instance: &Retainit, name: &str, keys: KeyKind, kinds: ValueKinds, store: &Store) -> Result<()> {
+fn cache_fits(instance: &Retainit, name: &str, keys: KeyTerms, kinds: ValueKinds, store: &Store) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::new(ErrorKind::Config, format!("the cache `{name}` cannot use the backend `{}`: {why}", store.name)))
     };
@@ -433,7 +448,8 @@ fn cache_fits(instance: &Retainit, name: &str, keys: KeyKind, kinds: ValueKinds,
         Kind::Bytes(_) if kinds.types.is_none() => {
             refuse("it keeps bytes, and `build_local` keeps values in memory only")
         }
-        Kind::Bytes(_) if keys == KeyKind::Digest && !instance.secret_is_given() => {
+        Kind::Bytes(_) if keys.pii => refuse(PII),
+        Kind::Bytes(_) if keys.kind == KeyKind::Digest && !instance.secret_is_given() => {
             refuse("its keys are hashed with a random secret; set `secret`")
         }
         Kind::Object(object) if object.weighs() && !kinds.weight => {

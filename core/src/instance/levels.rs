@@ -4,6 +4,7 @@ use retainit_plugin::Ttl;
 
 use super::Level;
 use crate::Retainit;
+use crate::config::Ranks;
 use crate::engine::Store;
 use crate::options::{Options, Resolved};
 
@@ -56,8 +57,28 @@ impl Levels {
     }
 
     /// Adds what the backend says.
-    pub(super) fn on(&mut self, instance: &Retainit, store: &Store) {
+    ///
+    /// Files stand above each other as wholes: what a profile, or code, says of the backend stands above what the main
+    /// file says of the function.
+    pub(super) fn on(&mut self, instance: &Retainit, id: &str, store: &Store) {
+        let configured = instance.configured();
+        let of_function = configured.functions.get(id).map(|level| &level.ranks);
+        let declared = configured.backends.iter().find(|backend| backend.name == store.name);
+        let of_backend = declared.map(|backend| &backend.ranks);
+        let is_below = |field: &str| {
+            let rank = |ranks: Option<&Ranks>| ranks.and_then(|ranks| ranks.get(field)).copied();
+            // What a backend has without a rank was said in code.
+            rank(of_backend).is_none_or(|backend| rank(of_function).is_some_and(|function| backend < function))
+        };
+        if let Some((_, file)) = self.said.iter_mut().find(|(origin, _)| *origin == Origin::File) {
+            file.yield_to(&store.options, is_below);
+        }
         self.said.push((Origin::Backend, store.options));
+        self.enforce(configured.enforced_backends.get(&*store.name));
+    }
+
+    /// Adds what is enforced of a backend that an override hides.
+    pub(super) fn hide(&mut self, instance: &Retainit, store: &Store) {
         self.enforce(instance.configured().enforced_backends.get(&*store.name));
     }
 
@@ -77,6 +98,11 @@ impl Levels {
     /// Whether some level switches the cache off.
     pub(super) fn is_disabled(&self) -> bool {
         self.all().disabled == Some(true)
+    }
+
+    /// The ttl that an override around the call sets: it stands above what the call itself asks for.
+    pub(crate) fn scoped_ttl(&self) -> Option<Ttl> {
+        self.said.iter().find(|(origin, _)| *origin == Origin::Scoped)?.1.ttl
     }
 
     /// What holds in the end.

@@ -19,7 +19,7 @@ use retainit_plugin::{BackendConfig, Clock, EventKind, Mark, Moment, Strength};
 pub use blocking::Blocking;
 pub use builder::Builder;
 pub(crate) use builder::all;
-pub(crate) use functions::{Functions, Level, Replan};
+pub(crate) use functions::{Functions, KeyTerms, Level, Replan};
 pub use health::Health;
 pub(crate) use levels::{Levels, Origin};
 
@@ -140,6 +140,7 @@ impl Retainit {
         if shape.stores.contains_key(name) {
             return Err(Error::new(ErrorKind::Duplicate, format!("a backend called `{name}` is registered already")));
         }
+        shape.added.push((Arc::clone(&store.name), Arc::new(config)));
         shape.stores.insert(Arc::clone(&store.name), Arc::new(store));
         drop(shape);
         self.0.bus.config_changed("register_backend", &format!("backends.{name}"));
@@ -287,7 +288,8 @@ impl Retainit {
     ///
     /// # Errors
     ///
-    /// The first backend's error that could not end its connections.
+    /// [`ErrorKind::Pending`] when removals that a backend has not acknowledged are lost, and the first backend's error
+    /// that could not end its connections. The instance is closed all the same.
     pub async fn close(&self) -> Result<()> {
         self.close_of(Face::Async).await
     }

@@ -19,6 +19,8 @@ pub(super) struct Shape {
     pub(super) stores: Stores,
     pub(super) default_backend: Option<Arc<str>>,
     pub(super) configured: Arc<Configured>,
+    /// Backends that code has registered since.
+    pub(super) added: Vec<(Arc<str>, Arc<dyn BackendConfig>)>,
 }
 
 /// What the instance was made from; asked again by a reload.
@@ -33,7 +35,10 @@ pub(super) struct Source {
 impl Retainit {
     /// Every setting, with where it was said. `Display` lists them.
     pub fn effective(&self) -> Effective {
-        self.configured().effective.clone()
+        let shape = self.0.shape.read();
+        let mut effective = shape.configured.effective.clone();
+        shape.added.iter().for_each(|(name, config)| effective.add_backend(name, &**config));
+        effective
     }
 
     pub(crate) fn configured(&self) -> Arc<Configured> {
@@ -54,8 +59,11 @@ impl Retainit {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for a configuration that cannot be used, and for changes that need a restart, which are
-    /// named; nothing changes then.
+    /// named; [`ErrorKind::Closed`]. Nothing changes then.
     pub fn reload(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
+        }
         let source = &self.0.source;
         let code = Code { main: &source.main, events: &source.events, backends: &source.backends };
         let configured = load(&source.sources, &code, &self.0.registry)?;
@@ -74,9 +82,6 @@ impl Retainit {
         self.0.bus.config_changed("reload", &changed.join(", "));
         self.0.bus.backends_are(&there);
         self.replan();
-        self.bus().config_changed("reload", "");
-        let stores = self.stores();
-        self.bus().backends_are(&stores.iter().map(|store| Arc::clone(&store.name)).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -97,7 +102,7 @@ impl Retainit {
             };
             stores.insert(Arc::clone(name), Arc::new(store));
         }
-        Ok(Shape { stores, default_backend: None, configured: Arc::new(configured) })
+        Ok(Shape { stores, default_backend: None, configured: Arc::new(configured), added: current.added })
     }
 
     /// Lets functions and caches decide again where they look and under which options.

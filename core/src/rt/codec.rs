@@ -196,10 +196,10 @@ fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed, deadline: Option<&Dead
         }
         Format::Plugin(_, serializer) => unplugged(sealed, serializer.as_ref(), &watch),
     };
-    if watch.is_late() {
-        return value.map_err(|error| Error::new(ErrorKind::Timeout, error.to_string()));
+    match watch.is_late() {
+        true => Err(Error::new(ErrorKind::Timeout, "reading a stored value takes longer than `decode_timeout`")),
+        false => value,
     }
-    value
 }
 
 fn unplugged<V: DeserializeOwned>(sealed: &Sealed, serializer: &dyn Serializer, watch: &guard::Watch<'_>) -> Result<V> {

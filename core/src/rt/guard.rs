@@ -11,7 +11,7 @@ use crate::engine::{Deadline, Outermost};
 pub(super) const MAX_DEPTH: u32 = 128;
 
 /// The deadline is looked at before every so many parts.
-const PARTS: u32 = 256;
+const PARTS: u32 = 16;
 
 /// Where a walk through a payload is.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ impl<'a> Watch<'a> {
         Watch { depth: Cell::new(0), parts: Cell::new(0), deadline, late: Cell::new(false) }
     }
 
-    /// Whether the deadline ended it.
+    /// Whether the deadline has passed, be it in the last part.
     pub(super) fn is_late(&self) -> bool {
-        self.late.get()
+        self.late.get() || self.deadline.is_some_and(|deadline| deadline.is_over())
     }
 
     fn within<T, E: serde::de::Error>(&self, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {

@@ -214,3 +214,36 @@ fn variables_are_read_by_the_backends_and_fields_there_are() {
     let declared = declared.build().expect("a type alone declares a backend");
     assert_eq!(declared.backends(), ["far_away"]);
 }
+
+/// What holds for a function whose ttl stands in the main file, when its backend's stands higher.
+fn function_under(backend: impl FnOnce(&Folder) -> Builder) -> String {
+    let folder = Folder::new(
+        "[retainit.backends.near]\ntype = \"memory\"\n[retainit.functions.\"config.precedence.plain\"]\nttl = \"10m\"\n",
+    );
+    explained(&backend(&folder).build().expect("nothing is wrong"), false, false).0
+}
+
+// T-48: sources stand above each other as wholes.
+#[test]
+fn a_backends_ttl_from_a_higher_source_stands_above_a_functions_from_a_lower_one() {
+    let in_code = |folder: &Folder| folder.builder().register_backend("near", MemoryConfig::new().ttl("50s"));
+    assert_eq!(function_under(in_code), "50s");
+    let in_profile = |folder: &Folder| {
+        folder.write("profiles/test.toml", "[retainit.backends.near]\nttl = \"40s\"\n");
+        folder.builder().profile("test")
+    };
+    assert_eq!(function_under(in_profile), "40s");
+    let in_environment = |folder: &Folder| folder.builder().variables([("RETAINIT_BACKENDS_NEAR_TTL", "30s")]);
+    assert_eq!(function_under(in_environment), "10m");
+}
+
+#[test]
+fn an_override_to_another_backend_does_not_escape_what_is_enforced() {
+    let folder = Folder::new(
+        "[retainit]\nenforced = [\"backends.near.ttl\"]\n[retainit.backends.near]\ntype = \"memory\"\nttl = \"15m\"\n",
+    );
+    let retainit = folder.builder().register_backend("other", MemoryConfig::new()).build().expect("built");
+    let explain = || with_attribute::cache().explain(&1).expect("explained");
+    let explain = with_instance_sync(&retainit, || with_sync(Overrides::new().backend("other"), explain));
+    assert!(explain.backend().starts_with("other") && explain.to_string().contains("ttl            15m"), "{explain}");
+}

@@ -166,6 +166,12 @@ impl<const N: usize> From<[EventKind; N]> for EventKinds {
     }
 }
 
+impl From<Vec<EventKind>> for EventKinds {
+    fn from(kinds: Vec<EventKind>) -> EventKinds {
+        kinds.into_iter().collect()
+    }
+}
+
 impl From<&[EventKind]> for EventKinds {
     fn from(kinds: &[EventKind]) -> EventKinds {
         kinds.iter().copied().collect()

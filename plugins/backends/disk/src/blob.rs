@@ -13,7 +13,7 @@ use retainit_plugin::{Bytes, Error, ErrorKind, Result};
 use crate::SyncMode;
 use crate::entry::MARK;
 use crate::fault;
-use crate::folder::private;
+use crate::folder::{own_folder, private};
 
 /// From this size on.
 pub(crate) const LEAST: usize = 64 << 10;
@@ -89,7 +89,7 @@ fn write_new(path: &Path, bytes: &[u8], sync: SyncMode) -> io::Result<()> {
 
 /// Not with the folders above it: those of a database that was put aside must not come back.
 fn make_shard(shard: &Path, sync: SyncMode) -> io::Result<()> {
-    match fs::create_dir(shard) {
+    match own_folder().create(shard) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }

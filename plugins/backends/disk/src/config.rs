@@ -83,8 +83,8 @@ config! {
         /// what was acknowledged survives; with `"off"` the database may have to be begun anew.
         sync: SyncMode = "normal";
 
-        /// How long an operation waits for locks of other threads and processes before it fails; keep it below the
-        /// engine's `op_timeout`.
+        /// How long an operation waits for locks of other threads and processes before it fails; at most four fifths
+        /// of the instance's `op_timeout`.
         busy_timeout: Duration = "200ms";
     }
 
@@ -99,6 +99,12 @@ config! {
 }
 
 impl DiskConfig {
+    /// Another name for [`max_entries`](DiskConfig::max_entries).
+    #[must_use]
+    pub fn max_size(self, entries: usize) -> DiskConfig {
+        self.max_entries(entries)
+    }
+
     /// The folder; a relative one lies below the working directory at the time of building.
     ///
     /// Processes that name the same folder share their entries. It is made with access for its owner only. Default:
@@ -142,7 +148,10 @@ impl BackendConfig for DiskConfig {
                 .context("backend", &*context.name)
                 .source(error)
         })?;
-        Ok(Built::Local(Arc::new(DiskBackend::new(context, &base, self.options()))))
+        let mut options = self.options();
+        // A sync caller waits on its own thread, where nothing else could end the wait.
+        options.busy_timeout = options.busy_timeout.min(context.op_timeout * 4 / 5);
+        Ok(Built::Local(Arc::new(DiskBackend::new(context, &base, options))))
     }
 
     fn to_box(&self) -> Box<dyn BackendConfig> {

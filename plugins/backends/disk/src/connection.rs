@@ -31,7 +31,8 @@ pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connecti
 /// Another connection to a database that is open already.
 pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault> {
     let connection = connect(path, OpenFlags::empty(), options)?;
-    connection.pragma_update(None, "query_only", "ON")?;
+    // A smaller cache than the first connection's: there may be many of these.
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -1024;")?;
     Ok(connection)
 }
 

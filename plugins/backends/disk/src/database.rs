@@ -19,8 +19,9 @@ use crate::sweep::Upkeep;
 use crate::touched::Touched;
 use crate::write::Work;
 
-/// Readers that are kept open while nobody reads.
-const IDLE_READERS: usize = 16;
+/// Readers that are kept open while nobody reads: one for each thread of the pool that async callers use. To open one
+/// takes as long as fifty reads.
+const IDLE_READERS: usize = 64;
 
 /// A configuration, with its defaults.
 #[derive(Clone, Copy, Debug)]

@@ -224,11 +224,35 @@ fn is_id(text: &str) -> bool {
 
 /// Makes a folder that only its owner may enter, and those above it.
 fn make_dir(path: &Path) -> Result<()> {
+    own_folder().recursive(true).create(path).map_err(|error| fault::at(path, error))?;
+    close_to_others(path).map_err(|error| fault::at(path, error))
+}
+
+/// Makes folders that only their owner may enter.
+pub(crate) fn own_folder() -> DirBuilder {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| fault::at(path, error))
+    builder
+}
+
+/// A folder of ours that was there already may be open to others: not any more. One that a link leads to is not ours.
+#[cfg(unix)]
+fn close_to_others(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let found = fs::symlink_metadata(path)?;
+    if found.is_symlink() {
+        return Err(std::io::Error::other("it is a symbolic link: name its target as `base_path`"));
+    }
+    match found.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(0o700)),
+    }
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Files that only their owner may read.

@@ -17,6 +17,29 @@ fn only_the_owner_may_enter() {
     }
 }
 
+// T-110
+#[test]
+fn what_was_open_to_others_is_closed_and_a_link_is_refused() {
+    let bench = Bench::new();
+    let ours = bench.base().join("v1");
+    fs::create_dir_all(&ours).unwrap();
+    fs::set_permissions(&ours, fs::Permissions::from_mode(0o777)).unwrap();
+    let disk = bench.open();
+    set(&disk, "key", bytes("blob", 100_000));
+    for entry in [ours.clone(), bench.home()] {
+        assert_eq!(fs::metadata(&entry).unwrap().permissions().mode() & 0o777, 0o700, "{}", entry.display());
+    }
+    let shards = fs::read_dir(bench.home().join("blobs")).unwrap();
+    for shard in shards {
+        assert_eq!(shard.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    let (linked, elsewhere) = (Bench::new(), Bench::new());
+    fs::create_dir_all(linked.base()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.base(), linked.base().join("v1")).unwrap();
+    fs::create_dir_all(elsewhere.base()).unwrap();
+    assert!(linked.open().health().is_err());
+}
+
 // T-20
 #[test]
 fn without_a_path_it_lies_below_the_working_directory() {
