@@ -253,26 +253,27 @@ macro_rules! numbers {
             }
         }
 
-        impl IntoField<ByteSize> for $number {
-            fn into_field(self) -> Result<ByteSize, String> {
-                u64::try_from(self).map(ByteSize).map_err(|_| format!("expected {}, got {self}", ByteSize::EXPECTED))
-            }
-        }
-
         impl IntoField<Limit<Count>> for $number {
             fn into_field(self) -> Result<Limit<Count>, String> {
                 IntoField::<Count>::into_field(self).map(|count| Limit(Some(count)))
             }
         }
-
-        impl IntoField<Limit<ByteSize>> for $number {
-            fn into_field(self) -> Result<Limit<ByteSize>, String> {
-                IntoField::<ByteSize>::into_field(self).map(|size| Limit(Some(size)))
-            }
-        }
     )*};
 }
 numbers!(i32 i64 u32 u64 usize);
+
+/// Of the integers only this one: with more of them `4 << 30` would be an `i32`, and zero.
+impl IntoField<ByteSize> for u64 {
+    fn into_field(self) -> Result<ByteSize, String> {
+        Ok(ByteSize(self))
+    }
+}
+
+impl IntoField<Limit<ByteSize>> for u64 {
+    fn into_field(self) -> Result<Limit<ByteSize>, String> {
+        Ok(Limit(Some(ByteSize(self))))
+    }
+}
 
 macro_rules! times {
     ($($from:ty)*) => {$(
@@ -422,6 +423,14 @@ mod tests {
         let problem = read::<Secret>(&Value::from(12_345)).expect_err("no text");
         assert!(!problem.contains("12345"), "{problem}");
         assert!(!format!("{:?}", Secret::new("hush")).contains("hush"));
+    }
+
+    #[test]
+    fn shifted_bytes_are_not_cut() {
+        fn bytes(bytes: impl IntoField<ByteSize>) -> u64 {
+            bytes.into_field().expect("a number of bytes").0
+        }
+        assert_eq!(bytes(4 << 30), 4_294_967_296);
     }
 
     #[test]
