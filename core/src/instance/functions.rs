@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::Retainit;
 use super::builder::all;
 use super::levels::Levels;
+use super::replan::{Followers, Replan};
 use crate::config::FileLevel;
 use crate::engine::plan::Bypass;
 use crate::engine::{Function, Kind, Plan, PlanRef, Store, incomparable};
@@ -36,26 +37,10 @@ struct Known {
     followers: Followers,
 }
 
-/// The caches that are alive.
-#[derive(Default)]
-struct Followers(Vec<Weak<dyn Replan>>);
-
-impl std::fmt::Debug for Followers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Followers").field(&self.0.len()).finish()
-    }
-}
-
 #[derive(Clone, Debug)]
 struct Registered {
     function: Arc<Function>,
     problem: Option<Arc<str>>,
-}
-
-/// A cache, whose plan is its own to keep.
-pub(crate) trait Replan: Send + Sync {
-    /// Makes the plan anew.
-    fn replan(&self);
 }
 
 /// Who has an id that was given, not derived.
@@ -95,14 +80,13 @@ impl Functions {
 
     /// Lets a cache hear of changes to what plans are made from.
     pub(crate) fn follow(&self, cache: Weak<dyn Replan>) {
-        let followers = &mut self.known.lock().followers.0;
-        followers.retain(|cache| cache.strong_count() > 0);
-        followers.push(cache);
+        self.known.lock().followers.add(cache);
     }
 
     pub(super) fn replan_caches(&self) {
-        let followers = self.known.lock().followers.0.clone();
-        followers.iter().filter_map(Weak::upgrade).for_each(|cache| cache.replan());
+        // Making a plan asks for functions, so not under the lock.
+        let followers = self.known.lock().followers.clone();
+        followers.replan();
     }
 
     pub(crate) fn stats(&self) -> Stats {

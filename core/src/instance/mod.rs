@@ -5,6 +5,7 @@ mod builder;
 mod functions;
 mod health;
 mod levels;
+mod replan;
 mod settings;
 
 use std::collections::HashMap;
@@ -19,9 +20,10 @@ use retainit_plugin::{BackendConfig, Clock, EventKind, Mark, Moment, Strength};
 pub use blocking::Blocking;
 pub use builder::Builder;
 pub(crate) use builder::all;
-pub(crate) use functions::{Functions, KeyTerms, Level, Replan};
+pub(crate) use functions::{Functions, KeyTerms, Level};
 pub use health::Health;
 pub(crate) use levels::{Levels, Origin};
+pub(crate) use replan::Replan;
 
 use crate::cache::CacheBuilder;
 use crate::engine::flight::Flights;

@@ -25,8 +25,8 @@ fn every_problem_is_reported_at_once() {
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
     for part in [
-        "base_path: expected a folder",
-        "max_bytes: expected at least 1048576 (1 MiB), got 1000",
+        "base_path: expected a path that is not empty",
+        "max_bytes: expected at least 1MiB, got 1000",
         "max_entries: expected at least 1",
         "ttl: expected \"500ms\"",
         "jitter: expected a fraction from 0 to 1, such as 0.1, got 2",
