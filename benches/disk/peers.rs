@@ -16,6 +16,8 @@ use retainit_plugin::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::PATIENCE;
+
 /// The arguments of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
@@ -131,7 +133,8 @@ const LEASE: Duration = Duration::from_secs(60);
 impl Backend {
     pub(crate) fn open(config: &DiskConfig) -> retainit_plugin::Result<Backend> {
         let groups = ["r1:e:default:-:-", "r1:e:default:-:page"].map(Group::new);
-        match config.build(Context::new("bench", Arc::new(SystemClock), Arc::new(Strict)))? {
+        let context = Context::new("bench", Arc::new(SystemClock), Arc::new(Strict)).op_timeout(PATIENCE);
+        match config.build(context)? {
             Built::Local(disk) => Ok(Backend { disk, groups }),
             other => panic!("disk built {other:?}"),
         }
