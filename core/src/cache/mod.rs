@@ -302,7 +302,7 @@ impl<V: StoredValue> Cache<V> {
         let plan = self.plan();
         let mut wanted = Wanted::prefix(format!("{}:", self.inner.function.id));
         wanted.site = Some(plan.site);
-        wanted.below = Some(plan.function_prefix());
+        wanted.below = Some(plan.function_prefix().to_owned());
         Keys::new(vec![Walk::new(&self.inner.instance, &plan.store, wanted, face)])
     }
 

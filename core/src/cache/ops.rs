@@ -79,8 +79,7 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
-        let args_digest = key.args_digest();
-        let (key, groups) = (self.plan.logical_key(key), self.plan.groups(&[]));
+        let ((key, args_digest), groups) = (self.plan.logical_key_and_digest(key), self.plan.groups(&[]));
         let even_dead = look == Look::Raw;
         let look =
             BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, args_digest, even_dead };

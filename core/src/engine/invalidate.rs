@@ -119,7 +119,7 @@ async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted
         raise(&plan.instance, store, group, Strength::Hard, face).await?;
     }
     let mut wanted = Wanted::prefix("");
-    wanted.below = Some(plan.function_prefix());
+    wanted.below = Some(plan.function_prefix().to_owned());
     remove_wanted(&plan.instance, store, wanted, face, versioned).await
 }
 

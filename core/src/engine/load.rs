@@ -13,7 +13,7 @@ use super::groups::Groups;
 use super::lookup::Look;
 use super::observe::Observed;
 use super::write::Mode;
-use super::{ByteStore, Kind, Plan, PlanRef, Value, lookup_object};
+use super::{ByteStore, Kind, PlanRef, Value, lookup_object};
 use crate::key::KeyBuf;
 use crate::rt::{Facts, Rules, Shape, Storage};
 use crate::runtime::Stopwatch;
@@ -416,37 +416,5 @@ impl Job {
         let marks = tags.iter().map(|tag| plan.instance.tags().mark(tag)).collect();
         let groups = plan.groups(tags);
         Job { plan, key, tags: marks, groups, how, face, ttl: None, looked: false }
-    }
-}
-
-impl Plan {
-    /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
-    pub(crate) fn groups(&self, tags: &[String]) -> Groups {
-        if !self.store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
-            return Groups::default();
-        }
-        let namespace = self.instance.namespace();
-        let own = [
-            super::groups::namespace_group(namespace),
-            super::groups::function_group(namespace, &self.function.full_id()),
-        ];
-        own.into_iter().chain(tags.iter().map(|tag| super::groups::tag_group(namespace, tag))).collect()
-    }
-
-    /// The full key in a byte store.
-    pub(crate) fn logical_key(&self, key: &KeyBuf) -> String {
-        let mut text = self.function_prefix();
-        text.push_str(&key.text());
-        text
-    }
-
-    /// What every key of this function begins with in a byte store.
-    pub(crate) fn function_prefix(&self) -> String {
-        let mut text = super::groups::prefix('d', self.instance.namespace());
-        crate::key::text::escape(&self.function.id, &mut text);
-        text.push('@');
-        text.push_str(&self.function.version.to_string());
-        text.push(':');
-        text
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use retainit_plugin::{Clock, Kept, Mark, Moment, ObjectBackend, Place, Strength, SystemClock};
 
-use super::{Format, Function, Kind, Store};
+use super::{Format, Function, Kind, Names, Store};
 use crate::Retainit;
 use crate::instance::Levels;
 use crate::options::Resolved;
@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) bypass: Option<Bypass>,
     /// Equal for plans under which one load serves all.
     pub(crate) fingerprint: u64,
+    pub(crate) names: Names,
 }
 
 /// Why calls run as if there were no cache.
@@ -87,8 +88,10 @@ impl Plan {
         let mut fingerprint = foldhash::fast::FixedState::with_seed(u64::from(site)).build_hasher();
         fingerprint.write_usize(Arc::as_ptr(&store).addr());
         fingerprint.write(format!("{options:?}").as_bytes());
+        let names = Names::new(&instance, &function, &store);
         Plan {
             fast,
+            names,
             hasher: crate::key::hasher(),
             salt: u64::from(site).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             site,

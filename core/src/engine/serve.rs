@@ -32,14 +32,14 @@ where
         store: &ByteStore,
         lease: Option<Duration>,
     ) -> crate::Result<BytesLooked<P::Value>> {
-        let key = self.job.plan.logical_key(&self.job.key);
+        let (key, args_digest) = self.job.plan.logical_key_and_digest(&self.job.key);
         let look = BytesLook {
             store,
             face: self.job.face,
             key: &key,
             lease,
             groups: &self.job.groups,
-            args_digest: self.job.key.args_digest(),
+            args_digest,
             even_dead: false,
         };
         lookup_bytes(&self.job.plan, look, &self.facts.value).await

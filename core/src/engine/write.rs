@@ -146,9 +146,9 @@ impl Write<'_> {
             return Ok(false);
         };
         let when = self.when(store.capabilities())?;
-        let envelope = self.envelope(fresh_for, value, facts)?;
+        let (key, args_digest) = self.plan.logical_key_and_digest(self.key);
+        let envelope = self.envelope(fresh_for, args_digest, value, facts)?;
         let ttl = fresh_for.map(|fresh_for| fresh_for.saturating_sub(self.age));
-        let key = self.plan.logical_key(self.key);
         let stored = store.store(self.face, &key, envelope, when, ttl, self.groups).await?;
         Ok(stored == Stored::Yes)
     }
@@ -164,7 +164,13 @@ impl Write<'_> {
         })
     }
 
-    fn envelope<V>(&self, fresh_for: Option<Duration>, value: Value<V>, facts: &ValueFacts<V>) -> Result<Bytes> {
+    fn envelope<V>(
+        &self,
+        fresh_for: Option<Duration>,
+        args_digest: Vec<u8>,
+        value: Value<V>,
+        facts: &ValueFacts<V>,
+    ) -> Result<Bytes> {
         let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
         let encoded = match value {
             Value::Value(value) => facts.codec.ok_or_else(no_codec)?.write(&value, self.plan.format.as_ref())?,
@@ -184,7 +190,7 @@ impl Write<'_> {
             load_time: self.load_time,
             generation: self.ticket.generation,
             groups: groups.collect(),
-            args_digest: self.key.args_digest(),
+            args_digest,
             fingerprint: encoded.fingerprint,
             ..Envelope::new(encoded.outermost, created, encoded.serializer, encoded.payload.into())
         };

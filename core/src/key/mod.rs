@@ -129,9 +129,18 @@ impl KeyBuf {
 
     /// The full digest of arguments that the key only names by half of it; empty where the key shows them.
     pub(crate) fn args_digest(&self) -> Vec<u8> {
+        self.text_and_digest().1
+    }
+
+    /// The `{args}` part of the logical key, and the full digest of arguments that it only names by half of it.
+    pub(crate) fn text_and_digest(&self) -> (String, Vec<u8>) {
+        let text = self.full_text();
         match self.kind {
-            KeyKind::Digest => Vec::new(),
-            KeyKind::Canonical | KeyKind::Text => text::full_digest(&self.full_text()),
+            KeyKind::Digest => (text, Vec::new()),
+            KeyKind::Canonical | KeyKind::Text => {
+                let digest = text::full_digest(&text);
+                (text::arguments(text), digest)
+            }
         }
     }
 

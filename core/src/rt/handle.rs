@@ -63,7 +63,7 @@ impl Base {
         let plan = crate::global::plan(self.site)?;
         let mut wanted = Wanted::prefix(format!("{}:", plan.function.id));
         wanted.site = Some(plan.site);
-        wanted.below = Some(plan.function_prefix());
+        wanted.below = Some(plan.function_prefix().to_owned());
         Ok(Keys::new(vec![Walk::new(&plan.instance, &plan.store, wanted, self.face)]))
     }
 

@@ -26,6 +26,7 @@ mod wire;
 use std::time::{Duration, SystemTime};
 
 use retainit_plugin::{Bytes, Version};
+use twox_hash::XxHash3_64;
 
 use crate::{Error, ErrorKind};
 use wire::{Reader, Writer};
@@ -221,12 +222,9 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
-/// The first 64 bits of a BLAKE3 over header and payload: it finds damage, not forgery.
+/// XXH3 over the payload, seeded with that of the header: it finds damage, not forgery.
 fn checksum(header: &[u8], payload: &[u8]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(header);
-    hasher.update(payload);
-    u64::from_le_bytes(*hasher.finalize().as_bytes().first_chunk::<8>().expect("a digest has 32 bytes"))
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(header), payload)
 }
 
 /// Why an entry cannot be used.
