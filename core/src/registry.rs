@@ -87,9 +87,9 @@ impl Registry {
 
     /// Every plugin, by kind and name, the engine's own serializers among them.
     pub fn list(&self) -> Vec<Listed> {
-        let own = Format::BUILT_IN.map(|format| Listed {
+        let own = Format::BUILT_IN.map(|name| Listed {
             kind: "serializer",
-            name: format.name().to_owned(),
+            name: name.to_owned(),
             origin: env!("CARGO_PKG_NAME").to_owned(),
             part: Made::BuiltIn,
         });

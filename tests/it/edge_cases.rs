@@ -254,6 +254,12 @@ enum Untagged {
     Pair(u8, Vec<u8>),
 }
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Lossy {
+    Float(f32),
+    Number(i64),
+}
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Flat {
     id: u8,
     #[serde(flatten)]
@@ -285,6 +291,8 @@ async fn enums() {
     }
     // It is read as the first variant that takes it, which is another.
     table.refused_by(&SERIALIZERS, Untagged::Number(5)).await;
+    table.refused_by(&["postcard"], Lossy::Float(0.5)).await;
+    table.refused_by(&SERIALIZERS, Lossy::Number(16_777_217)).await;
     table.refused_by(&["postcard"], Flat { id: 1, rest: BTreeMap::from([("x".into(), -1)]) }).await;
 }
 

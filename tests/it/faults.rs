@@ -255,3 +255,17 @@ async fn close_pays_what_is_owed_or_says_that_it_is_lost() {
     assert!(error.to_string().contains("1 removals"), "{error}");
     assert!(instance.close().await.is_ok(), "it is closed all the same");
 }
+
+// Section 8: a sync caller waits for one key that fails, not for each.
+#[test]
+fn many_keys_are_not_asked_for_once_one_has_failed() {
+    let (instance, faults) = stage(ByteConfig::new().blocking());
+    let cache = instance.cache::<u64>("many").build().unwrap();
+    cache.blocking().set(&0, 1).unwrap();
+    faults.fail_always(Op::Read);
+    let before = faults.calls(Op::Read);
+    assert_eq!(cache.blocking().get_many(0..100).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(faults.calls(Op::Read) - before, 1);
+    faults.heal();
+    assert_eq!(cache.blocking().get_many([0]).unwrap().len(), 1);
+}

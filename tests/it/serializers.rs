@@ -43,7 +43,7 @@ fn user() -> User {
 
 /// JSON with its letters turned, so that nobody else can read it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Turned;
+pub(crate) struct Turned;
 
 impl Serializer for Turned {
     fn name(&self) -> &'static str {
@@ -223,9 +223,9 @@ async fn a_changed_type_is_a_miss_where_fields_go_by_place() {
     assert!(!is_miss(&instance.cache::<User>("c").build().unwrap()).await);
 }
 
-// T-118, T-83: damage is a miss that is told, and the load that follows puts a value in its place.
+// T-118, T-83: damage is a miss that is told once, for it is removed, unless a load puts a value in its place.
 #[tokio::test]
-async fn a_damaged_entry_is_replaced() {
+async fn a_damaged_entry_is_removed_or_replaced() {
     let store = ByteStore::new();
     let written = stored(&store, same, "msgpack", user()).await;
     let (key, _) = entry(&store);
@@ -235,14 +235,31 @@ async fn a_damaged_entry_is_replaced() {
     let mut damaged = written.clone();
     *damaged.last_mut().unwrap() ^= 1;
     store.put(key.clone(), damaged.clone());
-    assert!(is_miss(&cache).await);
-    assert_eq!(entry(&store).1, damaged);
     assert_eq!(cache.get_or_load(&1, async || user()).await, user());
     assert!(!is_miss(&cache).await, "the load has replaced it");
+    store.put(key.clone(), damaged);
+    assert!(is_miss(&cache).await);
+    assert!(is_miss(&cache).await);
+    assert_eq!(cache.keys().collect().await.unwrap(), [""; 0]);
     store.put(key, written[..9].to_vec());
+    assert!(is_miss(&cache).await);
     assert!(is_miss(&cache).await);
     let kinds: Vec<_> = told.when_closed(&instance).await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, [EventKind::Security, EventKind::Security, EventKind::CacheError]);
+}
+
+// T-83: what cannot be read as the type that is asked for is removed too; what a newer program may have written stays.
+#[tokio::test]
+async fn an_entry_of_another_type_is_removed() {
+    let store = ByteStore::new();
+    stored(&store, same, "msgpack", 7u64).await;
+    let instance = on(&store, same);
+    let told = Told::by(&instance);
+    let cache = instance.cache::<Vec<String>>("c").build().unwrap();
+    assert!(is_miss(&cache).await);
+    assert_eq!(cache.keys().collect().await.unwrap(), [""; 0]);
+    assert!(is_miss(&cache).await);
+    assert_eq!(told.when_closed(&instance).await.len(), 1);
 }
 
 // T-99, T-118

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use retainit::{Overrides, invalidate, retain, retain_put};
+use retainit::{Overrides, Retainit, invalidate, retain, retain_put};
+use retainit_testkit::{ByteConfig, Op};
 
 use crate::common::{Gate, Runs, Stage, soon};
 
@@ -217,4 +218,52 @@ async fn writers_answer_when_the_cache_does_not() {
     let lost = stage.retainit.close().await.unwrap_err();
     assert_eq!(lost.kind(), retainit::ErrorKind::Pending);
     assert_eq!(stage.run(rename(9, "Ann")).await.as_deref(), Ok("9 Ann"));
+}
+
+static UNWRITTEN: Mutex<f64> = Mutex::new(1.0);
+
+#[retain(id = "writers.ratio", serializer = "json")]
+fn ratio(_id: u64) -> f64 {
+    *UNWRITTEN.lock().unwrap()
+}
+
+#[retain_put(of = ratio, key = (id,))]
+fn write_ratio(id: u64, value: f64) -> f64 {
+    assert!(id > 0);
+    *UNWRITTEN.lock().unwrap() = value;
+    value
+}
+
+#[retain_put(of = ratio, key = (id,))]
+async fn write_ratio_later(id: u64, value: f64) -> f64 {
+    assert!(id > 0);
+    *UNWRITTEN.lock().unwrap() = value;
+    value
+}
+
+// A write that cannot be stored leaves nothing old: a value the serializer refuses, a backend that fails.
+#[tokio::test]
+async fn a_write_that_fails_never_leaves_the_old_value() {
+    let config = ByteConfig::new();
+    let faults = config.faults();
+    let instance = Retainit::builder().register_backend("main", config).build().unwrap();
+    let call = |id| retainit::with_instance_sync(&instance, || ratio(id));
+    for (id, is_sync) in [(1, true), (2, false)] {
+        let write = async |value| {
+            if is_sync {
+                retainit::with_instance_sync(&instance, || write_ratio(id, value));
+            } else {
+                retainit::with_instance(&instance, write_ratio_later(id, value)).await;
+            }
+        };
+        write(1.0).await;
+        assert_eq!(call(id), 1.0);
+        write(f64::NAN).await;
+        assert!(call(id).is_nan(), "JSON has no NaN");
+        write(2.0).await;
+        assert_eq!(call(id), 2.0);
+        faults.fail(Op::Store, 1);
+        write(3.0).await;
+        assert_eq!(call(id), 3.0);
+    }
 }

@@ -216,7 +216,7 @@ pub trait Versions: Send + Sync {
 
 /// A backend that keeps bytes and blocks while it does: files, an embedded database.
 ///
-/// The same contract as [`Backend`], method by method. Sync callers use it on their own thread; async callers reach it
+/// The same contract as [`Backend`], method by method, and one method more that need not be written. Sync callers use it on their own thread; async callers reach it
 /// through a pool of threads, never on a worker of their runtime.
 pub trait LocalBackend: Send + Sync + fmt::Debug + 'static {
     /// As [`Backend::capabilities`].
@@ -235,6 +235,23 @@ pub trait LocalBackend: Send + Sync + fmt::Debug + 'static {
     ///
     /// As there.
     fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored>;
+
+    /// Stores bytes that tell the versions of `terms.groups`: `seal` is given those and makes them. What nobody loaded
+    /// comes in this way, with versions that are current at some instant of the call.
+    ///
+    /// As it stands it reads, then stores. A backend that can do both as one operation does; it may ask `seal` more
+    /// than once.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](LocalBackend::store).
+    fn store_with(&self, key: &str, seal: &mut dyn FnMut(&[Version]) -> Bytes, terms: Terms<'_>) -> Result<Stored> {
+        let versions = match terms.groups {
+            [] => Vec::new(),
+            groups => self.read(key, Read::peek().groups(groups))?.versions,
+        };
+        self.store(key, seal(&versions), terms)
+    }
 
     /// As [`Backend::remove`].
     ///

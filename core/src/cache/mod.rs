@@ -7,6 +7,7 @@ mod warm;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use retainit_plugin::StoredValue;
@@ -180,7 +181,18 @@ impl<V: StoredValue> Cache<V> {
     async fn many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>, face: Face) -> Result<Vec<Lookup<V>>> {
         let ops = self.ops(face);
         let keys = keys.into_iter().map(|key| self.key(&ops.plan, &key)).collect::<Result<Vec<_>>>()?;
-        gather(keys.iter().map(|key| ops.get(key)), SIDE_BY_SIDE, |_| {}).await.into_iter().collect()
+        // The rest is not asked for once a key has failed: a sync caller would wait for one after the other.
+        let has_failed = AtomicBool::new(false);
+        let get = |key: KeyBuf| {
+            let (ops, has_failed) = (&ops, &has_failed);
+            async move {
+                if has_failed.load(Ordering::Relaxed) {
+                    return Err(Error::new(ErrorKind::Backend, "another key has failed"));
+                }
+                ops.get(&key).await.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
+            }
+        };
+        gather(keys.into_iter().map(get), SIDE_BY_SIDE, |_| {}).await.into_iter().collect()
     }
 
     /// The entry of a key as it lies in the store, expired or not; it does not count as a use.

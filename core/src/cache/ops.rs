@@ -79,10 +79,9 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
-        let ((key, args_digest), groups) = (self.plan.logical_key_and_digest(key), self.plan.groups(&[]));
+        let ((key, args_digest), groups) = (self.plan.logical_key_and_digest(key), self.plan.own_groups());
         let even_dead = look == Look::Raw;
-        let look =
-            BytesLook { store, face: self.face, key: &key, lease: None, groups: &groups, args_digest, even_dead };
+        let look = BytesLook { store, face: self.face, key: &key, lease: None, groups, args_digest, even_dead };
         Ok(lookup_bytes(&self.plan, look, &self.facts).await?.looked)
     }
 
@@ -128,13 +127,7 @@ impl<V: StoredValue> Ops<V> {
         let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
         let groups = self.plan.groups(tags);
         let generation = self.plan.instance.generation().now();
-        let versions = match self.plan.store.bytes() {
-            Some(store) if !groups.is_empty() => {
-                store.read(self.face, &self.plan.logical_key(key), None, &groups).await?.versions
-            }
-            _ => Vec::new(),
-        };
-        let ticket = Ticket { generation, fence: None, versions: versions.into(), removals: 0 };
+        let ticket = Ticket { generation, fence: None, versions: Box::default(), removals: 0 };
         let request = Write {
             plan: &self.plan,
             key,
@@ -252,7 +245,13 @@ pub(crate) async fn put<V: StoredValue>(call: Call, value: V, facts: &ValueFacts
     if stores_nothing {
         return Ok(());
     }
-    Ops { plan, facts: *facts, face }.set(&key, &tags, value, None, Mode::Always).await.map(drop)
+    let ops = Ops { plan, facts: *facts, face };
+    let stored = ops.set(&key, &tags, value, None, Mode::Always).await.map(drop);
+    if let Err(error) = &stored {
+        // What was written is not there, so nobody may find what was there before.
+        invalidate::superseded(&ops.plan, &key, error, face).await;
+    }
+    stored
 }
 
 /// Removes one entry of a function.

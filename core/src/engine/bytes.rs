@@ -172,9 +172,6 @@ impl ByteStore {
         lease: Option<Duration>,
         groups: &Groups,
     ) -> Result<Snapshot> {
-        fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
-            lease.map_or_else(Read::peek, Read::fenced).groups(groups)
-        }
         self.settle(face).await?;
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await,
@@ -183,6 +180,14 @@ impl ByteStore {
                 let (key, groups) = (key.to_owned(), groups.clone());
                 self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
             }
+        }
+    }
+
+    /// The backend where a read needs no future: for a sync caller on a blocking one, while nothing is owed.
+    pub(crate) fn at_once(&self, face: Face) -> Option<&dyn LocalBackend> {
+        match &self.side {
+            Side::Local(backend) if face == Face::Sync && self.pending.is_empty() => Some(backend.as_ref()),
+            _ => None,
         }
     }
 
@@ -220,6 +225,32 @@ impl ByteStore {
         if !fenced {
             self.removed();
         }
+        stored
+    }
+
+    /// Stores what nobody loaded: `seal` makes it once the versions of its groups are known. One trip to the pool for
+    /// a blocking backend.
+    pub(crate) async fn store_with(
+        &self,
+        face: Face,
+        key: &str,
+        mut seal: impl FnMut(&[Version]) -> Bytes + Send + 'static,
+        when: When,
+        ttl: Option<Duration>,
+        groups: &Groups,
+    ) -> Result<Stored> {
+        let Side::Local(backend) = &self.side else {
+            let versions = match groups.is_empty() {
+                true => Vec::new(),
+                false => self.read(face, key, None, groups).await?.versions,
+            };
+            return self.store(face, key, seal(&versions), when, ttl, groups).await;
+        };
+        self.settle(face).await?;
+        let (key, terms) = (key.to_owned(), OwnedTerms { when, ttl, groups: groups.clone() });
+        let store = move |backend: &dyn LocalBackend| backend.store_with(&key, &mut seal, terms.terms());
+        let stored = self.local_call(backend, face, store).await;
+        self.removed();
         stored
     }
 
@@ -298,6 +329,11 @@ impl ByteStore {
         };
         settled.and(closed)
     }
+}
+
+/// How the engine reads.
+pub(super) fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
+    lease.map_or_else(Read::peek, Read::fenced).groups(groups)
 }
 
 impl ByteStore {

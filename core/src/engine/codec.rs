@@ -25,7 +25,16 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    pub(crate) const BUILT_IN: [Format; 3] = [Format::MsgPack, Format::Text, Format::Bytes];
+    pub(crate) const BUILT_IN: [&'static str; 3] = ["msgpack", "string", "bytes"];
+
+    fn built_in(name: &str) -> Option<Format> {
+        match name {
+            "msgpack" => Some(Format::MsgPack),
+            "string" => Some(Format::Text),
+            "bytes" => Some(Format::Bytes),
+            _ => None,
+        }
+    }
 
     /// The name in envelopes and configurations.
     pub(crate) fn name(&self) -> &'static str {
@@ -77,8 +86,7 @@ const FEATURES: [&str; 2] = ["json", "postcard"];
 impl Registry {
     /// The serializer of an envelope, if this program has it.
     pub(crate) fn format(&self, name: &str) -> Option<Format> {
-        let built_in = Format::BUILT_IN.into_iter().find(|format| format.name() == name);
-        built_in.or_else(|| {
+        Format::built_in(name).or_else(|| {
             // Only names that stand for something are kept: this one may come from anywhere.
             let serializer = self.serializer(name)?;
             Some(Format::Plugin(intern(name), serializer))
@@ -101,7 +109,7 @@ impl Registry {
         }
         self.format(name).ok_or_else(|| {
             let mut names = self.names("serializer");
-            names.extend(Format::BUILT_IN.map(|format| format.name().to_owned()));
+            names.extend(Format::BUILT_IN.map(str::to_owned));
             names.sort();
             let hint = match FEATURES.contains(&name) {
                 true => format!("; `{name}` comes with the feature `{name}` of the crate `retainit`"),

@@ -41,6 +41,16 @@ pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool
     removed
 }
 
+/// Removes what a write that failed should have replaced. A store that could not be reached owes the removal: the
+/// caller has waited for it once already.
+pub(crate) async fn superseded(plan: &Plan, key: &KeyBuf, error: &Error, face: Face) {
+    let owed = || Owed::Remove(plan.logical_key(key));
+    let is_owed = (plan.store.bytes()).is_some_and(|bytes| bytes.owe(error, owed(), plan.instance.namespace()));
+    if !is_owed && let Err(error) = remove(plan, key, face).await {
+        plan.function.failed("remove", &plan.store.name, &error);
+    }
+}
+
 fn both_removed(a: Result<bool>, b: Result<bool>) -> Result<bool> {
     Ok(a? | b?)
 }

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,13 @@ use retainit_plugin::{Mark, ObjectBackend, Ttl};
 
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
 use super::groups::Groups;
-use super::lookup::Look;
+use super::lookup::{BytesLooked, Look};
 use super::observe::Observed;
 use super::write::Mode;
 use super::{ByteStore, Kind, PlanRef, Value, lookup_object};
 use crate::key::KeyBuf;
 use crate::rt::{Facts, Rules, Shape, Storage};
-use crate::runtime::Stopwatch;
+use crate::runtime::{Stopwatch, block_on};
 use retainit_plugin::StoredValue;
 
 /// Whether the caller is a future or a thread.
@@ -24,6 +23,27 @@ use retainit_plugin::StoredValue;
 pub(crate) enum Face {
     Sync,
     Async,
+}
+
+impl Face {
+    /// Does a part that only byte stores need, in room of its own: loads in memory, which nest, do not carry it. A
+    /// thread has the room on its stack, for no longer than that part takes.
+    pub(super) async fn apart<F: Future>(self, part: impl FnOnce() -> F) -> F::Output {
+        match self {
+            Face::Sync => wait_for(part),
+            Face::Async => boxed(part).await,
+        }
+    }
+}
+
+#[inline(never)]
+fn wait_for<F: Future>(part: impl FnOnce() -> F) -> F::Output {
+    block_on(part())
+}
+
+#[inline(never)]
+fn boxed<F: Future>(part: impl FnOnce() -> F) -> std::pin::Pin<Box<F>> {
+    Box::pin(part())
 }
 
 /// What a call is for.
@@ -54,8 +74,8 @@ pub(crate) struct Job {
     pub(crate) plan: PlanRef,
     pub(crate) key: KeyBuf,
     pub(crate) tags: Box<[Arc<Mark>]>,
-    /// For byte stores: namespace, function and tags by name; empty if the store keeps no versions.
-    pub(crate) groups: Groups,
+    /// Those of a call with tags, see [`Job::groups`].
+    tagged: Option<Groups>,
     pub(crate) how: How,
     pub(crate) face: Face,
     /// Of this one call.
@@ -139,18 +159,30 @@ where
         Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default(), removals: 0 }
     }
 
-    /// Boxed, so that loads in memory, which nest, do not carry what only byte stores need.
-    fn before_bytes<'s>(
-        &'s self,
-        store: &'s ByteStore,
-    ) -> Pin<Box<impl Future<Output = Before<R>> + use<'s, R, P, S>>> {
-        Box::pin(self.read_before(store))
+    async fn before_bytes(&self, store: &ByteStore) -> Before<R> {
+        match self.read_at_once(store) {
+            Some(before) => before,
+            None => self.job.face.apart(|| self.read_before(store)).await,
+        }
+    }
+
+    #[inline(never)]
+    fn read_at_once(&self, store: &ByteStore) -> Option<Before<R>> {
+        let since = (self.job.plan.instance.generation().now(), store.removals());
+        let found = self.look_at_once(store, Some(self.job.plan.options.max_load_time))?;
+        Some(self.before_of(since, found))
     }
 
     async fn read_before(&self, store: &ByteStore) -> Before<R> {
+        let since = (self.job.plan.instance.generation().now(), store.removals());
+        let found = self.look_bytes(store, Some(self.job.plan.options.max_load_time)).await;
+        self.before_of(since, found)
+    }
+
+    /// `since`: the instance's generation, and the removals from the store, when the look began.
+    fn before_of(&self, (generation, removals): (u64, u64), found: crate::Result<BytesLooked<P::Value>>) -> Before<R> {
         let plan = &*self.job.plan;
-        let (generation, removals) = (plan.instance.generation().now(), store.removals());
-        match self.look_bytes(store, Some(plan.options.max_load_time)).await {
+        match found {
             Ok(found) => {
                 let served = match self.job.how {
                     How::Refresh => None,
@@ -335,7 +367,7 @@ where
             plan,
             key: &self.job.key,
             tags: &self.job.tags,
-            groups: &self.job.groups,
+            groups: self.job.groups(),
             ticket,
             mode: if self.job.how == How::Refresh { Mode::Replace } else { Mode::Fill },
             ttl,
@@ -414,7 +446,12 @@ enum Followed<'f, R> {
 impl Job {
     pub(crate) fn new(plan: PlanRef, key: KeyBuf, tags: &[String], how: How, face: Face) -> Job {
         let marks = tags.iter().map(|tag| plan.instance.tags().mark(tag)).collect();
-        let groups = plan.groups(tags);
-        Job { plan, key, tags: marks, groups, how, face, ttl: None, looked: false }
+        let tagged = (!tags.is_empty()).then(|| plan.groups(tags));
+        Job { plan, key, tags: marks, tagged, how, face, ttl: None, looked: false }
+    }
+
+    /// For byte stores: namespace, function and tags by name; empty if the store keeps no versions.
+    pub(super) fn groups(&self) -> &Groups {
+        self.tagged.as_ref().unwrap_or_else(|| self.plan.own_groups())
     }
 }

@@ -2,8 +2,11 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Fence, Group, Kept, ObjectBackend, StoredValue, Version, Visit};
+use retainit_plugin::{
+    Bytes, Fence, Group, Kept, LocalBackend, ObjectBackend, Snapshot, StoredValue, Version, Visit, When,
+};
 
+use super::bytes::read;
 use super::envelope::{Envelope, Fault, Outermost, unknown};
 use super::groups::Groups;
 use super::{ByteStore, Face, Plan};
@@ -11,6 +14,9 @@ use crate::key::KeyBuf;
 use crate::meta::Meta;
 use crate::rt::{Sealed, ValueFacts};
 use crate::{Error, ErrorKind, Result};
+
+/// The fence for the removal of a damaged entry is used at once.
+const LEASE: Duration = Duration::from_secs(1);
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -31,7 +37,7 @@ pub(crate) enum Hit<K> {
 #[derive(Clone)]
 pub(crate) enum Failure {
     Any(Arc<dyn Any + Send + Sync>),
-    Bytes(Sealed),
+    Bytes(Sealed<Bytes>),
 }
 
 impl std::fmt::Debug for Failure {
@@ -119,29 +125,92 @@ pub(crate) struct BytesLook<'a> {
 }
 
 pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &ValueFacts<V>) -> Result<BytesLooked<V>> {
-    let snapshot = look.store.read(look.face, look.key, look.lease, look.groups).await?;
-    let missed = |looked| BytesLooked { looked, fence: snapshot.fence, versions: snapshot.versions.clone() };
-    let Some(bytes) = &snapshot.entry else {
-        return Ok(missed(Looked::Miss));
+    let Snapshot { entry, fence, versions, .. } = look.store.read(look.face, look.key, look.lease, look.groups).await?;
+    let looked = match &entry {
+        Some(bytes) => look_at(plan, &look, bytes, &versions, facts).await,
+        None => Looked::Miss,
     };
-    match read_entry(plan, &look, bytes, &snapshot.versions, facts).await {
-        Ok(looked) => Ok(missed(looked)),
-        Err(fault) => {
-            plan.unread(&fault);
-            Ok(missed(Looked::Miss))
-        }
+    Ok(BytesLooked { looked, fence, versions })
+}
+
+/// The same where nobody has to wait as a future: for a sync caller on a blocking backend. `None` where more than one
+/// look is needed.
+pub(crate) fn lookup_at_once<V>(
+    plan: &Plan,
+    backend: &dyn LocalBackend,
+    look: &BytesLook<'_>,
+    facts: &ValueFacts<V>,
+) -> Option<Result<BytesLooked<V>>> {
+    let snapshot = backend.read(look.key, read(look.lease, look.groups));
+    let Snapshot { entry, fence, versions, .. } = match snapshot {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Some(Err(error)),
+    };
+    let looked = match &entry {
+        Some(bytes) => match read_entry(plan, look, bytes, &[(look.groups, &versions)], facts) {
+            Ok(looked) => looked,
+            Err(Unread::Asks(_)) => return None,
+            Err(Unread::Fault(fault)) => {
+                plan.unread(&fault);
+                Looked::Miss
+            }
+        },
+        None => Looked::Miss,
+    };
+    Some(Ok(BytesLooked { looked, fence, versions }))
+}
+
+/// What an entry is to this caller. Groups the caller did not know of, such as the tags of one `set_with`, cost a read
+/// of their own.
+async fn look_at<V>(
+    plan: &Plan,
+    look: &BytesLook<'_>,
+    bytes: &Bytes,
+    versions: &[Version],
+    facts: &ValueFacts<V>,
+) -> Looked<V> {
+    let known = (look.groups, versions);
+    let unread = match read_entry(plan, look, bytes, &[known], facts) {
+        Ok(looked) => return looked,
+        Err(Unread::Fault(fault)) => fault,
+        Err(Unread::Asks(groups)) => match look.store.read(look.face, look.key, None, &groups).await {
+            Ok(found) => match read_entry(plan, look, bytes, &[known, (&groups, &found.versions)], facts) {
+                Ok(looked) => return looked,
+                Err(Unread::Fault(fault)) => fault,
+                Err(Unread::Asks(_)) => return Looked::Miss,
+            },
+            Err(error) => Fault::Failed(error),
+        },
+    };
+    plan.unread(&unread);
+    if matches!(unread, Fault::Damaged(_) | Fault::Tampered(_))
+        && let Err(error) = look.discard(bytes).await
+    {
+        plan.function.failed("remove", &plan.store.name, &error);
+    }
+    Looked::Miss
+}
+
+/// Why an entry was not read.
+enum Unread {
+    Fault(Fault),
+    /// The versions of these groups are not known.
+    Asks(Groups),
+}
+
+impl<F: Into<Fault>> From<F> for Unread {
+    fn from(fault: F) -> Unread {
+        Unread::Fault(fault.into())
     }
 }
 
 impl Plan {
-    /// Tells of an entry that is a miss because it cannot be used. What is damaged stays until the load that follows
-    /// puts a value in its place: that store is fenced, while a removal, which backends offer without a condition,
-    /// might take a newer value.
+    /// Tells of an entry that is a miss because it cannot be used.
     pub(super) fn unread(&self, fault: &Fault) {
         let backend = &self.store.name;
         match fault {
-            Fault::Damaged(error) => self.function.failed("read", backend, error),
-            Fault::Security(error) => self.function.security("read", backend, error),
+            Fault::Damaged(error) | Fault::Failed(error) => self.function.failed("read", backend, error),
+            Fault::Tampered(error) | Fault::Security(error) => self.function.security("read", backend, error),
             Fault::Unknown(error) if self.function.unknown.now(&**self.instance.clock()) => {
                 self.function.failed("read", backend, error);
             }
@@ -150,74 +219,91 @@ impl Plan {
     }
 }
 
+impl BytesLook<'_> {
+    /// Removes a damaged entry, unless another took its place: an entry that has expired already is stored on the fence
+    /// of this one. Where a load follows, what it brings does that.
+    async fn discard(&self, damaged: &Bytes) -> Result<()> {
+        if self.lease.is_some() || !self.store.capabilities().has_fences() {
+            return Ok(());
+        }
+        let Snapshot { entry, fence, .. } =
+            self.store.read(self.face, self.key, Some(LEASE), &Groups::default()).await?;
+        let Some(fence) = fence.filter(|_| entry.as_ref() == Some(damaged)) else { return Ok(()) };
+        let (when, none) = (When::Fenced(fence), Groups::default());
+        self.store.store(self.face, self.key, Bytes::new(), when, Some(Duration::ZERO), &none).await.map(drop)
+    }
+}
+
 /// What came of reading a payload.
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         match error.kind() {
             ErrorKind::Unsupported => Fault::Unknown(error),
+            ErrorKind::Timeout => Fault::Failed(error),
             _ => Fault::Damaged(error),
         }
     }
 }
 
-async fn read_entry<V>(
+fn read_entry<V>(
     plan: &Plan,
     look: &BytesLook<'_>,
     bytes: &Bytes,
-    versions: &[Version],
+    versions: &[(&Groups, &[Version])],
     facts: &ValueFacts<V>,
-) -> Result<Looked<V>, Fault> {
+) -> Result<Looked<V>, Unread> {
     let envelope = Envelope::decode(bytes, plan.instance.max_value())?;
     if envelope.args_digest != look.args_digest {
         let error = Error::new(ErrorKind::Codec, "a stored entry belongs to other arguments");
-        return Err(Fault::Security(error));
+        return Err(Fault::Security(error).into());
     }
     let now = plan.instance.clock().wall();
     let Some(age) = envelope.age(now) else {
         return Ok(Looked::Miss);
     };
     let is_fresh = envelope.fresh_for.is_none_or(|fresh_for| age < fresh_for);
-    if !look.even_dead && (!is_fresh || !versions_hold(look, &envelope, versions).await?) {
+    if !look.even_dead && (!is_fresh || !versions_hold(&envelope, versions)?) {
         return Ok(Looked::Miss);
     }
     let meta = Meta::new(now, age, envelope.fresh_for, envelope.load_time);
     let sealed = unseal(plan, envelope)?;
     if sealed.outermost == Outermost::Error {
-        let sealed = Sealed { outermost: Outermost::Plain, ..sealed };
-        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(sealed))));
+        let Sealed { format, fingerprint, payload, .. } = sealed;
+        let payload = bytes.slice_ref(payload);
+        let whole = Sealed { format, fingerprint, outermost: Outermost::Plain, payload };
+        return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(whole))));
     }
-    let codec =
-        facts.codec.ok_or_else(|| Error::new(ErrorKind::Codec, "values of this type are kept in memory only"))?;
+    let memory_only = || Fault::Failed(Error::new(ErrorKind::Codec, "values of this type are kept in memory only"));
+    let codec = facts.codec.ok_or_else(memory_only)?;
     let value = codec.read(&sealed, &plan.instance.deadline())?;
     Ok(Looked::Hit(Hit::Value(value, meta)))
 }
 
 /// The payload with the serializer that its envelope names, whatever new entries are written with.
-fn unseal(plan: &Plan, envelope: Envelope) -> Result<Sealed, Fault> {
+fn unseal<'a>(plan: &Plan, envelope: Envelope<'a>) -> Result<Sealed<&'a [u8]>, Fault> {
     let Envelope { serializer, fingerprint, outermost, payload, .. } = envelope;
     let format = match plan.format.as_ref().filter(|format| format.name() == serializer) {
         Some(format) => format.clone(),
-        None => plan.instance.format(&serializer).ok_or_else(|| unknown(format!("serializer `{serializer}`")))?,
+        None => plan.instance.format(serializer).ok_or_else(|| unknown(format!("serializer `{serializer}`")))?,
     };
     Ok(Sealed { format, fingerprint, outermost, payload })
 }
 
-/// Whether no group of the entry was invalidated since before its load. Groups the caller did not know of, such as
-/// the tags of one `set_with`, cost a read of their own.
-async fn versions_hold(look: &BytesLook<'_>, envelope: &Envelope, versions: &[Version]) -> Result<bool> {
+/// Whether no group of the entry was invalidated since before its load.
+fn versions_hold(envelope: &Envelope<'_>, versions: &[(&Groups, &[Version])]) -> Result<bool, Unread> {
+    let current = |name: &[u8]| {
+        versions.iter().find_map(|(groups, versions)| {
+            let at = groups.iter().position(|group| group.as_str().as_bytes() == name)?;
+            Some(versions.get(at))
+        })
+    };
     let mut unknown = Vec::new();
     for (name, version) in &envelope.groups {
-        match look.groups.iter().position(|group| group.as_str() == *name) {
-            Some(at) if versions.get(at) == Some(version) => {}
+        match current(name) {
+            Some(current) if current == Some(version) => {}
             Some(_) => return Ok(false),
-            None => unknown.push(Group::new(name.as_str())),
+            None => unknown.push(Group::new(String::from_utf8_lossy(name))),
         }
     }
-    if unknown.is_empty() {
-        return Ok(true);
-    }
-    let unknown: Groups = unknown.into_iter().collect();
-    let current = look.store.read(look.face, look.key, None, &unknown).await?.versions;
-    let holds = |(group, version): (&Group, &Version)| envelope.version(group.as_str()) == Some(*version);
-    Ok(current.len() == unknown.len() && unknown.iter().zip(&current).all(holds))
+    if unknown.is_empty() { Ok(true) } else { Err(Unread::Asks(unknown.into_iter().collect())) }
 }

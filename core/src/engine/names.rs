@@ -3,6 +3,9 @@ use super::{Function, Plan, Store};
 use crate::Retainit;
 use crate::key::{KeyBuf, text};
 
+/// Room for the arguments of most calls in a key.
+const ARGUMENTS: usize = 32;
+
 /// What a function is called in a byte store: made once, as every call there asks for it.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -31,12 +34,17 @@ impl Names {
 impl Plan {
     /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
     pub(crate) fn groups(&self, tags: &[String]) -> Groups {
-        let own = &self.names.groups;
+        let own = self.own_groups();
         if tags.is_empty() || own.is_empty() {
             return own.clone();
         }
         let tags = tags.iter().map(|tag| tag_group(self.instance.namespace(), tag));
         own.iter().cloned().chain(tags).collect()
+    }
+
+    /// Those of an entry without tags.
+    pub(crate) fn own_groups(&self) -> &Groups {
+        &self.names.groups
     }
 
     /// The full key in a byte store.
@@ -46,10 +54,9 @@ impl Plan {
 
     /// The full key in a byte store, and what the entry has to say of arguments that it does not show.
     pub(crate) fn logical_key_and_digest(&self, key: &KeyBuf) -> (String, Vec<u8>) {
-        let (arguments, digest) = key.text_and_digest();
-        let mut full = String::with_capacity(self.names.prefix.len() + arguments.len());
+        let mut full = String::with_capacity(self.names.prefix.len() + ARGUMENTS);
         full.push_str(&self.names.prefix);
-        full.push_str(&arguments);
+        let digest = key.write_text(&mut full);
         (full, digest)
     }
 

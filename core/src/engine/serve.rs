@@ -6,10 +6,10 @@ use std::time::Duration;
 use retainit_plugin::StoredValue;
 
 use super::load::{How, Outcome, Run};
-use super::lookup::{BytesLook, BytesLooked, Failure};
+use super::lookup::{BytesLook, BytesLooked, Failure, lookup_at_once};
 use super::verify::is_drawn;
 use super::{ByteStore, Hit, Looked, lookup_bytes};
-use crate::rt::{Shape, Storage};
+use crate::rt::{Sealed, Shape, Storage};
 
 impl<R, P, S> Run<'_, R, P, S>
 where
@@ -33,16 +33,29 @@ where
         lease: Option<Duration>,
     ) -> crate::Result<BytesLooked<P::Value>> {
         let (key, args_digest) = self.job.plan.logical_key_and_digest(&self.job.key);
-        let look = BytesLook {
-            store,
-            face: self.job.face,
-            key: &key,
-            lease,
-            groups: &self.job.groups,
-            args_digest,
-            even_dead: false,
-        };
-        lookup_bytes(&self.job.plan, look, &self.facts.value).await
+        lookup_bytes(&self.job.plan, self.look(store, lease, &key, args_digest), &self.facts.value).await
+    }
+
+    /// The same without a future, see [`lookup_at_once`].
+    pub(super) fn look_at_once(
+        &self,
+        store: &ByteStore,
+        lease: Option<Duration>,
+    ) -> Option<crate::Result<BytesLooked<P::Value>>> {
+        let backend = store.at_once(self.job.face)?;
+        let (key, args_digest) = self.job.plan.logical_key_and_digest(&self.job.key);
+        lookup_at_once(&self.job.plan, backend, &self.look(store, lease, &key, args_digest), &self.facts.value)
+    }
+
+    fn look<'l>(
+        &'l self,
+        store: &'l ByteStore,
+        lease: Option<Duration>,
+        key: &'l str,
+        args_digest: Vec<u8>,
+    ) -> BytesLook<'l> {
+        let (face, groups) = (self.job.face, self.job.groups());
+        BytesLook { store, face, key, lease, groups, args_digest, even_dead: false }
     }
 
     /// The result that something in the store stands for.
@@ -66,8 +79,9 @@ where
     fn serve_failure(&self, failure: Failure) -> Option<R> {
         match failure {
             Failure::Any(any) => (self.facts.share?.take)(any.as_ref()),
-            Failure::Bytes(sealed) => {
+            Failure::Bytes(Sealed { format, fingerprint, outermost, payload }) => {
                 let plan = &*self.job.plan;
+                let sealed = Sealed { format, fingerprint, outermost, payload: &*payload };
                 self.facts
                     .whole?
                     .read(&sealed, &plan.instance.deadline())

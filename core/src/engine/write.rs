@@ -1,8 +1,9 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use retainit_plugin::{
-    Bytes, EventKind, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, When,
+    Bytes, EventKind, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, Version,
+    When,
 };
 
 use super::envelope::{Envelope, Outermost, too_large};
@@ -64,8 +65,7 @@ pub(crate) async fn write<V: StoredValue>(write: Write<'_>, value: Value<V>, fac
     };
     let stored = match &write.plan.store.kind {
         Kind::Object(object) => write.object(object.as_ref(), fresh_for, value, facts),
-        // Boxed, so that loads in memory, which nest, do not carry what only byte stores need.
-        Kind::Bytes(_) => Box::pin(write.bytes(fresh_for, value, facts)).await?,
+        Kind::Bytes(_) => write.face.apart(|| write.bytes(fresh_for, value, facts)).await?,
     };
     if stored {
         write.plan.emit(EventKind::CacheSet, Some(write.key), |_| {});
@@ -147,9 +147,19 @@ impl Write<'_> {
         };
         let when = self.when(store.capabilities())?;
         let (key, args_digest) = self.plan.logical_key_and_digest(self.key);
-        let envelope = self.envelope(fresh_for, args_digest, value, facts)?;
+        let draft = self.draft(fresh_for, args_digest, value, facts)?;
         let ttl = fresh_for.map(|fresh_for| fresh_for.saturating_sub(self.age));
-        let stored = store.store(self.face, &key, envelope, when, ttl, self.groups).await?;
+        let stored = match self.mode {
+            Mode::Fill | Mode::Replace => {
+                let entry = draft.seal(self.groups, &self.ticket.versions);
+                store.store(self.face, &key, entry, when, ttl, self.groups).await?
+            }
+            Mode::Always | Mode::Absent => {
+                let groups = self.groups.clone();
+                let seal = move |versions: &[Version]| draft.seal(&groups, versions);
+                store.store_with(self.face, &key, seal, when, ttl, self.groups).await?
+            }
+        };
         Ok(stored == Stored::Yes)
     }
 
@@ -164,13 +174,13 @@ impl Write<'_> {
         })
     }
 
-    fn envelope<V>(
+    fn draft<V>(
         &self,
         fresh_for: Option<Duration>,
         args_digest: Vec<u8>,
         value: Value<V>,
         facts: &ValueFacts<V>,
-    ) -> Result<Bytes> {
+    ) -> Result<Draft> {
         let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
         let encoded = match value {
             Value::Value(value) => facts.codec.ok_or_else(no_codec)?.write(&value, self.plan.format.as_ref())?,
@@ -184,16 +194,35 @@ impl Write<'_> {
         }
         let wall = self.plan.instance.clock().wall();
         let created = wall.checked_sub(self.age).unwrap_or(wall);
-        let groups = self.groups.iter().zip(&self.ticket.versions).map(|(g, v)| (g.as_str().to_owned(), *v));
+        let (load_time, generation) = (self.load_time, self.ticket.generation);
+        Ok(Draft { encoded, created, load_time, fresh_for, generation, args_digest })
+    }
+}
+
+/// An entry of a byte store, but for the versions it is stored under.
+#[derive(Debug)]
+struct Draft {
+    encoded: Encoded,
+    created: SystemTime,
+    load_time: Duration,
+    fresh_for: Option<Duration>,
+    generation: u64,
+    args_digest: Vec<u8>,
+}
+
+impl Draft {
+    fn seal(&self, groups: &Groups, versions: &[Version]) -> Bytes {
+        let Encoded { serializer, fingerprint, outermost, payload } = &self.encoded;
+        let groups = groups.iter().zip(versions).map(|(group, version)| (group.as_str().as_bytes(), *version));
         let envelope = Envelope {
-            fresh_for,
+            fresh_for: self.fresh_for,
             load_time: self.load_time,
-            generation: self.ticket.generation,
+            generation: self.generation,
             groups: groups.collect(),
-            args_digest,
-            fingerprint: encoded.fingerprint,
-            ..Envelope::new(encoded.outermost, created, encoded.serializer, encoded.payload.into())
+            args_digest: &self.args_digest,
+            fingerprint: *fingerprint,
+            ..Envelope::new(*outermost, self.created, serializer, payload)
         };
-        Ok(envelope.encode())
+        envelope.encode()
     }
 }

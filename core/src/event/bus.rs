@@ -148,7 +148,9 @@ impl Bus {
         }
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(owner.as_bytes()).update(&[0]).update(text.as_bytes());
-        crate::key::text::digest_text(&hasher.finalize().as_bytes()[..10]).into()
+        let mut shown = String::new();
+        crate::key::text::push_digest(&hasher.finalize().as_bytes()[..10], &mut shown);
+        shown.into()
     }
 
     /// Somebody else writes failures and notices to the log.

@@ -120,28 +120,20 @@ impl KeyBuf {
     }
 
     fn full_text(&self) -> String {
-        match self.kind {
-            KeyKind::Canonical => text::canonical(&self.bytes),
-            KeyKind::Text => String::from_utf8_lossy(&self.bytes).into_owned(),
-            KeyKind::Digest => text::digest_text(&self.bytes),
-        }
+        let mut out = String::new();
+        full_text(self.kind, &self.bytes, &mut out);
+        out
     }
 
     /// The full digest of arguments that the key only names by half of it; empty where the key shows them.
     pub(crate) fn args_digest(&self) -> Vec<u8> {
-        self.text_and_digest().1
+        self.write_text(&mut String::new())
     }
 
-    /// The `{args}` part of the logical key, and the full digest of arguments that it only names by half of it.
-    pub(crate) fn text_and_digest(&self) -> (String, Vec<u8>) {
-        let text = self.full_text();
-        match self.kind {
-            KeyKind::Digest => (text, Vec::new()),
-            KeyKind::Canonical | KeyKind::Text => {
-                let digest = text::full_digest(&text);
-                (text::arguments(text), digest)
-            }
-        }
+    /// Writes the `{args}` part of the logical key. Gives the full digest of arguments that it only names by half of
+    /// it; empty for others.
+    pub(crate) fn write_text(&self, out: &mut String) -> Vec<u8> {
+        write_arguments(self.kind, &self.bytes, out)
     }
 
     /// The `{args}` part of the logical key.
@@ -152,10 +144,22 @@ impl KeyBuf {
 
 /// The `{args}` part for stored bytes of a kind.
 pub(crate) fn arguments_text(kind: KeyKind, bytes: &[u8]) -> String {
+    let mut out = String::new();
+    write_arguments(kind, bytes, &mut out);
+    out
+}
+
+fn write_arguments(kind: KeyKind, bytes: &[u8], out: &mut String) -> Vec<u8> {
+    let begin = out.len();
+    full_text(kind, bytes, out);
+    if kind == KeyKind::Digest { Vec::new() } else { text::shorten(out, begin) }
+}
+
+fn full_text(kind: KeyKind, bytes: &[u8], out: &mut String) {
     match kind {
-        KeyKind::Canonical => text::arguments(text::canonical(bytes)),
-        KeyKind::Text => text::arguments(String::from_utf8_lossy(bytes).into_owned()),
-        KeyKind::Digest => text::digest_text(bytes),
+        KeyKind::Canonical => text::canonical(bytes, out),
+        KeyKind::Text => out.push_str(&String::from_utf8_lossy(bytes)),
+        KeyKind::Digest => text::push_digest(bytes, out),
     }
 }
 

@@ -57,7 +57,7 @@ pub trait Values {
 fn bare<T: Serialize + ?Sized>(value: &T) -> Result<String, KeyError> {
     let mut bytes = super::sink::Bytes::new();
     super::Args(value).feed(&mut bytes)?;
-    Ok(super::plain_string(&bytes).map_or_else(|| text::canonical(&bytes), str::to_owned))
+    Ok(super::plain_string(&bytes).map_or_else(|| text::canonical_text(&bytes), str::to_owned))
 }
 
 macro_rules! values {

@@ -1,6 +1,6 @@
 //! The text of canonical bytes, and the escapes that keep it injective.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use super::canon::{
     BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TRUE, UINT, VARIANT, VARIANT_OF, WIDE_NEGATIVE,
@@ -12,20 +12,27 @@ use super::sink::{LONG_TEXT, SHORT, SHORT_TEXT};
 const LONGEST: usize = 64;
 
 /// The text of canonical bytes: `42`, `"x"`, `(1,"x")`, `~` for none.
-pub(crate) fn canonical(bytes: &[u8]) -> String {
-    let (mut out, mut rest, mut count) = (String::from("("), bytes, 0);
+pub(crate) fn canonical(bytes: &[u8], out: &mut String) {
+    let (begin, mut rest, mut count) = (out.len(), bytes, 0);
+    out.push('(');
     while !rest.is_empty() && rest[0] != END {
         if count > 0 {
             out.push(',');
         }
-        rest = value(rest, &mut out);
+        rest = value(rest, out);
         count += 1;
     }
     if count == 1 {
-        out.remove(0);
+        out.remove(begin);
     } else {
         out.push(')');
     }
+}
+
+/// The same, alone.
+pub(super) fn canonical_text(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    canonical(bytes, &mut out);
     out
 }
 
@@ -53,23 +60,23 @@ pub(crate) fn fill(literals: &[&str], between: &str, values: &[String]) -> Strin
     out
 }
 
-/// What stands for arguments in a key: the text itself, or `#` and a digest of it.
-pub(crate) fn arguments(text: String) -> String {
-    if text.len() <= LONGEST {
-        return text;
+/// Puts `#` and half of a digest in the place of arguments too long for a key, and gives the whole digest; empty for
+/// others. The arguments are what stands from `begin` on.
+pub(super) fn shorten(out: &mut String, begin: usize) -> Vec<u8> {
+    let arguments = &out[begin..];
+    if arguments.len() <= LONGEST {
+        return Vec::new();
     }
-    digest_text(&full_digest(&text)[..16])
-}
-
-/// The digest of arguments too long for a key; empty for others.
-pub(super) fn full_digest(text: &str) -> Vec<u8> {
-    if text.len() <= LONGEST { Vec::new() } else { blake3::hash(text.as_bytes()).as_bytes().to_vec() }
+    let full = blake3::hash(arguments.as_bytes()).as_bytes().to_vec();
+    out.truncate(begin);
+    push_digest(&full[..16], out);
+    full
 }
 
 /// `#` and base32 without padding, in lower case.
-pub(crate) fn digest_text(digest: &[u8]) -> String {
+pub(crate) fn push_digest(digest: &[u8], out: &mut String) {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut out = String::from("#");
+    out.push('#');
     let (mut word, mut bits) = (0u32, 0);
     for byte in digest {
         word = word << 8 | u32::from(*byte);
@@ -82,7 +89,6 @@ pub(crate) fn digest_text(digest: &[u8]) -> String {
     if bits > 0 {
         out.push(ALPHABET[(word << (5 - bits)) as usize & 31] as char);
     }
-    out
 }
 
 /// Escapes what has a meaning in keys and patterns.
@@ -135,16 +141,16 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
         FALSE => push(out, "false", rest),
         TRUE => push(out, "true", rest),
         FLOAT => {
-            let (float, rest) = number(rest, 8);
-            push(out, &format!("{:?}", f64::from_bits(float as u64)), rest)
+            let (float, rest) = word(rest);
+            write(out, format_args!("{:?}", f64::from_bits(float)), rest)
         }
         WIDE_UINT => {
-            let (number, rest) = number(rest, 16);
-            push(out, &number.to_string(), rest)
+            let (number, rest) = wide(rest);
+            write(out, number, rest)
         }
         WIDE_NEGATIVE => {
-            let (number, rest) = number(rest, 16);
-            push(out, &(!(number as i128)).to_string(), rest)
+            let (number, rest) = wide(rest);
+            write(out, !(number as i128), rest)
         }
         LIST => list(rest, out),
         MAP => map(rest, out),
@@ -156,12 +162,13 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
             push(out, ")", rest)
         }
         UINT => {
-            let (word, rest) = number(rest, 8);
-            push(out, &word.to_string(), rest)
+            let (word, rest) = word(rest);
+            decimal(word, out);
+            rest
         }
         NEGATIVE => {
-            let (word, rest) = number(rest, 8);
-            push(out, &(!(word as i128)).to_string(), rest)
+            let (word, rest) = word(rest);
+            write(out, !i128::from(word), rest)
         }
         BYTES => bytes_in_hex(rest, out),
         _ => match split_text(tag, rest) {
@@ -178,21 +185,19 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
 /// Text, told by its tag, and what follows it.
 pub(super) fn split_text(tag: u8, rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = match tag {
-        LONG_TEXT => number(rest, 8),
-        _ if tag & SHORT_TEXT != 0 => (u128::from(tag) & SHORT as u128, rest),
+        LONG_TEXT => word(rest),
+        _ if tag & SHORT_TEXT != 0 => (u64::from(tag) & SHORT as u64, rest),
         _ => return None,
     };
     Some(rest.split_at(rest.len().min(len as usize)))
 }
 
 fn bytes_in_hex<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
-    let (len, rest) = number(rest, 8);
+    let (len, rest) = word(rest);
     let (bytes, rest) = rest.split_at(rest.len().min(len as usize));
     out.push('\'');
     for byte in bytes {
-        // Writing to a string cannot fail.
-        let written = write!(out, "{byte:02x}");
-        debug_assert!(written.is_ok());
+        write(out, format_args!("{byte:02x}"), rest);
     }
     push(out, "'", rest)
 }
@@ -202,9 +207,33 @@ fn push<'b>(out: &mut String, text: &str, rest: &'b [u8]) -> &'b [u8] {
     rest
 }
 
-fn number(bytes: &[u8], len: usize) -> (u128, &[u8]) {
-    let (bytes, rest) = bytes.split_at(bytes.len().min(len));
-    (bytes.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte)), rest)
+fn write<'b>(out: &mut String, shown: impl Display, rest: &'b [u8]) -> &'b [u8] {
+    // Writing to a string cannot fail.
+    let written = write!(out, "{shown}");
+    debug_assert!(written.is_ok());
+    rest
+}
+
+/// Most keys are numbers: this is a third of what formatting one costs.
+fn decimal(mut number: u64, out: &mut String) {
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
+fn word(bytes: &[u8]) -> (u64, &[u8]) {
+    bytes.split_first_chunk().map_or((0, &[]), |(word, rest)| (u64::from_le_bytes(*word), rest))
+}
+
+fn wide(bytes: &[u8]) -> (u128, &[u8]) {
+    bytes.split_first_chunk().map_or((0, &[]), |(wide, rest)| (u128::from_le_bytes(*wide), rest))
 }
 
 fn list<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {

@@ -173,12 +173,16 @@ impl Plan {
 }
 
 /// Answers a call.
-pub async fn run<R, P, S, L>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: L) -> R
+///
+/// The result has no parameter of its own: it is what the loader's future gives. Whether a future is `Send` is asked
+/// with every lifetime in it forgotten, and a parameter `R` beside `L: Future<Output = R>` would then have to be equal
+/// to an output with another `'static`.
+pub async fn run<P, S, L>(facts: Facts<L::Output, P, S>, call: Call, rules: Rules<L::Output>, loader: L) -> L::Output
 where
-    P: Shape<R>,
+    P: Shape<L::Output>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
-    L: Future<Output = R>,
+    L: Future,
 {
     match call.job(&facts, Face::Async) {
         Some(job) => load(&facts, job, rules, loader).await.0,
@@ -207,13 +211,18 @@ pub struct Reloaded<R> {
     pub(crate) outcome: Outcome,
 }
 
-/// Refreshes or warms.
-pub async fn reload<R, P, S, L>(facts: Facts<R, P, S>, call: Call, rules: Rules<R>, loader: L) -> Reloaded<R>
+/// Refreshes or warms. What it returns is spelled as for [`run`].
+pub async fn reload<P, S, L>(
+    facts: Facts<L::Output, P, S>,
+    call: Call,
+    rules: Rules<L::Output>,
+    loader: L,
+) -> Reloaded<L::Output>
 where
-    P: Shape<R>,
+    P: Shape<L::Output>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
-    L: Future<Output = R>,
+    L: Future,
 {
     let (result, outcome) = match call.job(&facts, Face::Async) {
         Some(job) => load(&facts, job, rules, loader).await,

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 /// Writes a value as bytes and reads it back.
 pub struct Codec<V> {
     encode: fn(&V, Option<&Format>) -> Result<Encoded>,
-    decode: fn(&Sealed, Option<&Deadline<'_>>) -> Result<V>,
+    decode: fn(&Sealed<&[u8]>, Option<&Deadline<'_>>) -> Result<V>,
     pub(crate) types: fn() -> Types,
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct Encoded {
 
 /// A value as it comes out of one.
 #[derive(Clone, Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct Sealed<P> {
     pub(crate) format: Format,
     pub(crate) fingerprint: u64,
     pub(crate) outermost: Outermost,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: P,
 }
 
 impl<V> Clone for Codec<V> {
@@ -73,7 +73,7 @@ impl<V> Codec<V> {
     }
 
     /// Reads a value back.
-    pub(crate) fn read(&self, sealed: &Sealed, deadline: &Deadline<'_>) -> Result<V> {
+    pub(crate) fn read(&self, sealed: &Sealed<&[u8]>, deadline: &Deadline<'_>) -> Result<V> {
         caught("reading the stored value has panicked", || (self.decode)(sealed, Some(deadline)))
     }
 }
@@ -158,23 +158,30 @@ fn is_doubtful<V: DeserializeOwned + 'static>(format: &Format) -> bool {
     }
 }
 
-/// Reads back what was written and writes it again. The bytes need not be the same, for maps have no order; their
-/// number has to be.
+/// Reads back what was written and writes it again. The bytes have to be the same, but need not be in the same order,
+/// for maps have none.
 fn comes_back<V: Serialize + DeserializeOwned + 'static>(encoded: &Encoded, format: Format) -> Result<()> {
-    let sealed = Sealed {
-        fingerprint: encoded.fingerprint,
-        outermost: encoded.outermost,
-        payload: Bytes::copy_from_slice(&encoded.payload),
-        format,
-    };
+    let sealed =
+        Sealed { fingerprint: encoded.fingerprint, outermost: encoded.outermost, payload: &*encoded.payload, format };
     let value: V = decode(&sealed, None)?;
-    if outermost::of(&value) == sealed.outermost && payload(&value, &sealed.format)?.len() == sealed.payload.len() {
+    if outermost::of(&value) == sealed.outermost && is_reordered(&payload(&value, &sealed.format)?, sealed.payload) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Codec, "the value would come back as another, so it is not stored"))
 }
 
-fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed, deadline: Option<&Deadline<'_>>) -> Result<V> {
+/// Whether two texts have the same bytes, each as often.
+fn is_reordered(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return true;
+    }
+    let mut surplus = [0i64; 256];
+    one.iter().for_each(|byte| surplus[usize::from(*byte)] += 1);
+    other.iter().for_each(|byte| surplus[usize::from(*byte)] -= 1);
+    surplus.iter().all(|count| *count == 0)
+}
+
+fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed<&[u8]>, deadline: Option<&Deadline<'_>>) -> Result<V> {
     if sealed.format.is_positional() && sealed.fingerprint != shape::<V>().fingerprint {
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -188,9 +195,9 @@ fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed, deadline: Option<&Dead
             V::deserialize(guard::Guard::payload(nothing, &watch, Outermost::None)).map_err(unread)
         }
         Format::Text => String::from_utf8(sealed.payload.to_vec()).map_err(unread).and_then(from_text),
-        Format::Bytes => from_bytes(&sealed.payload),
+        Format::Bytes => from_bytes(sealed.payload),
         Format::MsgPack => {
-            let mut payload = rmp_serde::Deserializer::from_read_ref(&*sealed.payload);
+            let mut payload = rmp_serde::Deserializer::from_read_ref(sealed.payload);
             payload.set_max_depth(guard::MAX_DEPTH as usize);
             V::deserialize(guard::Guard::payload(&mut payload, &watch, sealed.outermost)).map_err(unread)
         }
@@ -202,9 +209,13 @@ fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed, deadline: Option<&Dead
     }
 }
 
-fn unplugged<V: DeserializeOwned>(sealed: &Sealed, serializer: &dyn Serializer, watch: &guard::Watch<'_>) -> Result<V> {
+fn unplugged<V: DeserializeOwned>(
+    sealed: &Sealed<&[u8]>,
+    serializer: &dyn Serializer,
+    watch: &guard::Watch<'_>,
+) -> Result<V> {
     let mut value = None;
-    serializer.deserialize(&sealed.payload, &mut |input: &mut dyn erased_serde::Deserializer<'_>| {
+    serializer.deserialize(sealed.payload, &mut |input: &mut dyn erased_serde::Deserializer<'_>| {
         value = Some(V::deserialize(guard::Guard::payload(input, watch, sealed.outermost))?);
         Ok(())
     })?;
@@ -275,14 +286,13 @@ fn as_bytes(value: &dyn Any) -> Option<&[u8]> {
         .or_else(|| inside::<Bytes>(value).map(|bytes| &**bytes))
 }
 
-fn from_bytes<V: 'static>(bytes: &Bytes) -> Result<V> {
+fn from_bytes<V: 'static>(bytes: &[u8]) -> Result<V> {
     let of = ValueType::of::<V>();
     let value = if of.is::<Box<[u8]>>() {
-        made(Box::<[u8]>::from(&**bytes))
+        made(Box::<[u8]>::from(bytes))
     } else if of.is::<Arc<[u8]>>() {
-        made(Arc::<[u8]>::from(&**bytes))
+        made(Arc::<[u8]>::from(bytes))
     } else if of.is::<Bytes>() {
-        // A copy of its own: the envelope around the payload is not kept alive for as long as the value.
         made(Bytes::copy_from_slice(bytes))
     } else {
         made(bytes.to_vec())

@@ -26,6 +26,7 @@ mod wire;
 use std::time::{Duration, SystemTime};
 
 use retainit_plugin::{Bytes, Version};
+use smallvec::SmallVec;
 use twox_hash::XxHash3_64;
 
 use crate::{Error, ErrorKind};
@@ -33,6 +34,9 @@ use wire::{Reader, Writer};
 
 const MAGIC: [u8; 2] = *b"RI";
 const WIRE: u8 = 1;
+
+/// What the header of an ordinary entry takes, with a few tags.
+const HEADER: usize = 256;
 
 /// A clock that is ahead by more than this makes an entry a miss.
 const MAX_SKEW: Duration = Duration::from_secs(5);
@@ -62,9 +66,9 @@ impl Outermost {
     }
 }
 
-/// An entry of a byte backend.
+/// An entry of a byte backend; its parts lie where it was read from, or where it will be written from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Envelope {
+pub(super) struct Envelope<'a> {
     pub(super) outermost: Outermost,
     /// Milliseconds since the epoch.
     pub(super) created: u64,
@@ -74,20 +78,20 @@ pub(super) struct Envelope {
     pub(super) grace_for: Duration,
     pub(super) generation: u64,
     /// The groups it belongs to, with their versions before its load began.
-    pub(super) groups: Vec<(String, Version)>,
+    pub(super) groups: SmallVec<[(&'a [u8], Version); 4]>,
     pub(super) fingerprint: u64,
-    pub(super) serializer: String,
-    pub(super) compressor: String,
-    pub(super) encryption: String,
-    pub(super) key_id: String,
-    pub(super) nonce: Vec<u8>,
-    pub(super) args_digest: Vec<u8>,
-    pub(super) etag: String,
-    pub(super) payload: Bytes,
+    pub(super) serializer: &'a str,
+    pub(super) compressor: &'a str,
+    pub(super) encryption: &'a str,
+    pub(super) key_id: &'a str,
+    pub(super) nonce: &'a [u8],
+    pub(super) args_digest: &'a [u8],
+    pub(super) etag: &'a str,
+    pub(super) payload: &'a [u8],
 }
 
-impl Envelope {
-    pub(super) fn new(outermost: Outermost, created: SystemTime, serializer: &str, payload: Bytes) -> Envelope {
+impl<'a> Envelope<'a> {
+    pub(super) fn new(outermost: Outermost, created: SystemTime, serializer: &'a str, payload: &'a [u8]) -> Self {
         Envelope {
             outermost,
             created: millis(created),
@@ -96,21 +100,21 @@ impl Envelope {
             stale_for: Duration::ZERO,
             grace_for: Duration::ZERO,
             generation: 0,
-            groups: Vec::new(),
+            groups: SmallVec::new(),
             fingerprint: 0,
-            serializer: serializer.to_owned(),
-            compressor: String::new(),
-            encryption: String::new(),
-            key_id: String::new(),
-            nonce: Vec::new(),
-            args_digest: Vec::new(),
-            etag: String::new(),
+            serializer,
+            compressor: "",
+            encryption: "",
+            key_id: "",
+            nonce: &[],
+            args_digest: &[],
+            etag: "",
             payload,
         }
     }
 
     pub(super) fn encode(&self) -> Bytes {
-        let mut out = Writer::default();
+        let mut out = Writer::with_capacity(HEADER + self.payload.len());
         out.raw(&MAGIC);
         out.raw(&[WIRE, self.outermost.flags()]);
         out.number(self.created);
@@ -121,20 +125,20 @@ impl Envelope {
         out.number(self.generation);
         out.number(self.groups.len() as u64);
         for (name, version) in &self.groups {
-            out.bytes(name.as_bytes());
+            out.bytes(name);
             out.number(version.hard);
             out.number(version.soft);
         }
         out.raw(&self.fingerprint.to_le_bytes());
-        for text in [&self.serializer, &self.compressor, &self.encryption, &self.key_id] {
+        for text in [self.serializer, self.compressor, self.encryption, self.key_id] {
             out.bytes(text.as_bytes());
         }
-        out.bytes(&self.nonce);
-        out.bytes(&self.args_digest);
+        out.bytes(self.nonce);
+        out.bytes(self.args_digest);
         out.bytes(self.etag.as_bytes());
-        let checksum = checksum(out.written(), &self.payload);
+        let checksum = checksum(out.written(), self.payload);
         out.raw(&checksum.to_le_bytes());
-        out.raw(&self.payload);
+        out.raw(self.payload);
         out.finish()
     }
 
@@ -143,12 +147,12 @@ impl Envelope {
     /// # Errors
     ///
     /// A [`Fault`], which tells damage from what a newer program may have written.
-    pub(super) fn decode(bytes: &Bytes, max_value: u64) -> Result<Envelope, Fault> {
+    pub(super) fn decode(bytes: &'a [u8], max_value: u64) -> Result<Self, Fault> {
         Envelope::read(bytes, max_value).unwrap_or_else(|| Err(damaged("it is cut short")))
     }
 
     /// `None` where the bytes end too soon.
-    fn read(bytes: &Bytes, max_value: u64) -> Option<Result<Envelope, Fault>> {
+    fn read(bytes: &'a [u8], max_value: u64) -> Option<Result<Self, Fault>> {
         let mut input = Reader::new(bytes);
         if input.raw(2)? != MAGIC {
             return Some(Err(damaged("it does not begin like one")));
@@ -160,7 +164,7 @@ impl Envelope {
         let Some(outermost) = Outermost::from_flags(flags) else {
             return Some(Err(unknown(format!("flags {flags:#x}"))));
         };
-        let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, "", Bytes::new());
+        let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, "", &[]);
         envelope.created = input.number()?;
         envelope.load_time = Duration::from_micros(input.number()?);
         envelope.fresh_for = input.number()?.checked_sub(1).map(Duration::from_millis);
@@ -168,7 +172,7 @@ impl Envelope {
         envelope.grace_for = Duration::from_millis(input.number()?);
         envelope.generation = input.number()?;
         for _ in 0..input.number()? {
-            let name = input.text()?;
+            let name = input.bytes()?;
             let version = Version { hard: input.number()?, soft: input.number()? };
             envelope.groups.push((name, version));
         }
@@ -177,8 +181,8 @@ impl Envelope {
         envelope.compressor = input.text()?;
         envelope.encryption = input.text()?;
         envelope.key_id = input.text()?;
-        envelope.nonce = input.bytes()?.to_vec();
-        envelope.args_digest = input.bytes()?.to_vec();
+        envelope.nonce = input.bytes()?;
+        envelope.args_digest = input.bytes()?;
         envelope.etag = input.text()?;
         let header = input.read_so_far();
         let stored = u64::from_le_bytes(*input.raw(8)?.first_chunk()?);
@@ -187,18 +191,18 @@ impl Envelope {
             return Some(Err(Fault::Security(too_large(payload.len(), max_value))));
         }
         if checksum(header, payload) != stored {
-            return Some(Err(Fault::Security(damage("its checksum does not match"))));
+            return Some(Err(Fault::Tampered(damage("its checksum does not match"))));
         }
-        envelope.payload = bytes.slice_ref(payload);
-        Some(envelope.check_names())
+        envelope.payload = payload;
+        Some(envelope.check_names().map(|()| envelope))
     }
 
     /// Whether this program can get at the payload.
-    fn check_names(self) -> Result<Envelope, Fault> {
-        let names = [("compressor", &self.compressor), ("encryption", &self.encryption)];
+    fn check_names(&self) -> Result<(), Fault> {
+        let names = [("compressor", self.compressor), ("encryption", self.encryption)];
         match names.iter().find(|(_, name)| !name.is_empty()) {
             Some((what, name)) => Err(unknown(format!("{what} `{name}`"))),
-            None => Ok(self),
+            None => Ok(()),
         }
     }
 
@@ -206,11 +210,6 @@ impl Envelope {
     pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
         let (now, skew) = (millis(now), whole_millis(MAX_SKEW));
         (self.created <= now.saturating_add(skew)).then(|| Duration::from_millis(now.saturating_sub(self.created)))
-    }
-
-    /// The version it was loaded under.
-    pub(super) fn version(&self, group: &str) -> Option<Version> {
-        self.groups.iter().find(|(name, _)| name == group).map(|(_, version)| *version)
     }
 }
 
@@ -222,9 +221,10 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
-/// XXH3 over the payload, seeded with that of the header: it finds damage, not forgery.
+/// XXH3 over the header, seeded with that of the payload: it finds damage, not forgery. The other way round costs more:
+/// a seed makes the hash of a long text expand its secret anew.
 fn checksum(header: &[u8], payload: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(header), payload)
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(payload), header)
 }
 
 /// Why an entry cannot be used.
@@ -233,9 +233,13 @@ pub(super) enum Fault {
     /// It cannot be read, and should be.
     Damaged(Error),
     /// The same, and somebody may have meant it so.
+    Tampered(Error),
+    /// It may be what it says, and is refused: too large, or of other arguments.
     Security(Error),
     /// A newer program may have written it, or one with other serializers. It is not to be deleted.
     Unknown(Error),
+    /// It could not be read just now.
+    Failed(Error),
 }
 
 fn damage(how: &'static str) -> Error {

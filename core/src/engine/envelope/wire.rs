@@ -3,10 +3,17 @@
 
 use retainit_plugin::Bytes;
 
-#[derive(Debug, Default)]
+/// The bytes of the longest number: nine of them hold 63 bits, the tenth holds one.
+const LONGEST: usize = 10;
+
+#[derive(Debug)]
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
+    pub(super) fn with_capacity(capacity: usize) -> Writer {
+        Writer(Vec::with_capacity(capacity))
+    }
+
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -51,29 +58,56 @@ impl<'a> Reader<'a> {
     }
 
     /// A number in its shortest form: one number has one form, so a header cannot be changed without a trace.
+    #[inline]
     pub(super) fn number(&mut self) -> Option<u64> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.raw(1)?.first()?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-                return None;
+        match self.all.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Some(byte.into())
             }
-            number |= bits << shift;
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
+        const CONTINUED: u64 = 0x8080_8080_8080_8080;
+        // Up to eight bytes at once, as most are: their sevens of bits move together by twos, fours and eights.
+        if let Some(bytes) = self.all[self.at..].first_chunk::<8>() {
+            let word = u64::from_le_bytes(*bytes);
+            let stop = !word & CONTINUED;
+            if stop != 0 {
+                let bits = stop.trailing_zeros() + 1;
+                let sevens = word & (u64::MAX >> (64 - bits)) & !CONTINUED;
+                let pairs = (sevens & 0x007f_007f_007f_007f) | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
+                let fours = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+                let number = (fours & 0x0fff_ffff) | (fours & 0x0fff_ffff_0000_0000) >> 4;
+                self.at += bits as usize / 8;
+                let last = sevens >> (bits - 8);
+                return (last != 0).then_some(number);
+            }
+        }
+        let mut number = 0u64;
+        for (at, &byte) in self.all[self.at..].iter().take(LONGEST).enumerate() {
+            number |= u64::from(byte & 0x7f) << (7 * at);
             if byte & 0x80 == 0 {
-                return Some(number);
+                let fits = at + 1 < LONGEST || byte == 1;
+                self.at += at + 1;
+                return (byte != 0 && fits).then_some(number);
             }
         }
         None
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.number()?).ok()?;
         self.raw(len)
     }
 
-    pub(super) fn text(&mut self) -> Option<String> {
-        std::str::from_utf8(self.bytes()?).ok().map(str::to_owned)
+    #[inline]
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        let bytes = self.bytes()?;
+        if bytes.is_empty() { Some("") } else { std::str::from_utf8(bytes).ok() }
     }
 
     pub(super) fn read_so_far(&self) -> &'a [u8] {

@@ -92,7 +92,7 @@ impl Follow<'_> {
     /// Stops waiting. Gives the own waker, and those of others who have to look again: the one that was to lead may be
     /// gone.
     fn leave(&self, token: usize) -> (Option<Waker>, Vec<Waker>) {
-        let mut shard = self.flights.shard(self.at.hash).lock();
+        let mut table = self.flights.shard(self.at.hash).table.lock();
         let mut state = self.flight.state.lock();
         let own = state.leave(token);
         if !matches!(state.phase, Phase::Vacant) {
@@ -101,7 +101,7 @@ impl Follow<'_> {
         if state.waiting > 0 {
             return (own, state.take_wakers());
         }
-        if let Ok(entry) = shard.table.find_entry(self.at.hash, |e| e.id == self.at.id) {
+        if let Ok(entry) = table.find_entry(self.at.hash, |e| e.id == self.at.id) {
             entry.remove();
         }
         (own, Vec::new())

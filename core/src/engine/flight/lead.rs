@@ -55,8 +55,8 @@ impl<'f> Lead<'f> {
     /// A leader that has lost its place changes nothing: the load newcomers would join is another's, and may have begun
     /// before what this ticket has seen.
     pub(crate) fn renew(&self, ticket: &Ticket) {
-        let mut shard = self.flights.shard(self.at.hash).lock();
-        if let Some(entry) = shard.table.find_mut(self.at.hash, |e| e.id == self.at.id)
+        let mut table = self.flights.shard(self.at.hash).table.lock();
+        if let Some(entry) = table.find_mut(self.at.hash, |e| e.id == self.at.id)
             && entry.flight.as_ref().is_none_or(|flight| flight.state.lock().lead == self.number)
         {
             entry.ticket = ticket.clone();
@@ -92,8 +92,8 @@ impl<'f> Lead<'f> {
 
     /// Gives the lead away, to the wakers returned.
     fn pass_on(&self) -> Vec<Waker> {
-        let mut shard = self.flights.shard(self.at.hash).lock();
-        let Ok(entry) = shard.table.find_entry(self.at.hash, |e| e.id == self.at.id) else {
+        let mut table = self.flights.shard(self.at.hash).table.lock();
+        let Ok(entry) = table.find_entry(self.at.hash, |e| e.id == self.at.id) else {
             self.abandoned.fetch_sub(1, Ordering::AcqRel);
             return Vec::new();
         };

@@ -114,15 +114,16 @@ const SHARDS: usize = 64;
 /// The loads under way in one instance.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Shard]>,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    table: HashTable<Entry>,
-    /// How many loads have ended here: a caller that read before an end and asks after it has to read again.
-    ended: u64,
+    table: Mutex<HashTable<Entry>>,
+    /// How many loads have ended here: a caller that read before an end and asks after it has to read again. Written
+    /// under the lock; whoever looks into a byte store reads it without.
+    ended: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -176,16 +177,16 @@ struct At {
 
 impl Flights {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Flights {
-        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock }
+        Flights { shards: (0..SHARDS).map(|_| Shard::default()).collect(), clock }
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+    fn shard(&self, hash: u64) -> &Shard {
         &self.shards[(hash >> 20) as usize % SHARDS]
     }
 
     /// How many loads have ended near this key.
     pub(crate) fn ended(&self, hash: u64) -> u64 {
-        self.shard(hash).lock().ended
+        self.shard(hash).ended.load(Ordering::Acquire)
     }
 
     /// Takes part in the load of a key.
@@ -198,10 +199,9 @@ impl Flights {
         terms: &Terms<'f>,
         valid: impl Fn(&Ticket) -> bool,
     ) -> Role<'f> {
-        let mut shard = self.shard(key.hash).lock();
-        let found = shard
-            .table
-            .find_mut(key.hash, |e| !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key);
+        let mut table = self.shard(key.hash).table.lock();
+        let found =
+            table.find_mut(key.hash, |e| !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key);
         if let Some(entry) = found {
             if valid(&entry.ticket) {
                 return match Chain::edges_to(entry.id) {
@@ -224,16 +224,17 @@ impl Flights {
             flight: None,
             watch: watch.as_ref().map_or_else(Weak::new, Arc::downgrade),
         };
-        shard.table.insert_unique(key.hash, entry, |e| e.hash);
-        drop(shard);
+        table.insert_unique(key.hash, entry, |e| e.hash);
+        drop(table);
         Role::Lead(Lead::new(self, at, 0, watch, terms.abandoned))
     }
 
     /// Takes an ended load out of the table and gives its shared side. `None` for a leader that has lost its place.
     fn end(&self, at: At, number: u64) -> Option<Option<Arc<Flight>>> {
-        let mut shard = self.shard(at.hash).lock();
-        shard.ended += 1;
-        let entry = shard.table.find_entry(at.hash, |e| e.id == at.id).ok()?;
+        let shard = self.shard(at.hash);
+        let mut table = shard.table.lock();
+        shard.ended.store(shard.ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let entry = table.find_entry(at.hash, |e| e.id == at.id).ok()?;
         match &entry.get().flight {
             Some(flight) if !flight.is_ended_by(number) => None,
             _ => Some(entry.remove().0.flight),
@@ -243,6 +244,6 @@ impl Flights {
     /// How many loads are in the table.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().table.len()).sum()
+        self.shards.iter().map(|shard| shard.table.lock().len()).sum()
     }
 }

@@ -47,13 +47,13 @@ impl DiskBackend {
 
     /// Does an operation that changes something; again, if the database was replaced before it ended: what was
     /// acknowledged must hold in the database that others use.
-    fn write_with<T>(&self, operation: impl Fn(&Database) -> Result<T, Fault>) -> Result<T> {
+    fn write_with<T>(&self, operation: impl FnMut(&Database) -> Result<T, Fault>) -> Result<T> {
         self.with(operation, |database| database.home.stands())
     }
 
     fn with<T>(
         &self,
-        operation: impl Fn(&Database) -> Result<T, Fault>,
+        mut operation: impl FnMut(&Database) -> Result<T, Fault>,
         holds: impl Fn(&Database) -> bool,
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
@@ -159,6 +159,10 @@ impl LocalBackend for DiskBackend {
 
     fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
         self.write_with(|database| write::store(database, key, &entry, &terms))
+    }
+
+    fn store_with(&self, key: &str, seal: &mut dyn FnMut(&[Version]) -> Bytes, terms: Terms<'_>) -> Result<Stored> {
+        self.write_with(|database| write::store_with(database, key, seal, &terms))
     }
 
     fn remove(&self, key: &str) -> Result<bool> {

@@ -13,7 +13,7 @@ use retainit_plugin::{Bytes, Error, ErrorKind, Result};
 use crate::SyncMode;
 use crate::entry::MARK;
 use crate::fault;
-use crate::folder::{own_folder, private};
+use crate::folder::{open_to_read, own_folder, private};
 
 /// From this size on.
 pub(crate) const LEAST: usize = 64 << 10;
@@ -105,7 +105,7 @@ fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
 
 /// Reads the file of a generation; `None` if it has not that length.
 pub(crate) fn read(dir: &Path, generation: u64, len: u64) -> io::Result<Option<Bytes>> {
-    let file = File::open(path(dir, generation))?;
+    let file = open_to_read(&path(dir, generation))?;
     // The length in the row may be damaged: nothing is reserved for what the file has not.
     if file.metadata()?.len() != len {
         return Ok(None);

@@ -32,7 +32,7 @@ pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connecti
 pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault> {
     let connection = connect(path, OpenFlags::empty(), options)?;
     // A smaller cache than the first connection's: there may be many of these.
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -1024;")?;
+    connection.execute_batch("PRAGMA query_only = ON;")?;
     Ok(connection)
 }
 

@@ -15,6 +15,7 @@ use crate::connection::{self, Transaction};
 use crate::fault::{self, Fault};
 use crate::folder::Home;
 use crate::known::Known;
+use crate::lingering::{Lingering, Pace};
 use crate::sweep::Upkeep;
 use crate::touched::Touched;
 use crate::write::Work;
@@ -47,12 +48,20 @@ pub(crate) struct Database {
     pub(crate) touched: Touched,
     readers: Mutex<Vec<Reader>>,
     writer: Mutex<Writer>,
+    lingering: Lingering,
 }
 
 /// A connection, and what was read on it before.
 pub(crate) struct Reader {
     pub(crate) connection: Connection,
     pub(crate) known: Known,
+    pace: Pace,
+}
+
+impl Reader {
+    fn new(connection: Connection) -> Reader {
+        Reader { connection, known: Known::default(), pace: Pace::default() }
+    }
 }
 
 pub(crate) struct Writer {
@@ -85,8 +94,7 @@ impl Opened {
         let upkeep = Upkeep::new(&connection, &touched, engine.clock.now())?;
         let mut bounds = Bounds::default();
         bounds.look(&connection, options, &touched)?;
-        let reader = Reader { connection, known: Known::default() };
-        let writer = Writer { reader, patience: options.busy_timeout, bounds, upkeep };
+        let writer = Writer { reader: Reader::new(connection), patience: options.busy_timeout, bounds, upkeep };
         Ok(Opened { writer, touched })
     }
 }
@@ -94,7 +102,9 @@ impl Opened {
 impl Database {
     pub(crate) fn new(home: Home, opened: Opened, options: Options, engine: Engine) -> Database {
         let Opened { writer, touched } = opened;
-        Database { home, options, engine, touched, readers: Mutex::default(), writer: Mutex::new(writer) }
+        let lingering = Lingering::new(home.database(), options, Arc::clone(&engine.clock));
+        let (readers, writer) = (Mutex::default(), Mutex::new(writer));
+        Database { home, options, engine, touched, readers, writer, lingering }
     }
 
     /// Wall time in milliseconds, as deadlines are kept.
@@ -118,16 +128,15 @@ impl Database {
         if let Some(mut writer) = self.writer.try_lock() {
             let Writer { reader, patience, .. } = &mut *writer;
             connection::wait(&reader.connection, patience, self.options.busy_timeout)?;
+            self.lingering.note(&mut reader.pace);
             return read(reader);
         }
         let idle = self.readers.lock().pop();
         let mut reader = match idle {
             Some(reader) => reader,
-            None => Reader {
-                connection: connection::reader(&self.home.database(), &self.options)?,
-                known: Known::default(),
-            },
+            None => Reader::new(connection::reader(&self.home.database(), &self.options)?),
         };
+        self.lingering.note(&mut reader.pace);
         let outcome = read(&mut reader);
         let mut idle = self.readers.lock();
         if idle.len() < IDLE_READERS {
@@ -179,7 +188,7 @@ impl Writer {
         patience: Duration,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let Reader { connection, known } = &mut self.reader;
+        let Reader { connection, known, .. } = &mut self.reader;
         connection::wait(connection, &mut self.patience, patience)?;
         let transaction = Transaction::begin(connection)?;
         let mut todo = Work::new(connection, database, known, &mut self.bounds);

@@ -46,10 +46,10 @@ impl Head {
     }
 }
 
-/// The checksum of an entry.
+/// The checksum of an entry. The seed is with the key, which is short: with a long text it would cost more.
 pub(crate) fn checksum(key: &str, generation: u64, deadline: i64, bytes: &[u8]) -> i64 {
-    let seed = XxHash3_64::oneshot_with_seed(generation ^ (deadline as u64).rotate_left(32), key.as_bytes());
-    XxHash3_64::oneshot_with_seed(seed, bytes) as i64
+    let seed = XxHash3_64::oneshot(bytes) ^ generation ^ (deadline as u64).rotate_left(32);
+    XxHash3_64::oneshot_with_seed(seed, key.as_bytes()) as i64
 }
 
 /// Where the bytes of an entry were found.

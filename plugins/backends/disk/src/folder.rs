@@ -121,8 +121,30 @@ impl Folder {
                 }
                 Err(failed) => return Err(failed),
             }
+        } else if let Some(adopted) = self.adopt(&mut open)? {
+            return Ok(adopted);
         }
         self.begin(&mut open)
+    }
+
+    /// Takes up the one database that is there although nothing names it: `current` was lost. What cannot be opened was
+    /// never complete, or was on its way aside.
+    fn adopt<T>(&self, open: &mut impl FnMut(&Path, bool) -> Result<T, Fault>) -> Result<Option<(Home, T)>, Fault> {
+        let left = self.folders("db-");
+        let [(dir, name)] = &*left else { return Ok(None) };
+        let database = dir.join(DATABASE);
+        if !database.exists() {
+            return Ok(None);
+        }
+        match open(&database, false) {
+            Ok(opened) => {
+                let id = name.trim_start_matches("db-");
+                let mark = self.name_current(id).map_err(|error| fault::at(&self.root, error))?;
+                Ok(Some((Home::new(dir.clone(), mark), opened)))
+            }
+            Err(Fault::Damaged(_)) => Ok(None),
+            Err(failed) => Err(failed),
+        }
     }
 
     /// Puts a damaged database aside, unless another process has done so already. True if it was this call.
@@ -159,7 +181,7 @@ impl Folder {
     /// The database that `current` names; a name that leads nowhere is taken away.
     fn current(&self) -> Result<Option<Home>> {
         let path = self.root.join("current");
-        let mut mark = match File::open(&path) {
+        let mut mark = match open_to_read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             mark => mark.map_err(|error| fault::at(&path, error))?,
         };
@@ -259,6 +281,18 @@ fn close_to_others(_: &Path) -> std::io::Result<()> {
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    without_waiting(options)
+}
+
+/// Opens a file of ours.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    without_waiting(OpenOptions::new().read(true)).open(path)
+}
+
+/// Where a pipe has taken the place of a file, nobody waits for its other end.
+fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     options
 }
 

@@ -13,7 +13,7 @@ const MOST: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     raised: i64,
-    of: HashMap<Group, Lasting>,
+    of: HashMap<Group, Lasting, foldhash::fast::RandomState>,
 }
 
 /// A version, and until when it lives at least: in the database it may have been given longer since.

@@ -11,6 +11,7 @@ mod entry;
 mod fault;
 mod folder;
 mod known;
+mod lingering;
 mod lookup;
 mod scan;
 mod schema;

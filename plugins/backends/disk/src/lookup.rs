@@ -3,6 +3,7 @@
 use std::io;
 
 use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, Read, Snapshot, Version};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use crate::blob;
@@ -18,8 +19,7 @@ use crate::write;
 const ATTEMPTS: usize = 16;
 
 /// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
-const SLOT: &str = "SELECT e.id, e.gen, e.deadline, e.blob, e.sum, e.value, meta.raised
-    FROM meta LEFT JOIN entry e ON e.key = ?1 WHERE meta.id = 1";
+const SLOT: &str = "SELECT e.id, gen, deadline, blob, sum, value, raised FROM meta LEFT JOIN entry e ON key = ?1";
 
 /// What a slot held, as of one instant.
 #[derive(Debug)]
@@ -76,18 +76,18 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
 
 fn used(database: &Database, id: i64) {
     database.touched.note(id);
-    if database.touched.is_due(database.engine.clock.now()) {
+    if database.touched.is_due(&*database.engine.clock) {
         database.write_touched();
     }
 }
 
 /// `None` if a group has no version.
 fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
-    let Reader { connection, known } = reader;
+    let Reader { connection, known, .. } = reader;
     let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let found = if row.get::<_, Option<i64>>(0)?.is_some() { Some(Seen::of(row)?) } else { None };
+    let found = if row.get_ref(0)? != ValueRef::Null { Some(Seen::of(row)?) } else { None };
     let fence = match &found {
         _ if read.fence.is_none() => None,
         Some(seen) if !seen.head.is_empty(now) => Some(seen.head.fence()),
@@ -98,7 +98,7 @@ fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Opt
 }
 
 /// The versions of all groups, in the transaction in which the counter was `raised`; `None` if one has none.
-fn versions(
+pub(crate) fn versions(
     connection: &Connection,
     known: &mut Known,
     raised: i64,

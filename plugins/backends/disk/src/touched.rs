@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use retainit_plugin::Moment;
+use retainit_plugin::Clock;
 
 /// How many uses are remembered; further ones are forgotten until some have been written down.
 const MOST: usize = 4_096;
@@ -56,14 +56,17 @@ impl Touched {
     }
 
     /// Whether some should be written down although nobody writes: there are many, and the last time is long ago.
-    pub(crate) fn is_due(&self, now: Moment) -> bool {
-        self.worth.load(Ordering::Relaxed)
-            && now.as_millis() >= self.due.load(Ordering::Relaxed)
-            && self.ids.try_lock().is_some_and(|ids| ids.len() >= MANY)
-            && {
-                self.due.store(now.after(EVERY).as_millis(), Ordering::Relaxed);
-                true
-            }
+    pub(crate) fn is_due(&self, clock: &dyn Clock) -> bool {
+        if !self.worth.load(Ordering::Relaxed) {
+            return false;
+        }
+        let now = clock.now();
+        let is_due = now.as_millis() >= self.due.load(Ordering::Relaxed)
+            && self.ids.try_lock().is_some_and(|ids| ids.len() >= MANY);
+        if is_due {
+            self.due.store(now.after(EVERY).as_millis(), Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Where the order begins and ends.

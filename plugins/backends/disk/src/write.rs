@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Stored, Terms, When};
+use retainit_plugin::{Bytes, Error, ErrorKind, Group, Stored, Terms, Version, When};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blob;
@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::entry::{Head, MARK, checksum};
 use crate::fault::Fault;
 use crate::known::Known;
+use crate::lookup;
 use crate::stripe;
 use crate::version;
 
@@ -77,6 +78,27 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms
     stored
 }
 
+/// Stores an entry that tells the versions of its groups, see
+/// [`LocalBackend::store_with`](retainit_plugin::LocalBackend::store_with). One that is too large for a row is stored
+/// by a second transaction: nobody else waits for its file to be written.
+pub(crate) fn store_with(
+    database: &Database,
+    key: &str,
+    seal: &mut dyn FnMut(&[Version]) -> Bytes,
+    terms: &Terms<'_>,
+) -> Result<Stored, Fault> {
+    let (generation, deadline) = (blob::random()?, deadline(database.now(), terms.ttl));
+    let stored = database.writing(|work| {
+        let bytes = seal(&work.versions(terms.groups)?);
+        let mut new = New { key, bytes: &bytes, generation, deadline };
+        if new.is_blob() || bytes.len() as u64 > database.options.max_bytes {
+            return Ok(Err(bytes));
+        }
+        work.store(&mut new, terms).map(Ok)
+    });
+    stored?.or_else(|bytes| store(database, key, &bytes, terms))
+}
+
 /// Empties a slot and breaks its fence.
 pub(crate) fn remove(database: &Database, key: &str) -> Result<bool, Fault> {
     database.writing(|work| {
@@ -126,6 +148,21 @@ impl<'a> Work<'a> {
     /// By how much it has changed the bytes of blob files.
     pub(crate) fn blob_bytes(&self) -> i64 {
         self.after.blob_bytes
+    }
+
+    /// The versions of groups; those without one get one.
+    fn versions(&mut self, groups: &[Group]) -> Result<Vec<Version>, Fault> {
+        let mut select = self.connection.prepare_cached("SELECT raised FROM meta WHERE id = 1")?;
+        let raised = select.query_row([], |row| row.get(0))?;
+        if let Some(versions) = lookup::versions(self.connection, self.known, raised, groups, self.now)? {
+            return Ok(versions);
+        }
+        // Not remembered: should this transaction be rolled back, the counter may come to the same number again.
+        let created = groups.iter().map(|group| {
+            version::create(self.connection, group, self.now)?;
+            version::find(self.connection, group, self.now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        });
+        Ok(created.map(|found| Ok(found?.version)).collect::<rusqlite::Result<_>>()?)
     }
 
     fn store(&mut self, new: &mut New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {

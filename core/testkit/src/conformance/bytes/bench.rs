@@ -209,6 +209,22 @@ impl Process {
         }
     }
 
+    /// Stores what tells the versions of its groups.
+    pub(super) fn store_with(
+        &self,
+        key: &str,
+        seal: &mut dyn FnMut(&[Version]) -> Bytes,
+        terms: Terms<'_>,
+    ) -> Result<Stored> {
+        match &self.face {
+            Face::Blocking(backend) => backend.store_with(key, seal, terms),
+            Face::Async(_) => {
+                let versions = self.read(key, Read::peek().groups(terms.groups))?.versions;
+                self.store(key, seal(&versions), terms)
+            }
+        }
+    }
+
     pub(super) fn remove(&self, key: &str) -> Result<bool> {
         match &self.face {
             Face::Async(backend) => self.runtime.block_on(backend.remove(key)),

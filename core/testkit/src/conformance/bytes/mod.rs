@@ -47,6 +47,7 @@ const CASES: &[Case<Bench>] = cases! {
     versions::each_strength_raises_its_own_counter "versions";
     versions::groups_count_apart_and_come_in_order "versions";
     versions::raises_under_threads_are_all_different "versions";
+    versions::what_nobody_loaded_tells_current_versions "versions";
     versions::a_version_lives_as_long_as_its_entries "versions" "native_ttl";
     versions::a_lost_version_never_returns_to_an_old_number "versions" "lose_versions";
     faces::it_is_healthy;

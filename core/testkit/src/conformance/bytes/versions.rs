@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Stored, Strength, Terms, When};
+use retainit_plugin::{Bytes, Stored, Strength, Terms, Version, When};
 
 use super::bench::Bench;
 
@@ -47,6 +47,22 @@ pub(super) fn raises_under_threads_are_all_different(bench: &Bench) {
     });
     assert_eq!(seen.len(), 40, "two raises gave one number");
     assert_eq!(Some(&bench.versions(&[group])[0].hard), seen.iter().max());
+}
+
+pub(super) fn what_nobody_loaded_tells_current_versions(bench: &Bench) {
+    let groups = [bench.group("new"), bench.group("raised")];
+    for (round, length) in [10, 1_000, 100_000, 1_000].into_iter().enumerate() {
+        let (key, mut told) = (bench.key(&format!("sealed{round}")), Vec::new());
+        bench.raise(&groups[1], Strength::Hard);
+        let mut seal = |versions: &[Version]| {
+            told = versions.to_vec();
+            Bytes::from(format!("{versions:?}{}", "v".repeat(length)))
+        };
+        let stored = bench.process().store_with(&key, &mut seal, Terms::new(When::Always).groups(&groups));
+        assert_eq!(stored.expect("store"), Stored::Yes);
+        assert_eq!(told, bench.versions(&groups));
+        assert_eq!(bench.peek(&key), Some(format!("{told:?}{}", "v".repeat(length)).into()));
+    }
 }
 
 pub(super) fn a_version_lives_as_long_as_its_entries(bench: &Bench) {

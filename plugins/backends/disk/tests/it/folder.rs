@@ -1,10 +1,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 
 use retainit_plugin::{ErrorKind, Read, Scan};
 
 use crate::child;
-use crate::common::{Bench, bytes, folders, peek, set};
+use crate::common::{Bench, bytes, peek, set};
 
 // T-110
 #[test]
@@ -88,10 +89,50 @@ fn foreign_files_and_newer_formats_are_left_alone() {
     }
     let disk = bench.open();
     set(&disk, "key", bytes("blob", 100_000));
-    fs::write(folders(&bench.base().join("v1"), "current")[0].clone(), "gone").unwrap();
+    let current = bench.base().join("v1/current");
+    let named = format!("v1/db-{}/store.db", fs::read_to_string(&current).unwrap());
+    fs::remove_file(bench.base().join(named)).unwrap();
     let disk = bench.open();
     assert_eq!(peek(&disk, "key"), None);
     foreign.iter().for_each(|file| assert_eq!(fs::read(file).unwrap(), b"mine", "{}", file.display()));
+}
+
+#[test]
+fn a_database_whose_name_was_lost_is_taken_up_again() {
+    let bench = Bench::new();
+    let disk = bench.open_in_real_time();
+    let current = bench.base().join("v1/current");
+    for (round, lose) in [|path| fs::remove_file(path), |path| fs::write(path, ""), |path| fs::write(path, "gone")]
+        .into_iter()
+        .enumerate()
+    {
+        let (before, after) = (format!("before{round}"), format!("after{round}"));
+        set(&disk, &before, bytes("blob", 100_000));
+        lose(&current).unwrap();
+        let other = bench.open_in_real_time();
+        assert_eq!(peek(&other, &before), Some(bytes("blob", 100_000)));
+        set(&other, &after, "value");
+        assert_eq!(peek(&disk, &after), Some("value".into()), "the process that was there follows");
+    }
+    assert_eq!(bench.failures(), [""; 0]);
+}
+
+#[test]
+fn nobody_waits_for_the_other_end_of_a_pipe() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    set(&disk, "key", bytes("blob", 100_000));
+    let pipe_at = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap();
+    };
+    pipe_at(&bench.blobs()[0]);
+    assert_eq!(peek(&disk, "key"), None);
+    set(&disk, "key", "value");
+    pipe_at(&bench.base().join("v1/current"));
+    assert_eq!(peek(&bench.open(), "key"), Some("value".into()));
+    pipe_at(&bench.base().join("v1/lock"));
+    assert_eq!(bench.open().health().unwrap_err().kind(), ErrorKind::Backend);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod damage;
 mod events;
 mod fences;
 mod folder;
+mod lingering;
 mod locks;
 mod oracle;
 mod processes;
