@@ -2,9 +2,11 @@
 //! a process of its own: this binary, started again in a folder for one role.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use retainit::{Retainit, retain};
 use tempfile::TempDir;
@@ -45,14 +47,38 @@ fn role() {
             call_twice();
             Ok(retainit::current())
         }
+        "call_and_ask" => {
+            call_twice();
+            let health = retainit::current().blocking().health();
+            println!("> healthy {}", health.is_ok_and(|health| health.is_healthy()));
+            println!("> errors {}", retainit::stats().errors);
+            retainit::current().reload().map(|()| retainit::current())
+        }
         "init" => retainit::init(),
         "init_dev" => retainit::init_dev(),
         "init_test" => retainit::init_test(),
         "init_prod" => retainit::init_prod(format!("file://{}", std::env::current_dir().expect("a folder").display())),
+        "init_prod_blank" => {
+            let folder = std::env::current_dir().expect("a folder");
+            retainit::init_prod(format!("file://{}/a%20folder%25", folder.display()))
+        }
+        "init_prod_half" => retainit::init_prod("file:///a%2"),
         "init_prod_redis" => retainit::init_prod("redis://:hush@localhost:6379"),
         "init_prod_nonsense" => retainit::init_prod("ftp://hush"),
         "load_config" => retainit::load_config("other.toml"),
         "load_from_env" => retainit::load_from_env(),
+        "ttl_zero" => {
+            let told = Advice::default();
+            tracing::subscriber::set_global_default(told.clone()).expect("nobody else listens");
+            for _ in 0..2 {
+                let config = retainit::MemoryConfig::new().ttl(0);
+                let code = Retainit::builder().register_backend("code", config).build().expect("nothing is wrong");
+                code.cache::<u8>("users").ttl(0).build().expect("in memory");
+            }
+            let made = retainit::init();
+            told.0.lock().expect("no thread panics").iter().for_each(|text| println!("> {text}"));
+            made
+        }
         "install_over_implicit" => {
             call_twice();
             let own = Retainit::builder().namespace("own").build().expect("nothing is wrong");
@@ -66,9 +92,45 @@ fn role() {
         Ok(retainit) => tell(&retainit),
         Err(error) => println!("> error {}: {}", error.kind(), error.to_string().replace('\n', " ")),
     }
-    if role != "call" && role != "install_over_implicit" {
+    if !role.starts_with("call") && role != "install_over_implicit" {
         call_twice();
     }
+}
+
+/// What the advisor tells.
+#[derive(Clone, Default)]
+struct Advice(Arc<Mutex<Vec<String>>>);
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {}={value:?}", field.name()));
+    }
+}
+
+impl tracing::Subscriber for Advice {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "retainit::advisor"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text("advice".to_owned());
+        event.record(&mut text);
+        self.0.lock().expect("no thread panics").push(text.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 struct Scene {
@@ -94,12 +156,17 @@ impl Scene {
 
     /// What a process in that role says.
     fn run(&self, role: &str) -> String {
+        self.run_with(role, ROLE.as_ref(), role.as_ref())
+    }
+
+    /// The same with one variable more.
+    fn run_with(&self, role: &str, name: &OsStr, value: &OsStr) -> String {
         let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RETAINIT_")) {
             command.env_remove(name);
         }
         command.args(["--exact", "role", "--nocapture"]).current_dir(self.folder.path()).env(ROLE, role);
-        command.envs(&self.variables);
+        command.envs(&self.variables).env(name, value);
         let Output { status, stdout, stderr } = command.output().expect("this binary can be started");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         assert!(status.success(), "{role}: {stdout}{stderr}");
@@ -122,6 +189,17 @@ const MEMORY: &str =
 #[test]
 fn without_anything_one_memory_backend() {
     says(&Scene::new(&[]).run("call"), &[CACHED, "backends memory of memory"]);
+}
+
+#[test]
+fn under_a_broken_configuration_nothing_claims_to_work() {
+    let broken = Scene::new(&[("retainit.toml", "[retainit\n")]).run("call_and_ask");
+    says(&broken, &[UNCACHED, "healthy false", "error config: call `init()`", "retainit.toml:1"]);
+    says(&broken, &["errors 1"]);
+    let unlinked = Scene::new(&[("retainit.toml", "[retainit.backends.far]\ntype = \"redis\"\n")]);
+    says(&unlinked.run("call_and_ask"), &[UNCACHED, "errors 1"]);
+    says(&unlinked.run("init"), &["error unknown_backend", "feature `redis`", "implicit::user"]);
+    says(&Scene::new(&[]).run("call_and_ask"), &[CACHED, "errors 0", "healthy true", "backends memory of memory"]);
 }
 
 // T-49, T-50, T-51
@@ -166,6 +244,36 @@ fn a_broken_file_never_fails_a_call() {
     says(&scene.run("init"), &["error config", "retainit.toml:2", "namespace", UNCACHED]);
 }
 
+#[test]
+fn a_ttl_of_zero_is_advised_against_once_wherever_it_is_said() {
+    let file = "[retainit.backends.default]\ntype = \"memory\"\nttl = \"0s\"\n";
+    let scene = Scene::new(&[("retainit.toml", file)]).variable("RETAINIT_BACKENDS_DEFAULT_MAX_IDLE", "0");
+    let scene = scene.variable("RETAINIT_BACKENDS_OTHER_TYPE", "memory").variable("RETAINIT_BACKENDS_OTHER_TTL", "0");
+    let said = scene.run("ttl_zero");
+    let advice: Vec<_> = said.lines().filter(|line| line.starts_with("advice") && line.contains("never")).collect();
+    assert_eq!(advice.len(), 3, "{said}");
+    for place in ["place=\"code\"", "place=\"retainit.toml:3\"", "place=\"RETAINIT_BACKENDS_OTHER_TTL\""] {
+        assert_eq!(advice.iter().filter(|line| line.contains(place)).count(), 1, "{place}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = OsStr::from_bytes(b"a\xff");
+    let said = |name: &str| Scene::new(&[("retainit.toml", MEMORY)]).run_with("init", name.as_ref(), odd);
+    for name in ["RETAINIT_NAMESPACE", "RETAINIT_PROFILE", "RETAINIT_CONFIG"] {
+        says(&said(name), &["error config", &format!("{name}: the name or the value is not valid UTF-8"), UNCACHED]);
+    }
+    says(&said("FOREIGN"), &[CACHED, "namespace = from-file"]);
+    let named = Scene::new(&[]).run_with("init", OsStr::from_bytes(b"RETAINIT_\xff"), "x".as_ref());
+    says(&named, &["error config", "is not valid UTF-8"]);
+    let referred = Scene::new(&[("retainit.toml", "[retainit]\nsecret = \"env:FOREIGN\"\n")]);
+    let referred = referred.run_with("init", "FOREIGN".as_ref(), odd);
+    says(&referred, &["retainit.toml:2: secret: the environment variable FOREIGN is not valid UTF-8"]);
+}
+
 // T-54, T-55
 #[test]
 fn variables_alone_configure_it() {
@@ -194,6 +302,9 @@ fn three_presets_differ_in_what_they_show_and_where_they_keep() {
     says(&scene.run("init_test"), &[CACHED, "namespace = test from preset test"]);
     says(&scene.run("init_prod"), &[CACHED, "of disk", "default_backend = production", "events.keys = hashed"]);
     assert!(scene.folder.path().join("v1").is_dir(), "the folder of the URL");
+    says(&scene.run("init_prod_blank"), &[CACHED, "of disk"]);
+    assert!(scene.folder.path().join("a folder%/v1").is_dir(), "what is escaped in the URL");
+    says(&scene.run("init_prod_half"), &["error config", "two hexadecimal digits"]);
     says(&scene.run("init_prod_redis"), &["error config", "feature `redis`"]);
     says(&scene.run("init_prod_nonsense"), &["error config", "file:///folder"]);
     let filed = Scene::new(&[("retainit.toml", "[retainit.events]\nkeys = \"hashed\"\n")]);

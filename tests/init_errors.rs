@@ -96,6 +96,30 @@ fn unknown_serializer(id: u64) -> u64 {
     run(id)
 }
 
+static TRIES: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Clone, Debug)]
+struct Refused;
+
+fn try_it(id: u64) -> Result<u64, Refused> {
+    TRIES.fetch_add(1, Ordering::SeqCst);
+    id.checked_sub(1).ok_or(Refused)
+}
+
+#[retain(backend = "bytes", id = "keeps_errors", err_ttl = "1m")]
+fn keeps_errors(id: u64) -> Result<u64, Refused> {
+    try_it(id)
+}
+
+struct Errors;
+
+impl Errors {
+    #[retain(backend = "bytes", id = "method_keeps_errors", err_ttl = "1m", skip(self))]
+    fn keeps_errors(&self, id: u64) -> Result<u64, Refused> {
+        try_it(id)
+    }
+}
+
 #[retain(backend = "bytes", id = "fine")]
 fn fine(id: u64) -> u64 {
     run(id)
@@ -135,6 +159,7 @@ fn install_tells_every_problem_and_installs_nothing() {
     assert!(line("init_errors::weightless").contains("max_bytes"), "{text}");
     assert!(line("in_a_body").contains("`id`"), "{text}");
     assert!(line("nameless_method").contains("`id`"), "{text}");
+    assert!(line("`keeps_errors`").contains("`err_ttl`"), "{text}");
     assert!(line("init_errors::hashed").contains("secret"), "{text}");
     assert!(!text.contains("fine"), "{text}");
 
@@ -173,4 +198,20 @@ fn calls_that_go_on_run_uncached_and_never_share() {
         assert!(instance.stats().errors >= 9);
         assert_eq!(store.keys(), ["r1:d:default:-:fine@0:1"]);
     }
+}
+
+// Section 4: an error that cannot go where it is sent is not kept, which is told once; values are.
+#[test]
+fn errors_that_have_no_bytes_are_not_kept() {
+    let store = ByteStore::new();
+    let instance = instance(&store);
+    retainit::with_instance_sync(&instance, || {
+        for _ in 0..3 {
+            assert!(keeps_errors(0).is_err() && Errors.keeps_errors(0).is_err());
+            assert!(keeps_errors(1).is_ok() && Errors.keeps_errors(1).is_ok());
+        }
+        assert_eq!(TRIES.load(Ordering::SeqCst), 8);
+        let told = [keeps_errors::cache().stats().errors, Errors::keeps_errors_cache().stats().errors];
+        assert_eq!(told, [1, 1], "once for each function");
+    });
 }

@@ -70,8 +70,8 @@ fn installed_over_implicit() -> Retainit {
     first.install().expect("an implicit default may be replaced");
     assert_eq!((user(7), user(7), runs()), (7, 7, 1), "another instance, other entries");
     assert_eq!((first.stats().loads, first.stats().hits), (1, 1));
-    let cache = implicit.cache::<u8>("c").build().expect("names are free");
-    assert_eq!(cache.blocking().get(&1).expect_err("the replaced one is closed").kind(), ErrorKind::Closed);
+    let error = implicit.cache::<u8>("c").build().expect_err("the replaced one is closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
     first.install().expect("installing it again changes nothing");
     assert_eq!((user(7), runs()), (7, 0));
     first

@@ -2,6 +2,7 @@ use std::fmt;
 
 use retainit_plugin::{Ttl, compact};
 
+use crate::config::CODE;
 use crate::engine::{Plan, plan::Bypass};
 use crate::instance::Origin;
 use crate::key::KeyBuf;
@@ -28,11 +29,13 @@ pub enum Reason {
     StoredError,
     /// Miss: never stored, removed, or evicted.
     Absent,
+    /// Miss: an entry is there, and this program cannot use it.
+    Unreadable(String),
     /// Miss: past its ttl.
     Expired(Meta),
     /// Miss: loaded before an invalidation.
     Invalidated(&'static str),
-    /// Miss: an override disables the cache here.
+    /// Miss: the function's option `disabled` is on, in a file, an override or the attribute.
     Disabled,
     /// Miss: something about the function's options cannot be used.
     Broken(String),
@@ -132,7 +135,7 @@ fn options(plan: &Plan) -> Vec<Explained> {
 fn source(plan: &Plan, name: &str, origin: Option<Origin>) -> String {
     let configured = plan.instance.configured();
     let (id, store) = (plan.function.id.as_str(), &*plan.store.name);
-    let place = |path: &[&str]| configured.effective.source(path).unwrap_or("code").to_owned();
+    let place = |path: &[&str]| configured.effective.source(path).unwrap_or(CODE).to_owned();
     match origin {
         None => "default".to_owned(),
         Some(Origin::Scoped) => "override around the call".to_owned(),
@@ -141,8 +144,13 @@ fn source(plan: &Plan, name: &str, origin: Option<Origin>) -> String {
         Some(Origin::File) => place(&["functions", id, name]),
         Some(Origin::Backend) => format!("{}, backend `{store}`", place(&["backends", store, name])),
         Some(Origin::Enforced) => {
-            let function = configured.effective.source(&["functions", id, name]);
-            let place = function.map_or_else(|| place(&["backends", store, name]), str::to_owned);
+            let of_function = configured.enforced_functions.contains_key(id).then_some(["functions", id, name]);
+            // What is enforced of a backend that an override hides holds too.
+            let hidden = plan.hidden.as_ref().map(|hidden| &*hidden.name);
+            let of_backends = [Some(store), hidden].into_iter().flatten();
+            let of_backends = of_backends.filter(|name| configured.enforced_backends.contains_key(*name));
+            let paths = of_function.into_iter().chain(of_backends.map(|backend| ["backends", backend, name]));
+            let place = paths.filter_map(|path| configured.effective.source(&path)).next().unwrap_or(CODE);
             format!("{place}, enforced")
         }
     }
@@ -159,9 +167,10 @@ impl fmt::Display for Reason {
                 f.write_str("miss: an error is kept for this key (err_ttl); calls are answered with it")
             }
             Reason::Absent => f.write_str("miss: absent; never stored, removed or evicted"),
+            Reason::Unreadable(why) => write!(f, "miss: an entry is there and cannot be used, {why}"),
             Reason::Expired(meta) => write!(f, "miss: expired, {:?} old", meta.age()),
             Reason::Invalidated(what) => write!(f, "miss: invalidated, {what}"),
-            Reason::Disabled => f.write_str("miss: an override disables the cache here"),
+            Reason::Disabled => f.write_str("miss: the cache is off here, by the option `disabled`"),
             Reason::Broken(why) => write!(f, "miss: calls run uncached, {why}"),
             Reason::Closed => f.write_str("miss: the instance is closed"),
         }

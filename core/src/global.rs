@@ -154,13 +154,17 @@ pub fn init_test() -> Result<Retainit> {
 /// Installs an instance for production on the backend that `url` names: as [`init`], over the preset `production`.
 ///
 /// `url` is that of a shared backend such as `redis://host:6379`, whose feature has to be on, or the folder of a disk
-/// cache: `file:///var/cache/shop`.
+/// cache: `file:///var/cache/shop`, with `%20` for a blank.
 ///
 /// # Errors
 ///
 /// As [`init`], and [`ErrorKind::Config`] for a URL that no linked backend answers to.
 pub fn init_prod(url: impl AsRef<str>) -> Result<Retainit> {
-    installed_from(Preset::production(url.as_ref())?.below_all())
+    let instance = Retainit::builder().sources(Preset::production(url.as_ref())?.below_all()).build()?;
+    // A program that runs uncached in production is told at once, not by its first call.
+    instance.default_store().map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
+    instance.install()?;
+    Ok(instance)
 }
 
 /// Installs an instance from a file, with its profile and the environment.

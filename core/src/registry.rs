@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use retainit_plugin::{BackendConfig, Part, Registration, Serializer, SubscriberConfig, linked_plugins};
 
+use crate::config::is_own_key;
 use crate::engine::Format;
+use crate::options::AUTO;
 use crate::{Error, ErrorKind};
 
 /// The plugins of an instance, by kind and name.
@@ -71,6 +73,12 @@ impl Registry {
         });
         for plugin in listed.chain(given) {
             let key = (plugin.kind, plugin.name.clone());
+            if let Some(why) = refused(&plugin) {
+                let Listed { kind, name, origin, .. } = &plugin;
+                let text = format!("the {kind} from `{origin}` cannot be called {name:?}: {why}");
+                problems.push(Error::new(ErrorKind::Duplicate, text));
+                continue;
+            }
             match plugins.get(&key) {
                 Some(first) => problems.push(Error::new(
                     ErrorKind::Duplicate,
@@ -130,6 +138,30 @@ impl Registry {
             Made::Serializer(serializer) => Some(Arc::clone(serializer)),
             Made::Part(_) | Made::BuiltIn => None,
         }
+    }
+}
+
+/// Why a plugin cannot have its name.
+fn refused(plugin: &Listed) -> Option<&'static str> {
+    let name = plugin.name.as_str();
+    let is_taken = match plugin.kind {
+        "serializer" => Format::BUILT_IN.contains(&name) || [AUTO, PICKLE].contains(&name),
+        "subscriber" => is_own_key(name),
+        _ => false,
+    };
+    if is_taken { Some("the name has a meaning of its own; choose another") } else { bad_name(name) }
+}
+
+/// Stands for MessagePack.
+const PICKLE: &str = "pickle";
+
+/// What is wrong with a name that people write into profiles, variables and attributes.
+pub(crate) fn bad_name(name: &str) -> Option<&'static str> {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control();
+    match name {
+        "" => Some("it is empty"),
+        _ if name.contains(is_odd) => Some("names have neither blanks nor control characters"),
+        _ => None,
     }
 }
 

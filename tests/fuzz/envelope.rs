@@ -97,7 +97,7 @@ impl Sample {
 
 /// The checksum of an entry whose checksum stands at `at`.
 fn sum(entry: &[u8], at: usize) -> [u8; 8] {
-    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(&entry[..at]), &entry[at + 8..]).to_le_bytes()
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(&entry[at + 8..]), &entry[..at]).to_le_bytes()
 }
 
 /// The envelope of the golden file.

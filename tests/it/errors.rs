@@ -31,6 +31,21 @@ fn names_of_backends() {
 }
 
 #[test]
+fn names_in_code_are_among_all_problems() {
+    let builder = || Retainit::builder().register_backend("near", MemoryConfig::new().max_entries(0));
+    let error = builder().default_backend("naer").build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    for part in ["near.max_entries", "default_backend", "`naer`", "did you mean `near`"] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    let twice = builder().register_backend("near", MemoryConfig::new().jitter(7.0)).build().unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::Duplicate);
+    for part in ["two backends are called `near`", "near.max_entries", "near.jitter"] {
+        assert!(twice.to_string().contains(part), "{part}: {twice}");
+    }
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let error = Retainit::builder()
         .register_backend("one", MemoryConfig::new().max_entries(0).ttl("x"))
@@ -88,6 +103,15 @@ async fn a_closed_instance() {
         closed(cache.remove(&1).await.unwrap_err());
         closed(cache.exists(&1).await.unwrap_err());
         closed(cache.get_many([1]).await.unwrap_err());
+        closed(cache.get_many([0_u8; 0]).await.unwrap_err());
+        closed(cache.keys().collect().await.unwrap_err());
+        closed(stage.retainit.keys("").collect().await.unwrap_err());
+        closed(stage.run_sync(|| plain_sync::cache().keys().unwrap_err()));
+        closed(stage.retainit.cache::<u8>("d").build().unwrap_err());
+        closed(stage.retainit.cache::<u8>("d").build_local().unwrap_err());
+        closed(stage.retainit.register_backend("other", MemoryConfig::new()).unwrap_err());
+        closed(stage.retainit.install().unwrap_err());
+        closed(stage.retainit.reload().unwrap_err());
         closed(cache.clear().await.unwrap_err());
         closed(stage.retainit.invalidate_tag("t").await.unwrap_err());
         closed(stage.retainit.invalidate_pattern("*").await.unwrap_err());

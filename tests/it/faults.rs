@@ -252,7 +252,7 @@ async fn close_pays_what_is_owed_or_says_that_it_is_lost() {
     let (instance, _faults, _cache) = owed(&store).await;
     let error = instance.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Pending);
-    assert!(error.to_string().contains("1 removals"), "{error}");
+    assert!(error.to_string().contains("1 removal was"), "{error}");
     assert!(instance.close().await.is_ok(), "it is closed all the same");
 }
 

@@ -256,6 +256,8 @@ async fn an_entry_from_the_future_is_a_miss() {
     ahead.seconds(1);
     write.set(&1, 1).await.unwrap();
     assert!(read.get(&1).await.unwrap().is_miss());
+    let why = read.explain(&1).await.unwrap().to_string();
+    assert!(why.starts_with("miss: an entry is there") && why.contains("in the future"), "{why}");
     behind.advance(Duration::from_secs(1));
     assert!(read.get(&1).await.unwrap().is_hit());
 }

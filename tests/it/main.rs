@@ -23,6 +23,7 @@ mod overrides;
 mod registry;
 mod serializers;
 mod sins;
+mod statics;
 mod subscribers;
 mod verify;
 mod writers;

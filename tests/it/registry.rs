@@ -4,6 +4,8 @@ use retainit::{DiskConfig, ErrorKind, MemoryConfig, Retainit};
 use retainit_plugin::{Part, Registration};
 use tempfile::TempDir;
 
+use crate::serializers::Turned;
+
 const SHELF: Registration = Registration::new("shelf", "a program", Part::Backend(|| Box::new(MemoryConfig::new())));
 
 // A-28 (linked): what a program links is there, and says where it comes from.
@@ -46,7 +48,7 @@ fn a_builders_plugin_is_a_type_in_files_too() {
     let builder = || Retainit::builder().config_file(&path).variables([("", ""); 0]);
     let retainit = builder().plugin(SHELF).build().unwrap();
     assert_eq!(retainit.effective().get("backends.near.max_entries").unwrap().value(), "5");
-    let error = builder().default_backend("near").build().unwrap_err().to_string();
+    let error = builder().build().unwrap().cache::<u8>("books").build().unwrap_err().to_string();
     assert!(error.contains("`shelf` is not linked") && error.contains("use foo as _"), "{error}");
 }
 
@@ -59,6 +61,35 @@ fn two_plugins_of_one_name_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Duplicate);
     let text = error.to_string();
     assert!(text.contains("retainit-memory") && text.contains("a program"), "{text}");
+}
+
+// Names that mean something without any plugin, in options and as keys of profiles.
+#[test]
+fn a_plugin_does_not_take_a_name_with_a_meaning_of_its_own() {
+    for name in ["msgpack", "string", "bytes", "auto", "pickle", "a b", ""] {
+        let error = Retainit::builder().register_serializer(name, Turned).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Duplicate, "{name}");
+        assert!(error.to_string().contains(&format!("serializer from `registered in code` cannot be called {name:?}")));
+    }
+    let ear = Part::Subscriber(|| Box::new(retainit::AuditConfig::new()));
+    for name in ["backends", "functions", "namespace", "key_prefix", "profiles"] {
+        let error = Retainit::builder().plugin(Registration::new(name, "a program", ear)).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Duplicate, "{name}");
+        assert!(error.to_string().contains("subscriber from `a program`"), "{error}");
+    }
+    Retainit::builder().plugin(Registration::new("ear", "a program", ear)).build().unwrap();
+}
+
+#[test]
+fn names_of_backends_have_no_blanks() {
+    for name in ["", "a b", "a\n"] {
+        let error = Retainit::builder().register_backend(name, MemoryConfig::new()).build().unwrap_err();
+        assert!(error.to_string().contains(&format!("cannot be called {name:?}")), "{error}");
+        let retainit = Retainit::builder().build().unwrap();
+        let error = retainit.register_backend(name, MemoryConfig::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(retainit.backends(), ["memory"]);
+    }
 }
 
 // T-56: `init(backend, redis_url, ttl)` of the simple style is a builder with one backend.

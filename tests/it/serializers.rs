@@ -194,6 +194,8 @@ async fn an_unknown_serializer_is_left_alone() {
     for _ in 0..3 {
         assert!(is_miss(&cache).await);
     }
+    let why = cache.explain(&1).await.unwrap().to_string();
+    assert!(why.starts_with("miss: an entry is there") && why.contains("serializer `mine`"), "{why}");
     assert_eq!(entry(&store).1, before);
     clock.advance(Duration::from_secs(61));
     assert!(is_miss(&cache).await);
@@ -215,6 +217,8 @@ async fn a_changed_type_is_a_miss_where_fields_go_by_place() {
     let instance = on(&store, same);
     let same_bytes = instance.cache::<(u64, i64)>("c").build().unwrap();
     assert!(is_miss(&same_bytes).await, "the same bytes would be another value");
+    let why = same_bytes.explain(&1).await.unwrap().to_string();
+    assert!(why.starts_with("miss: an entry is there") && why.contains("another shape"), "{why}");
     assert_eq!(entry(&store).1, before, "and a program with the old type still has its entry");
     stored(&store, same, "postcard", user()).await;
     let instance = on(&store, same);
@@ -235,6 +239,9 @@ async fn a_damaged_entry_is_removed_or_replaced() {
     let mut damaged = written.clone();
     *damaged.last_mut().unwrap() ^= 1;
     store.put(key.clone(), damaged.clone());
+    let why = cache.explain(&1).await.unwrap().to_string();
+    assert!(why.starts_with("miss: an entry is there") && why.contains("checksum"), "{why}");
+    assert_eq!(entry(&store).1, damaged, "to explain leaves it where it is");
     assert_eq!(cache.get_or_load(&1, async || user()).await, user());
     assert!(!is_miss(&cache).await, "the load has replaced it");
     store.put(key.clone(), damaged);

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Once;
 use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
@@ -43,7 +44,10 @@ impl Ttl {
             let (digits, mut number) = (at, 0u64);
             while at < text.len() && text[at].is_ascii_digit() {
                 number = match number.checked_mul(10) {
-                    Some(tens) => tens + (text[at] - b'0') as u64,
+                    Some(tens) => match tens.checked_add((text[at] - b'0') as u64) {
+                        Some(number) => number,
+                        None => return None,
+                    },
                     None => return None,
                 };
                 at += 1;
@@ -78,9 +82,17 @@ impl Ttl {
         if text.is_empty() { None } else { Some(Ttl::from_millis(millis)) }
     }
 
-    /// A ttl in seconds; zero means never.
+    /// A ttl in seconds; zero means never. More than 584 million years count as so many.
     pub const fn from_secs(seconds: u64) -> Ttl {
         Ttl::from_millis(seconds.saturating_mul(1_000))
+    }
+
+    /// The same, `None` for more milliseconds than a `u64` holds.
+    pub const fn try_from_secs(seconds: u64) -> Option<Ttl> {
+        match seconds.checked_mul(1_000) {
+            Some(millis) => Some(Ttl::from_millis(millis)),
+            None => None,
+        }
     }
 
     /// The shorter of two, where `Off` is shorter than any time.
@@ -136,6 +148,14 @@ pub fn compact(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Tells once in a process that code means `never` where it says zero. Files are told with file and line.
+fn advise_on_zero() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(target: "retainit::advisor", place = "code", "a ttl of 0 never expires: write \"never\"");
+    });
+}
+
 /// What a `ttl` setter takes: `"5m"`, a whole number of seconds (zero means never), a [`Duration`] or a [`Ttl`].
 pub trait IntoTtl {
     /// The ttl it stands for.
@@ -167,7 +187,11 @@ impl IntoTtl for String {
 /// Parts of a millisecond count as a whole one; zero means never.
 impl IntoTtl for Duration {
     fn into_ttl(self) -> Result<Ttl> {
-        Ok(if self.is_zero() { Ttl::Never } else { Ttl::For(self) })
+        if self.is_zero() {
+            advise_on_zero();
+            return Ok(Ttl::Never);
+        }
+        Ok(Ttl::For(self))
     }
 }
 
@@ -175,9 +199,12 @@ macro_rules! seconds {
     ($($number:ty)*) => {$(
         impl IntoTtl for $number {
             fn into_ttl(self) -> Result<Ttl> {
-                u64::try_from(self)
-                    .map(Ttl::from_secs)
-                    .map_err(|_| Error::new(ErrorKind::Config, format!("a ttl of {self} s lies in the past: {REMEDY}")))
+                let refuse = |why: &str| Error::new(ErrorKind::Config, format!("a ttl of {self} s {why}: {REMEDY}"));
+                let seconds = u64::try_from(self).map_err(|_| refuse("lies in the past"))?;
+                if seconds == 0 {
+                    advise_on_zero();
+                }
+                Ttl::try_from_secs(seconds).ok_or_else(|| refuse("is too long"))
             }
         }
     )*};
@@ -208,6 +235,16 @@ mod tests {
             ("1m30", None),
             ("1.5h", None),
             ("99999999999999999999s", None),
+            // Each of these is one step beyond what fits: in the number, in its unit, in the sum.
+            ("18446744073709551616ms", None),
+            ("18446744073709551619s", None),
+            ("18446744073709551615ms", Some(Ttl::For(Duration::from_millis(u64::MAX)))),
+            ("18446744073709552s", None),
+            ("307445734561826m", None),
+            ("5124095576031h", None),
+            ("213503982335d", None),
+            ("18446744073709552", None),
+            ("18446744073709551s616ms", None),
         ] {
             assert_eq!(Ttl::try_parse(text), expected, "{text:?}");
         }
@@ -227,5 +264,7 @@ mod tests {
         assert_eq!(300.into_ttl().unwrap(), Ttl::For(Duration::from_secs(300)));
         assert_eq!(0.into_ttl().unwrap(), Ttl::Never);
         assert_eq!((-1).into_ttl().unwrap_err().kind(), ErrorKind::Config);
+        assert!(u64::MAX.into_ttl().unwrap_err().to_string().contains("too long"));
+        assert_eq!(Ttl::from_secs(u64::MAX), Ttl::For(Duration::from_millis(u64::MAX)));
     }
 }

@@ -187,7 +187,7 @@ impl<V: StoredValue> CacheBuilder<V> {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] with every option that cannot be used, [`ErrorKind::UnknownBackend`],
-    /// [`ErrorKind::TypeMismatch`] when a cache of that name keeps another type.
+    /// [`ErrorKind::TypeMismatch`] when a cache of that name keeps another type, [`ErrorKind::Closed`].
     pub fn build(self) -> Result<Cache<V>>
     where
         V: Serialize + DeserializeOwned,
@@ -222,6 +222,7 @@ impl<V: StoredValue> CacheBuilder<V> {
     }
 
     fn make(self, facts: ValueFacts<V>) -> Result<Cache<V>> {
+        self.instance.check_open()?;
         let mut problems = self.problems;
         if self.name.is_empty() {
             problems.push(Error::new(ErrorKind::Config, "a cache needs a name"));

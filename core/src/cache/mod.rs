@@ -179,6 +179,7 @@ impl<V: StoredValue> Cache<V> {
     }
 
     async fn many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>, face: Face) -> Result<Vec<Lookup<V>>> {
+        self.inner.instance.check_open()?;
         let ops = self.ops(face);
         let keys = keys.into_iter().map(|key| self.key(&ops.plan, &key)).collect::<Result<Vec<_>>>()?;
         // The rest is not asked for once a key has failed: a sync caller would wait for one after the other.
@@ -305,7 +306,7 @@ impl<V: StoredValue> Cache<V> {
         self.ops(Face::Async).clear().await
     }
 
-    /// This cache's keys, as `{name}:{key}`.
+    /// This cache's keys, as `{name}:{key}`. After `close()` there is only an error of kind [`ErrorKind::Closed`].
     pub fn keys(&self) -> Keys {
         self.walk(Face::Async)
     }
@@ -338,9 +339,4 @@ impl<V: StoredValue> Cache<V> {
     pub fn blocking(&self) -> BlockingCache<'_, V> {
         BlockingCache(self)
     }
-}
-
-/// What calls after `close()` get.
-pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "this instance is closed")
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use retainit_plugin::{Mark, ObjectBackend, StoredValue, Ttl};
 
-use super::closed;
 use crate::engine::flight::Ticket;
 use crate::engine::plan::Bypass;
 use crate::engine::{
     ByteStore, BytesLook, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate, lookup_bytes,
-    lookup_object, write,
+    lookup_object, why_unread, write,
 };
 use crate::explain::{Explain, Reason};
 use crate::key::KeyBuf;
@@ -51,9 +50,7 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn look(&self, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
-        if self.plan.instance.is_closed() {
-            return Err(closed());
-        }
+        self.plan.instance.check_open()?;
         match &self.plan.bypass {
             Some(Bypass::Disabled) => return Ok(Looked::Miss),
             Some(Bypass::Broken(why)) => {
@@ -189,6 +186,12 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn reason(&self, key: &KeyBuf) -> Result<Reason> {
+        // First, for a lookup removes what is damaged.
+        if let Kind::Bytes(store) = &self.plan.store.kind
+            && let Some(why) = why_unread(&self.plan, store, key, self.face, &self.facts).await?
+        {
+            return Ok(Reason::Unreadable(why));
+        }
         match self.look(key, Look::Peek).await? {
             Looked::Hit(Hit::Value(_, meta)) => return Ok(Reason::Fresh(meta)),
             Looked::Hit(Hit::Failure(_)) => return Ok(Reason::StoredError),

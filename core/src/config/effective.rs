@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
-use retainit_plugin::BackendConfig;
+use retainit_plugin::{BackendConfig, HIDDEN, Value};
 
 use super::problems::{join, split};
+use super::resolve::written;
+use super::schema::default_value;
 
 /// Every setting of an instance, with what it is and where that was said. `Display` lists them.
 ///
@@ -20,6 +22,17 @@ pub struct Effective {
 pub struct Setting {
     value: String,
     source: String,
+    hidden: Hidden,
+}
+
+/// What stands behind `***`, so that a change of it is noticed.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Hidden(Option<Value>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { HIDDEN } else { "nothing" })
+    }
 }
 
 impl Setting {
@@ -93,29 +106,37 @@ impl Effective {
     }
 
     pub(super) fn put(&mut self, path: Vec<String>, value: impl Into<String>, source: impl Into<String>) {
-        self.settings.insert(path, Setting { value: value.into(), source: source.into() });
+        self.settings.insert(path, Setting { value: value.into(), source: source.into(), hidden: Hidden::default() });
+    }
+
+    /// Notes a value that is never shown.
+    pub(super) fn put_hidden(&mut self, path: Vec<String>, value: &Value, source: impl Into<String>) {
+        let hidden = Hidden(Some(value.clone()));
+        self.settings.insert(path, Setting { value: HIDDEN.to_owned(), source: source.into(), hidden });
     }
 
     pub(super) fn alias(&mut self, alias: Vec<String>, path: Vec<String>) {
         self.aliases.insert(alias, path);
     }
 
-    /// Adds a backend that code has registered at run time.
-    pub(crate) fn add_backend(&mut self, name: &str, config: &dyn BackendConfig) {
+    /// Adds a backend that is not in the configuration, and where what it says of itself was said.
+    pub(crate) fn add_backend(&mut self, name: &str, config: &dyn BackendConfig, source: &str) {
         let at = |field: &str| ["backends", name, field].map(str::to_owned).to_vec();
-        self.put(at("type"), config.type_name(), CODE);
+        self.put(at("type"), config.type_name(), source);
         for field in config.fields() {
             field.aliases.iter().for_each(|alias| self.alias(at(alias), at(field.name)));
             match config.shown(field.name) {
-                Some(value) => self.put(at(field.name), value, CODE),
-                None => self.put(at(field.name), field.default, DEFAULT),
+                Some(value) => self.put(at(field.name), value, source),
+                None => self.put(at(field.name), written(&default_value(field)), DEFAULT),
             }
         }
     }
 
-    /// The paths whose values differ.
+    /// The paths whose values differ, those that are never shown too.
     pub(crate) fn changes(&self, other: &Effective) -> Vec<Vec<String>> {
-        let value = |all: &Effective, path: &Vec<String>| all.settings.get(path).map(|setting| setting.value.clone());
+        fn value<'a>(all: &'a Effective, path: &[String]) -> Option<(&'a str, &'a Hidden)> {
+            all.settings.get(path).map(|setting| (setting.value.as_str(), &setting.hidden))
+        }
         let mut paths: Vec<_> = self.settings.keys().chain(other.settings.keys()).cloned().collect();
         paths.sort();
         paths.dedup();
@@ -141,7 +162,7 @@ impl Effective {
 }
 
 /// The source of what nobody said.
-pub(super) const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 /// The source of what the program said.
 pub(crate) const CODE: &str = "code";
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use retainit_plugin::{Field, Section, Value};
 
-use super::layer::{Layer, Variables};
+use super::layer::{Layer, Said, Variables};
 use super::problems::{Problems, nearest};
 use super::schema::Schema;
 use super::sections::{EventsSection, Main};
@@ -19,14 +19,17 @@ pub(super) const PROFILE: &str = "RETAINIT_PROFILE";
 
 /// The layer of all variables that begin with `RETAINIT_`.
 pub(super) fn layer(name: &str, variables: &Variables, schema: &Schema<'_>, problems: &mut Problems) -> Layer {
-    let ours = variables.iter().filter(|(name, _)| name.starts_with(PREFIX) && *name != CONFIG && *name != PROFILE);
-    // An empty one is as good as none.
-    let ours: Vec<Variable<'_>> =
-        ours.filter(|(_, value)| !value.is_empty()).map(|(name, value)| Variable::new(name, value)).collect();
-    let mut reading = Reading { schema, backends: schema.types.clone(), problems, layer: Table::new() };
+    let ours = variables.iter().filter(|(name, _)| name.starts_with(PREFIX));
+    for (name, _) in ours.clone().filter(|(_, said)| said.text.is_none()) {
+        problems.add(name, &[], "the name or the value is not valid UTF-8");
+    }
+    let ours = ours.filter(|(name, _)| *name != CONFIG && *name != PROFILE);
+    let ours: Vec<Variable<'_>> = ours.filter_map(|(name, said)| Variable::new(name, said)).collect();
+    let layer = Layer { name: name.to_owned(), table: Table::new() };
+    let mut reading = Reading { schema, backends: schema.types.clone(), problems, layer };
     ours.iter().for_each(|variable| reading.declare(variable));
     ours.iter().for_each(|variable| reading.read(variable));
-    Layer { name: name.to_owned(), table: reading.layer }
+    reading.layer
 }
 
 /// One variable, and what stands behind `RETAINIT_`.
@@ -34,12 +37,15 @@ struct Variable<'a> {
     name: &'a str,
     rest: &'a str,
     value: &'a str,
+    line: Option<usize>,
 }
 
 impl<'a> Variable<'a> {
-    fn new(name: &'a str, value: &'a str) -> Variable<'a> {
+    /// An empty one is as good as none.
+    fn new(name: &'a str, said: &'a Said) -> Option<Variable<'a>> {
         let rest = name.strip_prefix(PREFIX).unwrap_or(name);
-        Variable { name, rest: rest.strip_prefix('_').unwrap_or(rest), value }
+        let value = said.text.as_deref().filter(|text| !text.is_empty())?;
+        Some(Variable { name, rest: rest.strip_prefix('_').unwrap_or(rest), value, line: said.line })
     }
 
     /// What stands behind `BACKENDS_`.
@@ -50,7 +56,7 @@ impl<'a> Variable<'a> {
 
     fn node(&self) -> Node {
         let tree = Tree::Leaf(Value::from(self.value));
-        Node { line: None, variable: Some(self.name.to_owned()), tree }
+        Node { line: self.line, variable: Some(self.name.to_owned()), tree }
     }
 }
 
@@ -64,7 +70,7 @@ struct Reading<'a> {
     /// Known backends and their types, the declared ones of this environment too.
     backends: BTreeMap<String, String>,
     problems: &'a mut Problems,
-    layer: Table,
+    layer: Layer,
 }
 
 impl Reading<'_> {
@@ -105,7 +111,15 @@ impl Reading<'_> {
             let known = self.section_field(section, field).unwrap_or_else(|| field.to_lowercase());
             return self.put(variable, &[section, &known]);
         }
-        self.problems.add(variable.name, &[], self.unknown(variable));
+        let text = self.unknown(variable);
+        self.add(variable, text);
+    }
+
+    /// A problem of a variable, whose name stands for a key where its place is a line.
+    fn add(&mut self, variable: &Variable<'_>, text: String) {
+        let place = self.layer.place(&variable.node());
+        let key: &[&str] = if variable.line.is_some() { &[variable.name] } else { &[] };
+        self.problems.add(&place, key, text);
     }
 
     fn section_field(&self, section: &str, field: &str) -> Option<String> {
@@ -138,7 +152,7 @@ impl Reading<'_> {
                     "there is no backend `{}`: declare it with {PREFIX}BACKENDS__{name}__TYPE",
                     name.to_lowercase()
                 );
-                return self.problems.add(variable.name, &[], text);
+                return self.add(variable, text);
             };
             let field = self.field(&backend, field).unwrap_or_else(|| field.to_lowercase());
             return self.put(variable, &["backends", &backend, &field]);
@@ -147,7 +161,7 @@ impl Reading<'_> {
             [(backend, field)] => self.put(variable, &["backends", backend, field]),
             [] => {
                 let text = self.no_reading(rest);
-                self.problems.add(variable.name, &[], text);
+                self.add(variable, text);
             }
             several => {
                 let several = several.iter().map(|(backend, field)| {
@@ -155,7 +169,7 @@ impl Reading<'_> {
                     format!("{clear} for `{field}` of `{backend}`")
                 });
                 let text = format!("this can be read in two ways: write {}", several.collect::<Vec<_>>().join(", or "));
-                self.problems.add(variable.name, &[], text);
+                self.add(variable, text);
             }
         }
     }
@@ -178,10 +192,16 @@ impl Reading<'_> {
             Some(config) => Some(config.to_box()),
             None => self.schema.registry.backend(self.backends.get(backend)?),
         };
-        match config {
-            Some(config) => field_called(config.fields(), field).map(str::to_owned),
-            None => (!field.is_empty()).then(|| field.to_lowercase()),
-        }
+        let Some(config) = config else { return (!field.is_empty()).then(|| field.to_lowercase()) };
+        let mut replaced = self.schema.replaced.get(backend).into_iter().flat_map(|replaced| &replaced.types);
+        // A field of a type that some file has replaced says nothing, and is no typing error.
+        let known = field_called(config.fields(), field).map(str::to_owned);
+        known.or_else(|| {
+            replaced.find_map(|name| match self.schema.registry.backend(name) {
+                Some(config) => field_called(config.fields(), field).map(str::to_owned),
+                None => (!field.is_empty()).then(|| field.to_lowercase()),
+            })
+        })
     }
 
     fn no_reading(&self, rest: &str) -> String {
@@ -205,7 +225,7 @@ impl Reading<'_> {
 
     fn put(&mut self, variable: &Variable<'_>, path: &[&str]) {
         let (last, tables) = path.split_last().expect("every path has a name");
-        let mut table = &mut self.layer;
+        let mut table = &mut self.layer.table;
         for name in tables {
             let node = table.entry((*name).to_owned()).or_default();
             match &mut node.tree {
@@ -215,7 +235,8 @@ impl Reading<'_> {
         }
         if let Some(other) = table.insert((*last).to_owned(), variable.node()) {
             let other = other.variable.unwrap_or_default();
-            self.problems.add(variable.name, path, format!("{other} sets the same: remove one"));
+            let place = self.layer.place(&variable.node());
+            self.problems.add(&place, path, format!("{other} sets the same: remove one"));
         }
     }
 }

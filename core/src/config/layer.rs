@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::env::{CONFIG, PROFILE};
 use super::problems::{Problems, nearest};
-use super::tree::{Format, Node, Table, Tree};
+use super::tree::{Format, Node, Table, Tree, Unreadable};
 
 /// One source of settings; `table` is what lies below `retainit`.
 #[derive(Clone, Debug)]
@@ -19,20 +20,36 @@ impl Layer {
     /// Where a key is: `retainit.toml:12`, or the environment variable's name.
     pub(super) fn place(&self, node: &Node) -> String {
         match (&node.variable, node.line) {
-            (Some(variable), _) => variable.clone(),
-            (None, Some(line)) => format!("{}:{line}", self.name),
+            (_, Some(line)) => format!("{}:{line}", self.name),
+            (Some(variable), None) => variable.clone(),
             (None, None) => self.name.clone(),
         }
     }
 }
 
+/// What a variable says.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    /// `None` for what is not UTF-8.
+    pub(super) text: Option<String>,
+    /// Its line in a `.env` file; the process's own variables have none.
+    pub(super) line: Option<usize>,
+}
+
 /// Environment variables, by name.
-pub(super) type Variables = BTreeMap<String, String>;
+pub(super) type Variables = BTreeMap<String, Said>;
+
+/// The text of a variable that says something.
+pub(super) fn text_of(variables: &Variables, name: &str) -> Option<String> {
+    variables.get(name)?.text.clone().filter(|text| !text.is_empty())
+}
 
 /// The files of a configuration, highest first.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     pub(super) layers: Vec<Layer>,
+    /// Profiles in the main file that were not chosen.
+    pub(super) others: Vec<Layer>,
     /// Variables from a `.env` file that was named as main file.
     pub(super) variables: Option<(String, Variables)>,
     /// Paths of secrets are relative to this folder.
@@ -52,7 +69,9 @@ pub(crate) struct Wanted {
 }
 
 impl Files {
-    pub(super) fn read(wanted: &Wanted, problems: &mut Problems) -> Files {
+    /// Reads the files. Without a wanted profile it is the one that a main file of variables names, else that of the
+    /// environment.
+    pub(super) fn read(wanted: &Wanted, environment: Option<String>, problems: &mut Problems) -> Files {
         let main = match (&wanted.file, wanted.search) {
             (Some(file), _) => Some(file.clone()),
             (None, true) => search(problems),
@@ -61,7 +80,9 @@ impl Files {
         let folder = main.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let mut files = Files { folder, ..Files::default() };
         let main = main.and_then(|path| files.main(&path, problems));
-        files.profile(main, wanted.profile.as_deref(), problems);
+        let in_file = files.variables.as_ref().and_then(|(_, variables)| text_of(variables, PROFILE));
+        let profile = wanted.profile.clone().or(in_file).or(environment);
+        files.profile(main, profile.as_deref(), problems);
         files
     }
 
@@ -91,6 +112,9 @@ impl Files {
 
     /// The profile's file, the profile in the main file, then the main file.
     fn profile(&mut self, main: Option<(Layer, Table)>, profile: Option<&str>, problems: &mut Problems) {
+        if let Some((main, inline)) = &main {
+            self.inline(main, inline, profile, problems);
+        }
         let Some(profile) = profile else {
             self.layers.extend(main.map(|(layer, _)| layer));
             return;
@@ -105,12 +129,8 @@ impl Files {
         self.layers.extend(found.clone());
         if let Some((layer, inline)) = main {
             known.extend(inline.keys().cloned());
-            match inline.get(profile) {
-                Some(Node { tree: Tree::Table(table), .. }) => {
-                    self.layers.push(Layer { name: layer.name.clone(), table: table.clone() });
-                }
-                Some(node) => problems.add(&layer.place(node), &["profiles", profile], "expected a table of keys"),
-                None => {}
+            if let Some(table) = inline.get(profile).and_then(Node::table) {
+                self.layers.push(Layer { name: layer.name.clone(), table: table.clone() });
             }
             self.layers.push(layer);
         }
@@ -122,6 +142,21 @@ impl Files {
             let known =
                 if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
             problems.add("profile", &[], format!("there is no profile `{profile}`{guess} ({known})"));
+        }
+    }
+
+    /// Notes the profiles of the main file that are not chosen: they are checked too.
+    fn inline(&mut self, main: &Layer, inline: &Table, chosen: Option<&str>, problems: &mut Problems) {
+        for (name, node) in inline {
+            match &node.tree {
+                Tree::Table(table) if chosen != Some(name) => {
+                    self.others.push(Layer { name: main.name.clone(), table: table.clone() });
+                }
+                Tree::Leaf(value) if !value.is_null() => {
+                    problems.add(&main.place(node), &["profiles", name], "expected a table of keys");
+                }
+                _ => {}
+            }
         }
     }
 
@@ -179,8 +214,7 @@ pub(super) fn parse(name: String, format: Format, text: &str, problems: &mut Pro
     let mut root = match format.read(text) {
         Ok(root) => root,
         Err(error) => {
-            let place = error.line.map_or_else(|| name.clone(), |line| format!("{name}:{line}"));
-            problems.add(&place, &[], error.problem);
+            unreadable(&name, &error, problems);
             return None;
         }
     };
@@ -213,22 +247,52 @@ pub(super) fn parse(name: String, format: Format, text: &str, problems: &mut Pro
     }
 }
 
+fn unreadable(name: &str, error: &Unreadable, problems: &mut Problems) {
+    let place = error.line.map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"));
+    let path: Vec<&str> = error.path.iter().map(String::as_str).collect();
+    let key = match path.as_slice() {
+        ["retainit", below @ ..] if !below.is_empty() => below,
+        all => all,
+    };
+    problems.add(&place, key, &error.problem);
+}
+
 /// `NAME=value` lines; blank ones and those that begin with `#` say nothing.
 fn variables(name: &str, text: &str, problems: &mut Problems) -> Variables {
     let mut variables = Variables::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
+    for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match line.strip_prefix("export ").unwrap_or(line).split_once('=') {
-            Some((variable, value)) => {
-                let value = value.trim();
-                let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-                variables.insert(variable.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
+        let place = format!("{name}:{number}");
+        let (variable, value) = match variable(line) {
+            Ok(said) => said,
+            Err(problem) => {
+                problems.add(&place, &[], problem);
+                continue;
             }
-            None => problems.add(&format!("{name}:{}", number + 1), &[], "expected NAME=value"),
+        };
+        if variable == CONFIG {
+            problems.add(&place, &[variable], "this is the main file already: name it in the environment or in code");
+        }
+        if let Some(other) = variables.insert(variable.to_owned(), Said { text: Some(value), line: Some(number) }) {
+            let first = other.line.unwrap_or_default();
+            problems.add(&place, &[variable], format!("line {first} sets the same: remove one"));
         }
     }
     variables
+}
+
+/// The name and the value of a line.
+fn variable(line: &str) -> Result<(&str, String), &'static str> {
+    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=').ok_or("expected NAME=value")?;
+    let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err("expected NAME=value, with a name of letters, digits and `_`");
+    }
+    let Some(quote) = value.chars().next().filter(|c| ['"', '\''].contains(c)) else {
+        return Ok((name, value.to_owned()));
+    };
+    let unquoted = value[1..].strip_suffix(quote).ok_or("expected NAME=value: a quote has no end")?;
+    Ok((name, unquoted.to_owned()))
 }

@@ -4,25 +4,36 @@ use crate::{Error, ErrorKind, Result};
 
 /// Everything found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<(String, String)>);
+pub(super) struct Problems {
+    all: Vec<(String, String)>,
+    /// Whether code names a backend that is not there, which is a kind of its own.
+    unknown_backend: bool,
+}
 
 impl Problems {
     /// A problem of the key at `path`, found at `place`: `retainit.toml:12`.
     pub(super) fn add(&mut self, place: &str, path: &[&str], text: impl AsRef<str>) {
         let key = if path.is_empty() { String::new() } else { format!("{}: ", join(path)) };
-        self.0.push((place.to_owned(), format!("{key}{}", text.as_ref())));
+        self.all.push((place.to_owned(), format!("{key}{}", text.as_ref())));
+    }
+
+    /// The same, of a name in code that leads to no backend.
+    pub(super) fn add_unknown_backend(&mut self, place: &str, path: &[&str], text: impl AsRef<str>) {
+        self.unknown_backend = true;
+        self.add(place, path, text);
     }
 
     /// One error for all problems: source by source as they were found, and by line; each is told once.
     pub(super) fn check(mut self) -> Result<()> {
         let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
         let line = |place: &str| place.rsplit_once(':').and_then(|(_, line)| line.parse::<usize>().ok());
-        let files: Vec<String> = self.0.iter().map(|(place, _)| file(place)).collect();
-        self.0.sort_by_cached_key(|(place, _)| (files.iter().position(|known| *known == file(place)), line(place)));
-        let mut texts: Vec<String> = self.0.iter().map(|(place, text)| format!("{place}: {text}")).collect();
+        let files: Vec<String> = self.all.iter().map(|(place, _)| file(place)).collect();
+        self.all.sort_by_cached_key(|(place, _)| (files.iter().position(|known| *known == file(place)), line(place)));
+        let mut texts: Vec<String> = self.all.iter().map(|(place, text)| format!("{place}: {text}")).collect();
         texts.dedup();
         match texts.as_slice() {
             [] => Ok(()),
+            [one] if self.unknown_backend => Err(Error::new(ErrorKind::UnknownBackend, one.clone())),
             [one] => Err(Error::new(ErrorKind::Config, one.clone())),
             many => {
                 let list = many.iter().map(|text| format!("- {text}")).collect::<Vec<_>>().join("\n");
@@ -62,6 +73,11 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         (distance <= (name.len().max(known.len()) / 3).max(1)).then_some((distance, known))
     };
     known.into_iter().filter_map(close).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// `; did you mean …?` behind a list of what there is; empty where nothing is near.
+pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
 }
 
 /// `unknown key; did you mean …?`, or what there is.

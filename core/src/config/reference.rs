@@ -1,6 +1,7 @@
 //! What may be configured, written down from the declarations of the sections: the reference page, and a main file
 //! with every option at its default.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use retainit_plugin::{Field, Section, Value};
@@ -13,6 +14,9 @@ use crate::Registry;
 /// The id that stands for a function.
 const FUNCTION: &str = "shop::user";
 
+/// The name of the backend that is the default without anybody's saying so.
+const DEFAULT_BACKEND: &str = "default";
+
 /// One section, and how it is spelled.
 struct Part {
     /// What stands between `[retainit` and `]`.
@@ -24,8 +28,10 @@ struct Part {
     /// What its variables begin with; functions have none.
     variables: Option<String>,
     fields: &'static [Field],
-    /// Whether it cannot stand with its defaults alone.
+    /// Whether it changes something by being there, were all of its options at their defaults.
     is_example: bool,
+    /// Options without a default whose example does not go with the defaults of the others, and why.
+    misfits: BTreeMap<&'static str, String>,
 }
 
 impl Registry {
@@ -57,7 +63,7 @@ const HEAD: &str = "\
 #
 # `#key = value` and `#[section]`, with nothing behind the `#`, are options at their defaults: take the `#` away, and
 # change the value. What stands three blanks behind the `#` is an example: an option without a default, or a section
-# that cannot do without one.
+# that is off until it is there.
 #
 # Values from `profiles/<name>.toml`, chosen by RETAINIT_PROFILE, stand above those here, and those of environment
 # variables below them. docs/configuration.md has the whole order.
@@ -72,41 +78,65 @@ fn parts(registry: &Registry) -> Vec<Part> {
         variables: None,
         fields: function_fields,
         is_example: false,
+        misfits: BTreeMap::new(),
     };
-    let mut parts = vec![Part::named("", "What holds for a whole instance.", &Main::default())];
-    parts.extend(registry.names("backend").iter().filter_map(|name| {
-        let about = format!(
+    let mut parts = vec![Part::named("", "What holds for a whole instance.", || Some(Box::<Main>::default()))];
+    parts.extend(registry.names("backend").iter().map(|name| {
+        let mut about = format!(
             "A backend of the type `{name}`. Its name is free, and there may be several of one type; where all is \
              default, the type serves as a name without any section."
         );
-        let part = Part::named(&format!("backends.{name}"), &about, &*registry.backend(name)?);
-        Some(Part { type_name: Some(name.clone()), ..part })
+        // With a section for each type there would be no default otherwise.
+        let called = if name == "memory" { DEFAULT_BACKEND } else { name };
+        if called == DEFAULT_BACKEND {
+            about.push_str(" Functions and caches that name no backend use the one called `default`.");
+        }
+        let part = Part::named(&format!("backends.{called}"), &about, || Some(registry.backend(name)?));
+        Part { type_name: Some(name.clone()), ..part }
     }));
     parts.push(of_functions("functions", "Options of one function, below what its attribute says."));
     parts.push(of_functions("override.functions", "The same options, above what the attribute says."));
-    parts.push(Part::named("events", "How events are told.", &EventsSection::default()));
-    parts.extend(registry.names("subscriber").iter().filter_map(|name| {
+    parts.push(Part::named("events", "How events are told.", || Some(Box::<EventsSection>::default())));
+    parts.extend(registry.names("subscriber").iter().map(|name| {
         let about = format!("The subscriber `{name}`. It is off until one of its options is set.");
-        Some(Part::named(name, &about, &*registry.subscriber(name)?))
+        Part { is_example: true, ..Part::named(name, &about, || Some(registry.subscriber(name)?)) }
     }));
     parts
 }
 
 impl Part {
-    fn named(name: &str, about: &str, section: &dyn Section) -> Part {
+    fn named(name: &str, about: &str, section: impl Fn() -> Option<Box<dyn Section>>) -> Part {
         let variables = match name.split_once('.') {
             None if name.is_empty() => "RETAINIT_".to_owned(),
             None => format!("RETAINIT_{}_", spelled(name)),
             Some(_) => "RETAINIT_BACKENDS_<NAME>_".to_owned(),
         };
-        Part {
+        let mut part = Part {
             path: if name.is_empty() { String::new() } else { format!(".{name}") },
             about: about.to_owned(),
             type_name: None,
             variables: Some(variables),
-            fields: section.fields(),
-            is_example: !section.problems().is_empty(),
+            fields: section().map_or(&[][..], |section| section.fields()),
+            is_example: false,
+            misfits: BTreeMap::new(),
+        };
+        let misfit = |field: &&Field| Some((field.name, part.misfit(field, section()?)?));
+        part.misfits =
+            part.fields.iter().filter(|field| field.default.is_empty()).filter_map(|it| misfit(&it)).collect();
+        part
+    }
+
+    /// What a section with all defaults finds wrong with the example of a field.
+    fn misfit(&self, field: &Field, mut section: Box<dyn Section>) -> Option<String> {
+        let said = self.fields.iter().filter(|other| !other.default.is_empty()).map(|it| (it.name, default_value(it)));
+        let example = self.example(field);
+        let example = serde_json::from_str(&example.replace('_', "")).unwrap_or(Value::String(example));
+        for (name, value) in said.chain([(field.name, example)]) {
+            if let Err(problem) = section.set(name, &value) {
+                return Some(problem);
+            }
         }
+        section.problems().into_iter().find(|problem| problem.field == field.name).map(|problem| problem.text)
     }
 
     /// The section of the reference page.
@@ -160,7 +190,13 @@ impl Part {
                 }
             }
             match field.default {
-                "" => writeln!(file, "#   {} = {}", field.name, self.example(field))?,
+                "" => match self.misfits.get(field.name) {
+                    None => writeln!(file, "#   {} = {}", field.name, self.example(field))?,
+                    Some(why) => {
+                        let text = format!("For example {} = {}: {why}.", field.name, self.example(field));
+                        writeln!(file, "{}", wrapped("# ", &text))?;
+                    }
+                },
                 default => writeln!(file, "{mark}{} = {}", field.name, literal(field, default))?,
             }
         }
@@ -174,7 +210,7 @@ impl Part {
         }
         let text = match field.name {
             _ if field.secret => "env:NAME".to_owned(),
-            "backend" | "default_backend" => "memory".to_owned(),
+            "backend" | "default_backend" => DEFAULT_BACKEND.to_owned(),
             _ if field.expected.contains("path") => format!("retainit-{}.jsonl", self.path.trim_start_matches('.')),
             name => name.to_owned(),
         };

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use retainit_plugin::{BackendConfig, Complete, FieldValue, HIDDEN, Section, SubscriberConfig, Ttl, Value};
+use retainit_plugin::{BackendConfig, Complete, FieldValue, Section, SubscriberConfig, Ttl, Value};
 
 use super::effective::{CODE, DEFAULT, Effective};
+use super::enforce::{enforce, is_stricter, unset};
 use super::layer::Layer;
-use super::merge::{Leaf, Leaves, find, merge};
-use super::problems::{Problems, join, split, unknown};
+use super::merge::{Leaf, Leaves, merge};
+use super::problems::{Problems, join};
 use super::schema::{Schema, default_value, not_linked};
 use super::sections::{EventsSection, FunctionSection, Main};
-use super::tree::{Table, Tree};
-use crate::options::{AUTO, Options, serializer_of};
+use crate::options::Options;
+use crate::registry::bad_name;
 use crate::{Registry, Result};
 
 /// Everything a configuration says.
@@ -27,6 +29,8 @@ pub(crate) struct Configured {
     pub(crate) overrides: BTreeMap<String, FileLevel>,
     /// What no level may weaken, by the function's id.
     pub(crate) enforced_functions: BTreeMap<String, Options>,
+    /// The backends that functions have to use, by the function's id.
+    pub(crate) enforced_function_backends: BTreeMap<String, String>,
     /// The same, by the backend's name.
     pub(crate) enforced_backends: BTreeMap<String, Options>,
     pub(crate) subscribers: Vec<(String, Box<dyn SubscriberConfig>)>,
@@ -42,11 +46,19 @@ impl Default for Configured {
             functions: BTreeMap::new(),
             overrides: BTreeMap::new(),
             enforced_functions: BTreeMap::new(),
+            enforced_function_backends: BTreeMap::new(),
             enforced_backends: BTreeMap::new(),
             subscribers: Vec::new(),
             events: EventsSection::new(),
             effective: Effective::default(),
         }
+    }
+}
+
+impl Configured {
+    /// Whether a backend has this name; its type may not be linked.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.backends.iter().any(|backend| *backend.name == *name)
     }
 }
 
@@ -106,9 +118,12 @@ impl<'a> Resolver<'a> {
         layers: &[Layer],
         problems: &'a mut Problems,
     ) -> Result<Resolver<'a>> {
-        let check = |layer: &Layer| Layer { name: layer.name.clone(), table: schema.check(layer, problems) };
-        let mut checked: Vec<Layer> = layers.iter().map(check).collect();
-        let enforced = enforce(&mut checked, problems);
+        let numbered = layers.iter().enumerate();
+        let mut checked: Vec<Layer> = numbered
+            .map(|(number, layer)| Layer { name: layer.name.clone(), table: schema.check(number, layer, problems) })
+            .collect();
+        let enforced = enforce(&mut checked, schema, problems);
+        unset(&mut checked);
         let leaves = merge(&checked)?;
         let registry = schema.registry;
         Ok(Resolver { schema, registry, code, leaves, enforced, problems, effective: Effective::default() })
@@ -146,8 +161,10 @@ impl<'a> Resolver<'a> {
                     if let Err(text) = section.set(field.name, &leaf.value) {
                         self.problems.add(&leaf.place, &[path, &[field.name]].concat(), text);
                     }
-                    let value = if field.secret { HIDDEN.to_owned() } else { written(&leaf.value) };
-                    self.effective.put(at, value, leaf.place.clone());
+                    match field.secret {
+                        true => self.effective.put_hidden(at, &leaf.value, leaf.place.clone()),
+                        false => self.effective.put(at, written(&leaf.value), leaf.place.clone()),
+                    }
                 }
                 _ => match in_code {
                     Some(value) => self.effective.put(at, value, CODE),
@@ -172,7 +189,11 @@ impl<'a> Resolver<'a> {
         let type_name = self.schema.types.get(&name).cloned().unwrap_or_default();
         let path = ["backends", name.as_str()];
         let of_type = self.leaves.get(&owned(&path, "type")).map(|leaf| leaf.place.clone());
-        self.effective.put(owned(&path, "type"), type_name.as_str(), of_type.unwrap_or_else(|| CODE.to_owned()));
+        let of_type = of_type.unwrap_or_else(|| CODE.to_owned());
+        if let Some(why) = bad_name(&name) {
+            self.problems.add(&of_type, &path, format!("a backend cannot be called {name:?}: {why}"));
+        }
+        self.effective.put(owned(&path, "type"), type_name.as_str(), of_type);
         let mut config = self.schema.backend(&name);
         match &mut config {
             Some(config) => {
@@ -192,7 +213,10 @@ impl<'a> Resolver<'a> {
     fn told_by(&mut self, section: &dyn Section, path: &[&str]) {
         for problem in section.problems() {
             let at = if problem.field.is_empty() { path.to_vec() } else { [path, &[problem.field]].concat() };
-            let place = self.effective.source(&at).unwrap_or(CODE).to_owned();
+            // What is missing is missing in its section, wherever that says something.
+            let is_near = |leaf: &[String]| !path.is_empty() && path.iter().eq(leaf.iter().take(path.len()));
+            let near = || self.leaves.iter().find(|(at, _)| is_near(at)).map(|(_, leaf)| leaf.place.as_str());
+            let place = self.effective.source(&at).or_else(near).unwrap_or(CODE).to_owned();
             self.problems.add(&place, &at, problem.text);
         }
     }
@@ -202,7 +226,7 @@ impl<'a> Resolver<'a> {
         let prefix: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
         let below = |at: &Vec<String>| at.starts_with(&prefix) && at.last().is_some_and(|last| last != "type");
         for (at, leaf) in self.leaves.iter().filter(|(at, _)| below(at)) {
-            self.effective.put(at.clone(), HIDDEN, leaf.place.clone());
+            self.effective.put_hidden(at.clone(), &leaf.value, leaf.place.clone());
         }
     }
 
@@ -212,6 +236,7 @@ impl<'a> Resolver<'a> {
             let Some(mut config) = self.registry.subscriber(&name) else { continue };
             self.settle(&mut *config, &[&name]);
             if self.leaves.keys().any(|path| path.first() == Some(&name)) {
+                self.told_by(&*config, &[&name]);
                 active.push((name, config));
             }
         }
@@ -238,43 +263,11 @@ impl<'a> Resolver<'a> {
         sections.into_iter().map(|(id, (section, ranks))| (id, level(section, ranks))).collect()
     }
 
-    /// Names that lead nowhere.
-    fn check_names(&mut self, configured: &Configured) {
-        let types = self.registry.names("backend");
-        let known: Vec<&str> =
-            configured.backends.iter().map(|backend| &*backend.name).chain(types.iter().map(String::as_str)).collect();
-        for (path, leaf) in &self.leaves {
-            let at: Vec<&str> = path.iter().map(String::as_str).collect();
-            let Some(name) = leaf.value.as_str() else { continue };
-            match at.as_slice() {
-                ["default_backend"] | ["functions", _, "backend"] | ["override", "functions", _, "backend"] => {
-                    let declared = configured.backends.iter().find(|backend| *backend.name == *name);
-                    match declared {
-                        Some(declared) if declared.config.is_none() => {
-                            self.problems.add(&leaf.place, &at, declared.not_linked())
-                        }
-                        None if !known.contains(&name) => {
-                            let text = unknown(&format!("backend `{name}`"), name, known.iter().copied());
-                            self.problems.add(&leaf.place, &at, text);
-                        }
-                        _ => {}
-                    }
-                }
-                [.., "serializer"] if name != AUTO => {
-                    let found = serializer_of(name).and_then(|name| self.registry.named_format(name));
-                    if let Err(error) = found {
-                        self.problems.add(&leaf.place, &at, error.to_string());
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// What works, and may not be meant.
     fn advise(&self) {
         let zero = |(path, leaf): &(&Vec<String>, &Leaf)| {
-            path.last().is_some_and(|field| field.ends_with("ttl")) && leaf.value.as_u64() == Some(0)
+            let is_ttl = path.last().is_some_and(|field| field.ends_with("ttl"));
+            is_ttl && leaf.value.as_str() != Some("never") && Ttl::read(&leaf.value) == Some(Ttl::Never)
         };
         for (path, leaf) in self.leaves.iter().filter(zero) {
             let (key, place) = (join(path), leaf.place.as_str());
@@ -286,18 +279,29 @@ impl<'a> Resolver<'a> {
     fn enforce_options(&mut self, configured: &mut Configured) {
         for path in &self.enforced {
             let Some(leaf) = self.leaves.get(path) else { continue };
-            let (kind, name, field) = match path.as_slice() {
-                [kind, name, field] if kind == "functions" || kind == "backends" => (kind, name, field),
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let (enforced, name, field) = match path.as_slice() {
+                ["functions", id, "backend"] | ["override", "functions", id, "backend"] => {
+                    let name = leaf.value.as_str().unwrap_or_default().to_owned();
+                    // The override's comes later, and stands above.
+                    configured.enforced_function_backends.insert((*id).to_owned(), name);
+                    continue;
+                }
+                ["functions", id, field] | ["override", "functions", id, field] => {
+                    (&mut configured.enforced_functions, id, field)
+                }
+                ["backends", name, field] => (&mut configured.enforced_backends, name, field),
                 _ => continue,
             };
+            let options = enforced.entry((*name).to_owned()).or_insert(Options::NONE);
+            if *field == "max_idle" {
+                options.idle = Duration::read(&leaf.value);
+            }
             let mut section = FunctionSection::default();
-            if section.fields().iter().any(|known| known.name == field) && section.set(field, &leaf.value).is_ok() {
-                let enforced = match kind == "functions" {
-                    true => &mut configured.enforced_functions,
-                    false => &mut configured.enforced_backends,
-                };
-                let options = enforced.entry(name.clone()).or_insert(Options::NONE);
-                *options = section.options().over(options);
+            if section.fields().iter().any(|known| known.name == *field) && section.set(field, &leaf.value).is_ok() {
+                let said = section.options();
+                let ttl = said.ttl.map(|ttl| options.ttl.map_or(ttl, |other| ttl.cap(other)));
+                *options = Options { ttl, ..said }.over(options);
             }
         }
     }
@@ -308,58 +312,6 @@ fn owned(path: &[&str], last: &str) -> Vec<String> {
 }
 
 /// A value as the file wrote it.
-fn written(value: &Value) -> String {
+pub(super) fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Whether one value asks for no less than another: a ttl may become shorter.
-fn is_stricter(path: &[String], value: &Value, than: &Value) -> bool {
-    if path.last().is_none_or(|field| field != "ttl") {
-        return value == than;
-    }
-    match (Ttl::read(value), Ttl::read(than)) {
-        (Some(one), Some(other)) => one.cap(other) == one,
-        _ => false,
-    }
-}
-
-/// Takes the lists of enforced keys out of layers, the highest first, and what would weaken them out of those above.
-fn enforce(layers: &mut [Layer], problems: &mut Problems) -> BTreeSet<Vec<String>> {
-    let mut all = BTreeSet::new();
-    for number in 0..layers.len() {
-        let Some(node) = layers[number].table.remove("enforced") else { continue };
-        let place = layers[number].place(&node);
-        let Tree::Leaf(Value::Array(items)) = &node.tree else {
-            problems.add(&place, &["enforced"], "expected a list of keys, such as [\"backends.default.ttl\"]");
-            continue;
-        };
-        for item in items {
-            let path = split(item.as_str().unwrap_or_default());
-            let Some(value) = find(&layers[number].table, &path).map(|node| node.value()) else {
-                problems.add(&place, &["enforced"], format!("`{}` is not set in this file", written(item)));
-                continue;
-            };
-            for above in &mut layers[..number] {
-                let weaker = find(&above.table, &path).is_some_and(|node| !is_stricter(&path, &node.value(), &value));
-                if weaker {
-                    tracing::warn!(target: "retainit", key = join(&path), source = above.name, "ignored: it is enforced below");
-                    remove(&mut above.table, &path);
-                }
-            }
-            all.insert(path);
-        }
-    }
-    all
-}
-
-fn remove(table: &mut Table, path: &[String]) {
-    match path {
-        [] => {}
-        [last] => drop(table.remove(last)),
-        [first, rest @ ..] => {
-            if let Some(Tree::Table(below)) = table.get_mut(first).map(|node| &mut node.tree) {
-                remove(below, rest);
-            }
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! What may be set: every key of a layer is known, has its one name and a value that can be used, or is a problem.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
 use retainit_plugin::{BackendConfig, Field, Section, Value};
 
+use super::enforce::holder;
 use super::layer::{Layer, Variables};
 use super::problems::{Problems, nearest, unknown};
 use super::sections::{EventsSection, FunctionSection, Main, NOT_YET};
@@ -23,33 +24,70 @@ pub(super) struct Schema<'a> {
     pub(super) code: BTreeMap<&'a str, &'a dyn BackendConfig>,
     /// The type of every backend that has one.
     pub(super) types: BTreeMap<String, String>,
+    /// What sources said of the types of backends that another source has changed.
+    pub(super) replaced: BTreeMap<String, Replaced>,
     /// For references of secrets.
-    pub(super) variables: &'a Variables,
-    pub(super) folder: PathBuf,
+    variables: &'a Variables,
+    folder: PathBuf,
+    /// Whether references of secrets are followed; those of a profile that was not chosen lead nowhere here.
+    follows_secrets: bool,
 }
 
-impl Schema<'_> {
+/// Types of a backend that do not hold.
+#[derive(Clone, Debug)]
+pub(super) struct Replaced {
+    /// The number of the layer whose type holds.
+    by: usize,
+    pub(super) types: BTreeSet<String>,
+}
+
+/// Fields that mean the same for every type of backend.
+const COMMON: [&str; 5] = ["ttl", "jitter", "max_idle", "serializer", "codec"];
+
+impl<'a> Schema<'a> {
+    pub(super) fn new(
+        registry: &'a Registry,
+        code: BTreeMap<&'a str, &'a dyn BackendConfig>,
+        variables: &'a Variables,
+        folder: PathBuf,
+    ) -> Schema<'a> {
+        let (types, replaced) = (BTreeMap::new(), BTreeMap::new());
+        Schema { registry, code, types, replaced, variables, folder, follows_secrets: true }
+    }
+
     /// Takes the types of backends from layers, the highest first; code comes before them.
     pub(super) fn learn_types(&mut self, layers: &[Layer], problems: &mut Problems) {
-        for (name, config) in &self.code {
-            self.types.insert((*name).to_owned(), config.type_name().to_owned());
-        }
-        for layer in layers {
-            let Some(backends) = layer.table.get("backends").and_then(Node::table) else { continue };
-            for (name, node) in backends {
-                let Some(declared) = node.table().and_then(|table| table.get("type")) else { continue };
-                let Tree::Leaf(Value::String(type_name)) = &declared.tree else { continue };
-                match self.types.get(name) {
-                    None => drop(self.types.insert(name.clone(), type_name.clone())),
-                    Some(in_code) if self.code.contains_key(name.as_str()) && in_code != type_name => problems.add(
-                        &layer.place(declared),
-                        &["backends", name, "type"],
-                        format!("expected `{in_code}`, the type of this backend in code, got `{type_name}`"),
-                    ),
-                    Some(_) => {}
+        self.types = self.code.iter().map(|(name, all)| ((*name).to_owned(), all.type_name().to_owned())).collect();
+        self.replaced.clear();
+        let tables = layers.iter().filter_map(|layer| layer.table.get("backends")?.table());
+        let names: BTreeSet<&String> = tables.flat_map(BTreeMap::keys).collect();
+        for name in names {
+            let path = ["backends", name.as_str(), "type"];
+            if let Some(in_code) = self.types.get(name) {
+                for (layer, node, other) in declared(layers, name).filter(|(.., other)| *other != in_code) {
+                    let text = format!("expected `{in_code}`, the type of this backend in code, got `{other}`");
+                    problems.add(&layer.place(node), &path, text);
                 }
+                continue;
             }
+            let Some(by) = holder(layers, &path) else { continue };
+            let Some((.., type_name)) = declared(&layers[by..], name).next() else { continue };
+            let others = declared(layers, name).map(|(.., other)| other.clone()).filter(|other| other != type_name);
+            let types: BTreeSet<String> = others.collect();
+            if !types.is_empty() {
+                self.replaced.insert(name.clone(), Replaced { by, types });
+            }
+            self.types.insert(name.clone(), type_name.clone());
         }
+    }
+
+    /// Checks a profile that was not chosen as it would stand above the others.
+    pub(super) fn check_alone(&self, profile: &Layer, layers: &[Layer], problems: &mut Problems) {
+        let mut schema = Schema::new(self.registry, self.code.clone(), self.variables, self.folder.clone());
+        schema.follows_secrets = false;
+        let all: Vec<Layer> = [profile].into_iter().chain(layers).cloned().collect();
+        schema.learn_types(&all, problems);
+        schema.check(0, profile, problems);
     }
 
     /// Whether a section's plugin is linked, if it needs one.
@@ -63,22 +101,56 @@ impl Schema<'_> {
         made.or_else(|| self.registry.backend(self.types.get(name)?))
     }
 
-    /// The layer with one name per key and only values that can be used.
-    pub(super) fn check(&self, layer: &Layer, problems: &mut Problems) -> Table {
-        let mut check = Check { schema: self, layer, problems, checked: Table::new() };
+    /// The layer of a number, with one name per key and only values that can be used.
+    pub(super) fn check(&self, number: usize, layer: &Layer, problems: &mut Problems) -> Table {
+        let mut check = Check { schema: self, number, layer, problems, checked: Table::new() };
         check.root();
         check.checked
     }
+
+    /// A path with the names of fields in place of their other names.
+    pub(super) fn canonical(&self, path: &[String]) -> Vec<String> {
+        let (Some(last), parts) = (path.last(), path.iter().map(String::as_str).collect::<Vec<_>>()) else {
+            return Vec::new();
+        };
+        let fields = match parts.as_slice() {
+            [_] => Main::default().fields(),
+            ["backends", name, _] => self.backend(name).map_or(&[][..], |config| config.fields()),
+            ["functions", _, _] | ["override", "functions", _, _] => FunctionSection::default().fields(),
+            ["events", _] => EventsSection::default().fields(),
+            [section, _] => self.registry.subscriber(section).map_or(&[][..], |config| config.fields()),
+            _ => &[],
+        };
+        let name = fields.iter().find(|field| field.is_called(last)).map_or(last.as_str(), |field| field.name);
+        [&path[..path.len() - 1], &[name.to_owned()]].concat()
+    }
+}
+
+/// The layers that declare a backend, with its type.
+fn declared<'a>(layers: &'a [Layer], backend: &str) -> impl Iterator<Item = (&'a Layer, &'a Node, &'a String)> {
+    layers.iter().filter_map(move |layer| {
+        let node = layer.table.get("backends")?.table()?.get(backend)?.table()?.get("type")?;
+        match &node.tree {
+            Tree::Leaf(Value::String(name)) => Some((layer, node, name)),
+            _ => None,
+        }
+    })
 }
 
 struct Check<'a> {
     schema: &'a Schema<'a>,
+    number: usize,
     layer: &'a Layer,
     problems: &'a mut Problems,
     checked: Table,
 }
 
 const OWN: [&str; 6] = ["backends", "functions", "override", "events", "enforced", "plugins"];
+
+/// Whether a key below `retainit` has a meaning without any plugin, so that no plugin's section can be called so.
+pub(crate) fn is_own_key(name: &str) -> bool {
+    OWN.contains(&name) || name == "profiles" || Main::default().fields().iter().any(|field| field.is_called(name))
+}
 
 impl Check<'_> {
     fn root(&mut self) {
@@ -90,7 +162,10 @@ impl Check<'_> {
         let also: Vec<&str> = sections.iter().map(String::as_str).chain(["profiles"]).collect();
         self.checked = self.fields(&mut main, &[], &rest, &also);
         for (name, node) in own {
-            let Some(table) = self.table(&[&name], &node) else { continue };
+            let Some(table) = self.table(&[&name], &node) else {
+                self.checked.extend(node.is_null().then_some((name, node)));
+                continue;
+            };
             let checked = match name.as_str() {
                 "backends" => self.backends(&table),
                 "functions" => self.functions(&["functions"], &table),
@@ -131,7 +206,7 @@ impl Check<'_> {
         let (mut checked, mut called) = (Table::new(), BTreeMap::new());
         for (name, node) in table {
             let at = [path, &[name.as_str()]].concat();
-            if node.is_null() || (path.is_empty() && name == "enforced") {
+            if path.is_empty() && name == "enforced" {
                 continue;
             }
             let Some(field) = section.fields().iter().find(|field| field.is_called(name)) else {
@@ -151,6 +226,10 @@ impl Check<'_> {
                 self.add(node, &at, format!("`{other}` sets the same: remove one"));
                 continue;
             }
+            if node.is_null() {
+                checked.insert(field.name.to_owned(), node.clone());
+                continue;
+            }
             match self.try_field(section, field, node) {
                 Ok(value) => {
                     checked.insert(field.name.to_owned(), Node { tree: Tree::Leaf(value), ..node.clone() });
@@ -158,18 +237,13 @@ impl Check<'_> {
                 Err(text) => self.add(node, &at, text),
             }
         }
-        for problem in section.problems() {
-            let node = called.get(problem.field).and_then(|name| table.get(*name)).cloned().unwrap_or_default();
-            let at = if problem.field.is_empty() { path.to_vec() } else { [path, &[problem.field]].concat() };
-            self.add(&node, &at, problem.text);
-        }
         checked
     }
 
     /// The value as the section takes it: a variable's text may stand for a number, a secret's for a place.
     fn try_field(&self, section: &mut dyn Section, field: &Field, node: &Node) -> Result<Value, String> {
         let mut value = node.value();
-        if let (true, Some(text)) = (field.secret, value.as_str()) {
+        if let (true, true, Some(text)) = (field.secret, self.schema.follows_secrets, value.as_str()) {
             value = Value::from(self.schema.secret(text)?);
         }
         section.set(field.name, &value).map(|()| value.clone()).or_else(|problem| {
@@ -184,8 +258,11 @@ impl Check<'_> {
         let mut checked = Table::new();
         for (name, node) in backends {
             let path = ["backends", name.as_str()];
-            let Some(mut table) = self.table(&path, node) else { continue };
-            let declared = table.remove("type");
+            let Some(mut table) = self.table(&path, node) else {
+                checked.extend(node.is_null().then(|| (name.clone(), node.clone())));
+                continue;
+            };
+            let declared = table.remove("type").filter(|node| !node.is_null());
             if let Some(node) = &declared {
                 self.backend_type(&path, node);
             }
@@ -196,10 +273,16 @@ impl Check<'_> {
                 }
                 continue;
             };
-            let mut fields = match self.schema.backend(name) {
+            let config = self.schema.backend(name);
+            let stays = |field: &str| match &config {
+                Some(config) => config.fields().iter().any(|known| known.is_called(field)),
+                None => COMMON.contains(&field),
+            };
+            table.retain(|field, node| stays(field) || !self.falls_away(name, field, node));
+            let mut fields = match config {
                 Some(mut config) => self.fields(&mut *config, &path, &table, &["type"]),
                 // Only its plugin knows what they mean.
-                None => table.into_iter().filter(|(_, node)| !node.is_null()).collect(),
+                None => table,
             };
             let of_type = declared.unwrap_or_else(|| Node::at(None, Tree::Leaf(Value::from(type_name.as_str()))));
             if of_type.line.is_some() || of_type.variable.is_some() {
@@ -208,6 +291,22 @@ impl Check<'_> {
             checked.insert(name.clone(), Node { tree: Tree::Table(fields), ..node.clone() });
         }
         checked
+    }
+
+    /// Whether a field says nothing here: it belongs to a type of the backend that a layer above has changed, or takes
+    /// such a field back.
+    fn falls_away(&self, backend: &str, field: &str, node: &Node) -> bool {
+        let Some(replaced) = self.schema.replaced.get(backend) else { return false };
+        let own = declared(std::slice::from_ref(self.layer), backend).next();
+        let is_below = match own {
+            Some((.., own)) => self.schema.types.get(backend) != Some(own),
+            None => self.number > replaced.by,
+        };
+        let knows = |name: &String| match self.schema.registry.backend(name) {
+            Some(config) => config.fields().iter().any(|known| known.is_called(field)),
+            None => true,
+        };
+        (is_below || node.is_null()) && replaced.types.iter().any(knows)
     }
 
     fn backend_type(&mut self, path: &[&str], node: &Node) {
@@ -228,7 +327,10 @@ impl Check<'_> {
         let mut checked = Table::new();
         for (id, node) in functions {
             let at = [path, &[id.as_str()]].concat();
-            let Some(table) = self.table(&at, node) else { continue };
+            let Some(table) = self.table(&at, node) else {
+                checked.extend(node.is_null().then(|| (id.clone(), node.clone())));
+                continue;
+            };
             let fields = self.fields(&mut FunctionSection::default(), &at, &table, &[]);
             checked.insert(id.clone(), Node { tree: Tree::Table(fields), ..node.clone() });
         }
@@ -243,7 +345,7 @@ impl Check<'_> {
                     let functions = self.functions(&["override", "functions"], &functions);
                     checked.insert(name.clone(), Node { tree: Tree::Table(functions), ..node.clone() });
                 }
-                ("functions", None) => {}
+                ("functions", None) => checked.extend(node.is_null().then(|| (name.clone(), node.clone()))),
                 _ => self.add(node, &["override", name], unknown("key", name, ["functions"])),
             }
         }
@@ -287,12 +389,20 @@ impl Schema<'_> {
     /// What a secret's text stands for: itself, `env:NAME` or `file:/path`.
     fn secret(&self, text: &str) -> Result<String, String> {
         if let Some(name) = text.strip_prefix("env:") {
-            let found = self.variables.get(name).cloned();
-            return found.ok_or_else(|| format!("the environment variable {name} is not set"));
+            let refuse = |why: &str| Err(format!("the environment variable {name} {why}"));
+            return match self.variables.get(name).map(|said| said.text.as_deref()) {
+                None => refuse("is not set"),
+                Some(None) => refuse("is not valid UTF-8"),
+                Some(Some("")) => refuse("is empty"),
+                Some(Some(text)) => Ok(text.to_owned()),
+            };
         }
         let Some(path) = text.strip_prefix("file:") else { return Ok(text.to_owned()) };
         let found = fs::read_to_string(self.folder.join(path));
         let found = found.map_err(|error| format!("the file {path} cannot be read: {error}"))?;
-        Ok(found.strip_suffix('\n').map_or(found.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
+        match found.strip_suffix('\n').map_or(found.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)) {
+            "" => Err(format!("the file {path} is empty")),
+            text => Ok(text.to_owned()),
+        }
     }
 }

@@ -38,6 +38,9 @@ config! {
         if self.namespace.get().is_some_and(String::is_empty) {
             problems.push(Problem::new("namespace", "expected a name, got an empty text"));
         }
+        if self.secret.get().is_some_and(|secret| secret.expose().is_empty()) {
+            problems.push(Problem::new("secret", "it is empty: everybody could hash the same keys"));
+        }
         if self.op_timeout.get().is_some_and(Duration::is_zero) {
             problems.push(Problem::new("op_timeout", "it is zero: no operation could ever answer"));
         }

@@ -37,8 +37,33 @@ impl Default for Tree {
 #[derive(Debug)]
 pub(super) struct Unreadable {
     pub(super) line: Option<usize>,
+    /// Where it is about one key.
+    pub(super) path: Vec<String>,
     pub(super) problem: String,
 }
+
+impl Unreadable {
+    fn at(line: Option<usize>, problem: impl Into<String>) -> Unreadable {
+        Unreadable { line, path: Vec::new(), problem: problem.into() }
+    }
+
+    fn below(mut self, key: &str) -> Unreadable {
+        self.path.insert(0, key.to_owned());
+        self
+    }
+
+    /// A key that is there again; `text` begins with it.
+    fn twice(line: usize, text: &str) -> Unreadable {
+        let key = match text.chars().next().filter(|first| ['"', '\''].contains(first)) {
+            Some(quote) => text[1..].split(quote).next(),
+            None => text.split([':', '=']).next(),
+        };
+        let key = key.map(str::trim).filter(|key| !key.is_empty());
+        Unreadable { path: key.iter().map(|key| (*key).to_owned()).collect(), ..Unreadable::at(Some(line), TWICE) }
+    }
+}
+
+const TWICE: &str = "the key is there twice: remove one";
 
 /// How a configuration is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +131,12 @@ fn line_at(text: &str, at: usize) -> usize {
 }
 
 fn toml(text: &str) -> Result<Table, Unreadable> {
-    let table = DeTable::parse(text).map_err(|error| Unreadable {
-        line: error.span().map(|span| line_at(text, span.start)),
-        problem: format!("this is not TOML: {}", error.message().lines().next().unwrap_or_default()),
+    let table = DeTable::parse(text).map_err(|error| {
+        let (at, what) = (error.span().map(|span| span.start), error.message().lines().next().unwrap_or_default());
+        match at.and_then(|at| Some((line_at(text, at), text.get(at..)?))) {
+            Some((line, rest)) if what.contains("duplicate key") => Unreadable::twice(line, rest),
+            _ => Unreadable::at(at.map(|at| line_at(text, at)), format!("this is not TOML: {what}")),
+        }
     })?;
     toml_table(text, table.get_ref())
 }
@@ -117,8 +145,10 @@ fn toml_table(text: &str, table: &DeTable<'_>) -> Result<Table, Unreadable> {
     let node = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         let line = Some(line_at(text, key.span().start));
         let tree = match value.get_ref() {
-            DeValue::Table(table) => Tree::Table(toml_table(text, table)?),
-            value => Tree::Leaf(toml_value(value).map_err(|problem| Unreadable { line, problem })?),
+            DeValue::Table(table) => Tree::Table(toml_table(text, table).map_err(|error| error.below(key.get_ref()))?),
+            value => {
+                Tree::Leaf(toml_value(value).map_err(|problem| Unreadable::at(line, problem).below(key.get_ref()))?)
+            }
         };
         Ok((key.get_ref().to_string(), Node::at(line, tree)))
     };
@@ -156,28 +186,35 @@ fn out_of_range(number: &str) -> String {
 // ----------------------------------------------------------------------------------------------------------- YAML
 
 fn yaml(text: &str) -> Result<Table, Unreadable> {
-    let documents = MarkedYaml::load_from_str(text).map_err(|error| Unreadable {
-        line: Some(error.marker().line()),
-        problem: format!("this is not YAML: {}", error.info()),
+    let documents = MarkedYaml::load_from_str(text).map_err(|error| {
+        let (line, column) = (error.marker().line(), error.marker().col());
+        if !error.info().contains("duplicated key") {
+            return Unreadable::at(Some(line), format!("this is not YAML: {}", error.info()));
+        }
+        let key: String =
+            text.lines().nth(line.saturating_sub(1)).into_iter().flat_map(|line| line.chars().skip(column)).collect();
+        Unreadable::twice(line, &key)
     })?;
     match documents.as_slice() {
         [] => Ok(Table::new()),
         [document] => match yaml_node(document)?.tree {
             Tree::Table(table) => Ok(table),
             Tree::Leaf(Value::Null) => Ok(Table::new()),
-            Tree::Leaf(_) => Err(Unreadable { line: Some(1), problem: "expected a table of keys".into() }),
+            Tree::Leaf(_) => Err(Unreadable::at(Some(1), "expected a table of keys")),
         },
         [_, second, ..] => {
-            let problem = "expected one document, there is a second one".to_owned();
-            Err(Unreadable { line: Some(second.span.start.line()), problem })
+            Err(Unreadable::at(Some(second.span.start.line()), "expected one document, there is a second one"))
         }
     }
 }
 
 fn yaml_node(node: &MarkedYaml<'_>) -> Result<Node, Unreadable> {
     let line = Some(node.span.start.line());
-    let refuse = |problem: &str| Err(Unreadable { line, problem: problem.to_owned() });
+    let refuse = |problem: &str| Err(Unreadable::at(line, problem));
     let tree = match &node.data {
+        YamlData::Value(Scalar::FloatingPoint(number)) if !number.is_finite() => {
+            return refuse(&out_of_range(&number.to_string()));
+        }
         YamlData::Value(scalar) => Tree::Leaf(yaml_scalar(scalar)),
         YamlData::Sequence(items) => {
             let items = items.iter().map(|item| yaml_node(item).map(|node| node.value()));
@@ -191,7 +228,7 @@ fn yaml_node(node: &MarkedYaml<'_>) -> Result<Node, Unreadable> {
                     YamlData::Value(scalar) => yaml_scalar(scalar).to_string(),
                     _ => return refuse("a key is a text"),
                 };
-                let node = yaml_node(value)?;
+                let node = yaml_node(value).map_err(|error| error.below(&name))?;
                 table.insert(name, Node { line: Some(key.span.start.line()), ..node });
             }
             Tree::Table(table)
@@ -217,17 +254,15 @@ fn yaml_scalar(scalar: &Scalar<'_>) -> Value {
 /// The values are serde_json's. It knows no lines: those come from reading the text as YAML, of which JSON is a part
 /// but for a few escapes; where that fails, keys have no lines.
 fn json(text: &str) -> Result<Table, Unreadable> {
-    let value: Value = serde_json::from_str(text).map_err(|error| Unreadable {
-        line: Some(error.line()),
-        problem: format!("this is not JSON: {}", without_place(&error.to_string())),
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        let problem = format!("this is not JSON: {}", without_place(&error.to_string()));
+        Unreadable::at(Some(error.line()), problem)
     })?;
     let Value::Object(object) = value else {
-        return Err(Unreadable { line: Some(1), problem: "expected a table of keys".into() });
+        return Err(Unreadable::at(Some(1), "expected a table of keys"));
     };
     let lines = match yaml(text) {
-        Err(Unreadable { line, problem }) if problem.contains("duplicat") => {
-            return Err(Unreadable { line, problem: "a key is there twice".into() });
-        }
+        Err(twice) if twice.problem == TWICE => return Err(twice),
         lines => lines.unwrap_or_default(),
     };
     Ok(with_lines(object, Some(&lines)))
@@ -288,6 +323,7 @@ mod tests {
             (Format::Toml, "a = 1\npassword = \"hush\n", 2),
             (Format::Toml, "a = 1\na = \"hush\"\n", 2),
             (Format::Toml, "a = nan", 1),
+            (Format::Yaml, "a: .nan", 1),
             (Format::Yaml, "a: 1\nb: [hush\n", 3),
             (Format::Yaml, "a: 1\na: hush\n", 2),
             (Format::Yaml, "a: !name hush\n", 1),
@@ -298,6 +334,8 @@ mod tests {
             let error = format.read(text).expect_err(text);
             assert_eq!(error.line, Some(line), "{text}: {}", error.problem);
             assert!(!error.problem.contains("hush"), "{}", error.problem);
+            let is_of_key = ["nan", "!name"].iter().any(|it| text.contains(it)) || error.problem == TWICE;
+            assert_eq!(error.path, if is_of_key { vec!["a"] } else { Vec::new() }, "{text}");
         }
     }
 }

@@ -154,8 +154,12 @@ impl ByteStore {
         match self.pending.forgive() {
             0 => Ok(()),
             owed => {
+                let (removals, end, their) = match owed {
+                    1 => ("removal was", "ends", "its"),
+                    _ => ("removals were", "end", "their"),
+                };
                 let text = format!(
-                    "{owed} removals were never acknowledged and end with this process: their ttl is the bound"
+                    "{owed} {removals} never acknowledged and {end} with this process: {their} ttl is the bound"
                 );
                 Err(settled.err().map_or_else(
                     || Error::new(ErrorKind::Pending, text.clone()),

@@ -48,6 +48,8 @@ pub(crate) struct Counters {
     mismatches: AtomicU64,
     /// Set once it was told that values cannot be compared.
     incomparable: AtomicBool,
+    /// Set once it was told that errors cannot be kept.
+    volatile_errors: AtomicBool,
 }
 
 /// How many callers run side by side when results cannot be shared.
@@ -98,6 +100,13 @@ impl Function {
         }
     }
 
+    /// `err_ttl` is asked for, and a backend that keeps bytes cannot hold these errors: told once.
+    pub(crate) fn cannot_keep_errors(&self, backend: &str) {
+        if !self.counters.volatile_errors.swap(true, Ordering::Relaxed) {
+            self.failed("store", backend, &volatile_errors(&self.id));
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let errors_by_operation = self.counters.errors.lock().clone();
         Stats {
@@ -120,6 +129,15 @@ impl Function {
     pub(crate) fn full_id(&self) -> String {
         format!("{}@{}", self.id, self.version)
     }
+}
+
+/// What `err_ttl` is told where errors have no bytes.
+pub(crate) fn volatile_errors(id: &str) -> Error {
+    let text = format!(
+        "`err_ttl` cannot keep the errors of `{id}` in a backend that keeps bytes: derive `Serialize` and `Deserialize` for \
+         its error type, name a backend in memory, or take it away"
+    );
+    Error::new(ErrorKind::Config, text)
 }
 
 /// What `verify` is told where values cannot be compared.

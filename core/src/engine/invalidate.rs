@@ -29,7 +29,7 @@ impl Visit for Present<'_> {
 ///
 /// When this returns `Ok`, no load that was under way will be stored.
 pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool> {
-    open(&plan.instance)?;
+    plan.instance.check_open()?;
     let mut removed = remove_from(plan, &plan.store, key, face).await;
     if let Some(hidden) = &plan.hidden {
         removed = both_removed(remove_from(plan, hidden, key, face).await, removed);
@@ -90,13 +90,9 @@ async fn raise(instance: &Retainit, store: &Store, group: Group, strength: Stren
     raised.map(drop).map_err(|error| pending(instance, store, Owed::Raise(group, strength), error))
 }
 
-fn open(instance: &Retainit) -> Result<()> {
-    if instance.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
-}
-
 /// Clears one function or cache.
 pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
-    open(&plan.instance)?;
+    plan.instance.check_open()?;
     plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
     let mut evicted = clear_in(plan, &plan.store, face).await;
     if let Some(hidden) = &plan.hidden {
@@ -182,7 +178,7 @@ fn unfinished(instance: &Retainit, store: &Store, error: Error) -> Error {
 
 /// Clears the namespace: everything this instance's name stands for, and nothing else.
 pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<Evicted> {
-    open(instance)?;
+    instance.check_open()?;
     instance.generation().raise(instance.namespace_mark(), Strength::Hard);
     let mut evicted = Ok(Evicted::Exact(0));
     for store in instance.stores() {
@@ -221,7 +217,7 @@ fn both(a: Result<Evicted>, b: Result<Evicted>) -> Result<Evicted> {
 
 /// Invalidates everything with a tag: one increment, however many entries.
 pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face: Face) -> Result<()> {
-    open(instance)?;
+    instance.check_open()?;
     // A tag nobody holds is on no entry in memory and on no load under way.
     if let Some(mark) = instance.tags().held(tag) {
         instance.generation().raise(&mark, strength);
@@ -249,7 +245,7 @@ pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face
 ///
 /// Entries of loads that began after the call did may survive it.
 pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -> Result<Evicted> {
-    open(instance)?;
+    instance.check_open()?;
     let shown = pattern.as_str().to_owned();
     let wanted = Wanted { placeholders: true, ..Wanted::pattern(pattern) };
     let mut evicted = Ok(Evicted::Exact(0));

@@ -108,6 +108,7 @@ impl Walk {
 
     /// The next keys; empty at the end.
     pub(crate) async fn page(&mut self) -> Result<VecDeque<Found>> {
+        self.instance.check_open()?;
         loop {
             let scan = match std::mem::replace(&mut self.cursor, Cursor::End) {
                 Cursor::End => return Ok(VecDeque::new()),

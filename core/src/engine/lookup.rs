@@ -191,6 +191,27 @@ async fn look_at<V>(
     Looked::Miss
 }
 
+/// What keeps the entry of a key from being read, whether or not it may still be served; `None` if nothing does. For
+/// `explain`: it leaves the entry where it is and tells nobody else.
+pub(crate) async fn why_unread<V>(
+    plan: &Plan,
+    store: &ByteStore,
+    key: &KeyBuf,
+    face: Face,
+    facts: &ValueFacts<V>,
+) -> Result<Option<String>> {
+    let ((key, args_digest), groups) = (plan.logical_key_and_digest(key), &Groups::default());
+    let Some(bytes) = store.read(face, &key, None, groups).await?.entry else { return Ok(None) };
+    let look = BytesLook { store, face, key: &key, lease: None, groups, args_digest, even_dead: true };
+    Ok(match read_entry(plan, &look, &bytes, &[], facts) {
+        Ok(Looked::Miss) => {
+            Some("it was created in the future: the clock that wrote it is ahead of this one".to_owned())
+        }
+        Err(Unread::Fault(fault)) => Some(fault.into_error().to_string()),
+        Ok(Looked::Hit(_)) | Err(Unread::Asks(_)) => None,
+    })
+}
+
 /// Why an entry was not read.
 enum Unread {
     Fault(Fault),

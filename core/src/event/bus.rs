@@ -184,17 +184,10 @@ impl Bus {
         self.deliver(&lanes, EventKind::BackendInit, |parts| parts.backend = Some(Arc::clone(backend)));
     }
 
-    /// After a reload: tells of those that are new and of those that are gone.
-    pub(crate) fn backends_are(&self, backends: &[Arc<str>]) {
-        let gone: Vec<_> = {
-            let own = &mut *self.own.lock();
-            own.backends.extract_if(.., |backend| !backends.contains(backend)).collect()
-        };
-        for backend in gone {
-            self.emit(EventKind::BackendClose, |parts| parts.backend = Some(backend));
-        }
-        let known = self.own.lock().backends.clone();
-        backends.iter().filter(|backend| !known.contains(backend)).for_each(|backend| self.backend_is_there(backend));
+    /// A backend is gone.
+    pub(crate) fn backend_is_gone(&self, backend: &Arc<str>) {
+        self.own.lock().backends.retain(|known| known != backend);
+        self.emit(EventKind::BackendClose, |parts| parts.backend = Some(Arc::clone(backend)));
     }
 
     /// Tells a new lane of the backends that are there. Nobody else sees the lane yet, so its queue has room.

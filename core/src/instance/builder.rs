@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use retainit_plugin::{
-    BackendConfig, ByteSize, Clock, IntoField, Mark, Registration, Secret, Serializer, SubscriberConfig,
+    BackendConfig, ByteSize, Clock, Field, IntoField, Mark, Registration, Secret, Serializer, SubscriberConfig,
     SubscriberContext, SystemClock,
 };
 
 use super::functions::Functions;
 use super::settings::{Shape, Source, Stores};
 use super::{Inner, Retainit};
-use crate::config::{CODE, Code, Configured, EventKeys, EventsSection, Main, Sources, load};
+use crate::config::{CODE, Code, Configured, Effective, EventKeys, EventsSection, Main, Sources, load};
 use crate::engine::flight::Flights;
 use crate::engine::groups::{Generation, Tags};
 use crate::engine::{Ear, Store};
@@ -153,7 +154,7 @@ impl Builder {
     /// of one process mean nothing in another; byte backends refuse that.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Builder {
         self.secret = Some(derive_secret(secret.as_ref()));
-        self.main = self.main.secret(Secret::new(CODE));
+        self.main = self.main.secret(Secret::new(if secret.as_ref().is_empty() { "" } else { CODE }));
         self
     }
 
@@ -229,15 +230,19 @@ impl Builder {
         let retainit = self.assemble(parts, ground);
         retainit.bus().config_changed("load", "");
         retainit.stores().iter().for_each(|store| retainit.bus().backend_is_there(&store.name));
-        retainit.choose_default()?;
+        retainit.make_default()?;
         Ok(retainit)
     }
 
     fn duplicates(&self) -> Vec<Error> {
         let (mut names, mut problems) = (BTreeSet::new(), Vec::new());
-        for (name, _) in &self.backends {
+        for (name, config) in self.backends.iter().rev() {
             if !names.insert(name) {
                 problems.push(Error::new(ErrorKind::Duplicate, format!("two backends are called `{name}`")));
+                // The configuration knows only one of a name, the last.
+                let text = |field: &str, text: &str| format!("{CODE}: backends.{name}.{field}: {text}");
+                let theirs = config.problems();
+                problems.extend(theirs.iter().map(|it| Error::new(ErrorKind::Config, text(it.field, &it.text))));
             }
         }
         problems
@@ -250,7 +255,7 @@ impl Builder {
             let context = SubscriberContext::new(configured.main.namespace_name(), Arc::clone(&ground.clock));
             match config.build(context) {
                 Ok(subscriber) => drop(ground.bus.add_subscriber(subscriber)),
-                Err(error) => problems.push(error.context("subscriber", section)),
+                Err(error) => problems.push(placed(error, section, config.fields(), &configured.effective)),
             }
         }
         all(problems)
@@ -260,7 +265,9 @@ impl Builder {
     fn ground(&self, configured: &Configured) -> Ground {
         let main = &configured.main;
         let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock));
-        let given = self.secret.or_else(|| main.secret_text().map(|text| derive_secret(text.as_bytes())));
+        // A file that enforces its secret stands above code.
+        let in_code = self.secret.filter(|_| main.secret_text() == Some(CODE));
+        let given = in_code.or_else(|| main.secret_text().map(|text| derive_secret(text.as_bytes())));
         let secret = given.unwrap_or_else(random_secret);
         let io = Arc::new(Io::default());
         let bus = Bus::new(&main.namespace_name(), configured.events.keys_are_plain(), &secret, &clock, &io);
@@ -283,7 +290,8 @@ impl Builder {
             namespace,
             namespace_mark: Mark::new(),
             tags: Tags::default(),
-            shape: Shape { stores, default_backend: None, configured, added: Vec::new() }.into(),
+            shape: Shape { stores, configured, added: Vec::new() }.into(),
+            changes: Mutex::default(),
             epoch: 0.into(),
             problem,
             source: Source { sources: self.sources, main: self.main, events: self.events, backends: self.backends },
@@ -299,6 +307,19 @@ impl Builder {
             sweep_due: u64::MAX.into(),
             closed: false.into(),
         }))
+    }
+}
+
+/// The error of a subscriber: with file, line and key where it begins with one of its fields, as in `` `path`: … ``.
+fn placed(error: Error, section: &str, fields: &[Field], effective: &Effective) -> Error {
+    let text = error.to_string();
+    let of_field = fields.iter().find_map(|Field { name, .. }| {
+        let rest = text.strip_prefix(&format!("`{name}`: "))?;
+        Some(format!("{}: {section}.{name}: {rest}", effective.source(&[section, name])?))
+    });
+    match of_field {
+        Some(text) => Error::new(error.kind(), text),
+        None => error.context("subscriber", section),
     }
 }
 

@@ -12,7 +12,7 @@ use super::levels::Levels;
 use super::replan::{Followers, Replan};
 use crate::config::FileLevel;
 use crate::engine::plan::Bypass;
-use crate::engine::{Function, Kind, Plan, PlanRef, Store, incomparable};
+use crate::engine::{Function, Kind, Plan, PlanRef, Store, incomparable, volatile_errors};
 use crate::event::Bus;
 use crate::key::KeyKind;
 use crate::options::{Options, Resolved};
@@ -318,7 +318,9 @@ impl Retainit {
         let mut levels = Levels::new(self, &function.id, Options::from(overrides), own);
         let own_name = self.backend_of(&function.id, own.backend);
         let own_store = own_name.as_deref().map_or_else(|| self.default_store(), |name| self.store(name));
-        let store = match &overrides.backend {
+        let is_fixed = self.configured().enforced_function_backends.contains_key(&function.id);
+        let scoped = overrides.backend.as_deref().filter(|_| !is_fixed);
+        let store = match scoped {
             Some(name) => self.store(name),
             None => own_store.as_ref().map(Arc::clone).map_err(again),
         };
@@ -334,7 +336,7 @@ impl Retainit {
             _ if disabled => Some(Bypass::Disabled),
             Ok(_) => None,
             Err(error) => {
-                let name = overrides.backend.as_deref().or(own_name.as_deref()).unwrap_or("default");
+                let name = scoped.or(own_name.as_deref()).unwrap_or("default");
                 function.failed("plan", name, error);
                 Some(Bypass::Broken(error.to_string().into()))
             }
@@ -350,7 +352,9 @@ impl Retainit {
     fn backend_of(&self, id: &str, own: Option<&str>) -> Option<String> {
         let configured = self.configured();
         let file = |levels: &BTreeMap<String, FileLevel>| levels.get(id)?.backend.clone();
-        file(&configured.overrides).or_else(|| own.map(str::to_owned)).or_else(|| file(&configured.functions))
+        let enforced = configured.enforced_function_backends.get(id).cloned();
+        let above = enforced.or_else(|| file(&configured.overrides));
+        above.or_else(|| own.map(str::to_owned)).or_else(|| file(&configured.functions))
     }
 
     /// Any store: a plan that bypasses it needs one to point at.
@@ -423,6 +427,13 @@ fn verifiable(site: &'static Site, id: &str, options: &Resolved) -> Result<()> {
     if options.verify > 0.0 && !can { Err(incomparable(id)) } else { Ok(()) }
 }
 
+/// Whether errors of a function can be kept where its options ask for that. If nobody knows its types before it is
+/// called, its errors are not kept, and that is told.
+fn keeps_errors(site: &'static Site, id: &str, options: &Resolved, store: &Store) -> Result<()> {
+    let can = store.bytes().is_none() || site.descriptor.values.is_none_or(|values| values().errors);
+    if options.err_ttl.is_some() && !can { Err(volatile_errors(id)) } else { Ok(()) }
+}
+
 /// Whether a cache's values and keys can go to a store.
 fn cache_fits(instance: &Retainit, name: &str, keys: KeyTerms, kinds: ValueKinds, store: &Store) -> Result<()> {
     let refuse = |why: &str| {
@@ -463,7 +474,9 @@ pub(super) fn check(instance: &Retainit) -> Result<()> {
             fits(instance, site, &function, &store)?;
             let types = descriptor.values.and_then(|values| values().types);
             instance.check_format(&function.id, attribute(site), types, &store)?;
-            verifiable(site, &function.id, &instance.resolved(&function.id, attribute(site), &store))
+            let resolved = instance.resolved(&function.id, attribute(site), &store);
+            keeps_errors(site, &function.id, &resolved, &store)?;
+            verifiable(site, &function.id, &resolved)
         });
         if let Err(error) = checked {
             problems.push(error.context("function", format!("{} at {}", descriptor.path().0, descriptor.place())));

@@ -1,5 +1,6 @@
 //! One cache: backends, functions, groups, threads. A program may have several side by side.
 
+mod backends;
 mod blocking;
 mod builder;
 mod functions;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
-use retainit_plugin::{BackendConfig, Clock, EventKind, Mark, Moment, Strength};
+use parking_lot::{Mutex, RwLock};
+use retainit_plugin::{Clock, EventKind, Mark, Moment, Strength};
 
 pub use blocking::Blocking;
 pub use builder::Builder;
@@ -29,7 +30,7 @@ use crate::cache::CacheBuilder;
 use crate::engine::flight::Flights;
 use crate::engine::groups::{Generation, Tags};
 use crate::engine::invalidate;
-use crate::engine::{Ear, Face, Keys, Kind, Store, Walk, Wanted};
+use crate::engine::{Face, Keys, Kind, Store, Walk, Wanted};
 use crate::event::{Bus, Events};
 use crate::key::Pattern;
 use crate::meta::Evicted;
@@ -58,6 +59,8 @@ struct Inner {
     namespace_mark: Mark,
     tags: Tags,
     shape: RwLock<Shape>,
+    /// Held while backends come and go: by one reload or one registration at a time.
+    changes: Mutex<()>,
     epoch: AtomicU64,
     /// Why nothing is cached: the configuration of an implicit instance cannot be used.
     problem: Option<String>,
@@ -114,9 +117,10 @@ impl Retainit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Duplicate`] when another open instance was installed by hand, and everything that
-    /// [`check`](Retainit::check) finds; nothing is installed then.
+    /// [`ErrorKind::Duplicate`] when another open instance was installed by hand, [`ErrorKind::Closed`] for a closed
+    /// one, and everything that [`check`](Retainit::check) finds; nothing is installed then.
     pub fn install(&self) -> Result<()> {
+        self.check_open()?;
         self.check()?;
         crate::global::install(self)
     }
@@ -129,31 +133,6 @@ impl Retainit {
     /// [`ErrorKind::UnknownBackend`], [`ErrorKind::Duplicate`] or [`ErrorKind::Config`]; the text holds all problems.
     pub fn check(&self) -> Result<()> {
         functions::check(self)
-    }
-
-    /// Adds a backend.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Duplicate`] for a name that is taken, [`ErrorKind::Config`] for what cannot be built.
-    pub fn register_backend(&self, name: &str, config: impl BackendConfig) -> Result<()> {
-        let store = self.build_store(name.into(), &config)?;
-        let mut shape = self.0.shape.write();
-        if shape.stores.contains_key(name) {
-            return Err(Error::new(ErrorKind::Duplicate, format!("a backend called `{name}` is registered already")));
-        }
-        shape.added.push((Arc::clone(&store.name), Arc::new(config)));
-        shape.stores.insert(Arc::clone(&store.name), Arc::new(store));
-        drop(shape);
-        self.0.bus.config_changed("register_backend", &format!("backends.{name}"));
-        self.0.bus.backend_is_there(&name.into());
-        self.replan();
-        Ok(())
-    }
-
-    fn build_store(&self, name: Arc<str>, config: &dyn BackendConfig) -> Result<Store> {
-        let ear = Ear::new(&name, &self.0.bus, &self.0.functions, &self.0.clock);
-        Store::build(name, config, Arc::clone(&self.0.clock), &self.0.io, self.0.op_timeout, ear)
     }
 
     /// The plugins this instance knows: linked ones and those its builder was given.
@@ -172,11 +151,6 @@ impl Retainit {
     /// ```
     pub fn events(&self) -> Events {
         Events::new(Arc::clone(&self.0.bus))
-    }
-
-    /// The names of the backends.
-    pub fn backends(&self) -> Vec<String> {
-        self.0.shape.read().stores.keys().map(|name| name.to_string()).collect()
     }
 
     /// A cache for values of type `V` under a name, without the macro.
@@ -225,7 +199,8 @@ impl Retainit {
         invalidate::clear_namespace(self, Face::Async).await
     }
 
-    /// The keys that begin with `prefix`, as `{id}:{args}`; all of them for `""`.
+    /// The keys that begin with `prefix`, as `{id}:{args}`; all of them for `""`. After `close()` there is only an error
+    /// of kind [`ErrorKind::Closed`].
     pub fn keys(&self, prefix: impl Into<String>) -> Keys {
         self.walk(Wanted::prefix(prefix), Face::Async)
     }
@@ -262,14 +237,16 @@ impl Retainit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Closed`].
+    /// [`ErrorKind::Closed`], and [`ErrorKind::Config`] where functions run uncached because the configuration that was
+    /// found cannot be used.
     pub async fn health(&self) -> Result<Health> {
         self.health_of(Face::Async).await
     }
 
     async fn health_of(&self, face: Face) -> Result<Health> {
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
+        self.check_open()?;
+        if let Some(problem) = &self.0.problem {
+            return Err(Error::new(ErrorKind::Config, problem.clone()));
         }
         let mut failing = Vec::new();
         for store in self.stores() {
@@ -399,62 +376,13 @@ impl Retainit {
         self.0.closed.load(Ordering::Acquire)
     }
 
+    /// What calls after `close()` get.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
+    }
+
     pub(crate) fn is_same(&self, other: &Retainit) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
-        self.0.shape.read().stores.values().cloned().collect()
-    }
-
-    /// A backend by name; a linked type whose configuration is all default may be used as a name.
-    pub(crate) fn store(&self, name: &str) -> Result<Arc<Store>> {
-        if let Some(store) = self.0.shape.read().stores.get(name) {
-            return Ok(Arc::clone(store));
-        }
-        let config = self.0.registry.backend(name).ok_or_else(|| self.unknown_backend(name))?;
-        let store = self.build_store(name.into(), &*config)?;
-        let built = Arc::new(Store { implicit: true, ..store });
-        let store = Arc::clone(self.0.shape.write().stores.entry(name.into()).or_insert_with(|| Arc::clone(&built)));
-        // Another caller may have been faster.
-        if Arc::ptr_eq(&store, &built) {
-            self.0.bus.backend_is_there(&store.name);
-        }
-        Ok(store)
-    }
-
-    fn unknown_backend(&self, name: &str) -> Error {
-        if let Some(declared) = self.configured().backends.iter().find(|backend| *backend.name == *name) {
-            return Error::new(ErrorKind::UnknownBackend, declared.not_linked());
-        }
-        let mut known = self.backends();
-        known.extend(self.0.registry.names("backend"));
-        known.sort();
-        known.dedup();
-        Error::new(ErrorKind::UnknownBackend, format!("no backend is called `{name}`; there are: {}", known.join(", ")))
-    }
-
-    pub(crate) fn default_store(&self) -> Result<Arc<Store>> {
-        if let Some(problem) = &self.0.problem {
-            return Err(Error::new(ErrorKind::Config, problem.clone()));
-        }
-        let shape = self.0.shape.read().clone();
-        if let Some(name) = &shape.default_backend {
-            return self.store(name);
-        }
-        let stores = &shape.stores;
-        let mut registered = stores.values().filter(|store| !store.implicit);
-        match (stores.get("default"), registered.next(), registered.next()) {
-            (Some(store), ..) | (None, Some(store), None) => Ok(Arc::clone(store)),
-            _ => Err(Error::new(
-                ErrorKind::Config,
-                format!(
-                    "several backends and no default: name one with `default_backend`, or call one `default`; there \
-                     are: {}",
-                    stores.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")
-                ),
-            )),
-        }
     }
 
     /// Sees to it that a sweep comes soon after `deadline`.

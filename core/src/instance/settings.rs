@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use retainit_plugin::BackendConfig;
 
 use super::Retainit;
-use crate::config::{Code, Configured, Declared, Effective, EventsSection, Main, Sources, load};
+use crate::config::{CODE, Code, Configured, DEFAULT, Declared, Effective, EventsSection, Main, Sources, load};
 use crate::engine::Store;
 use crate::{Error, ErrorKind, Result};
 
@@ -17,7 +17,6 @@ pub(super) type Stores = BTreeMap<Arc<str>, Arc<Store>>;
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) stores: Stores,
-    pub(super) default_backend: Option<Arc<str>>,
     pub(super) configured: Arc<Configured>,
     /// Backends that code has registered since.
     pub(super) added: Vec<(Arc<str>, Arc<dyn BackendConfig>)>,
@@ -37,7 +36,12 @@ impl Retainit {
     pub fn effective(&self) -> Effective {
         let shape = self.0.shape.read();
         let mut effective = shape.configured.effective.clone();
-        shape.added.iter().for_each(|(name, config)| effective.add_backend(name, &**config));
+        shape.added.iter().for_each(|(name, config)| effective.add_backend(name, &**config, CODE));
+        for name in shape.stores.values().filter(|store| store.implicit).map(|store| &store.name) {
+            if let Some(config) = self.0.registry.backend(name) {
+                effective.add_backend(name, &*config, DEFAULT);
+            }
+        }
         effective
     }
 
@@ -54,16 +58,20 @@ impl Retainit {
     ///
     /// What changes: options of functions and overrides, backends that are new or gone, and what functions inherit
     /// from backends (`ttl`, `jitter`, `max_idle`, `serializer`). Calls see the old settings or the new ones, never a
-    /// mixture; entries stay.
+    /// mixture; entries stay where the backend stays. Functions without a backend go to the default as `build` would
+    /// choose it now.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for a configuration that cannot be used, and for changes that need a restart, which are
-    /// named; [`ErrorKind::Closed`]. Nothing changes then.
+    /// named; [`ErrorKind::Duplicate`] for a new backend whose name code has taken; [`ErrorKind::Closed`]. Nothing
+    /// changes then.
     pub fn reload(&self) -> Result<()> {
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "this instance is closed"));
+        self.check_open()?;
+        if let Some(problem) = &self.0.problem {
+            return Err(Error::new(ErrorKind::Config, format!("call `init()` once this is put right: {problem}")));
         }
+        let alone = self.0.changes.lock();
         let source = &self.0.source;
         let code = Code { main: &source.main, events: &source.events, backends: &source.backends };
         let configured = load(&source.sources, &code, &self.0.registry)?;
@@ -75,34 +83,57 @@ impl Retainit {
         }
         let changed: Vec<_> =
             old.effective.changes(&configured.effective).iter().map(|at| Effective::shown(at)).collect();
-        let shape = self.reshaped(configured)?;
-        let default = self.default_of(&shape)?;
-        let there: Vec<_> = shape.stores.keys().cloned().collect();
-        *self.0.shape.write() = Shape { default_backend: default, ..shape };
-        self.0.bus.config_changed("reload", &changed.join(", "));
-        self.0.bus.backends_are(&there);
+        self.reshape(configured, &changed.join(", "))?;
+        drop(alone);
         self.replan();
         Ok(())
     }
 
-    /// The backends there are, with new settings; new ones beside them, and none that is gone.
-    fn reshaped(&self, configured: Configured) -> Result<Shape> {
+    /// Lets the backends be those of a new configuration: new ones come, others go, and those that stay keep what they
+    /// hold.
+    fn reshape(&self, configured: Configured, changed: &str) -> Result<()> {
+        let configured = Arc::new(configured);
         let current = self.0.shape.read().clone();
-        let declared_before: Vec<_> =
-            current.configured.backends.iter().map(|backend| Arc::clone(&backend.name)).collect();
-        let mut stores = current.stores;
-        stores.retain(|name, _| {
-            !declared_before.contains(name) || configured.backends.iter().any(|backend| backend.name == *name)
-        });
+        let mut next = Shape { configured: Arc::clone(&configured), ..current.clone() };
         for Declared { name, config, .. } in &configured.backends {
+            if current.added.iter().any(|(added, _)| added == name) {
+                let text = format!("backends.{name}: code has registered a backend of that name meanwhile");
+                return Err(Error::new(ErrorKind::Duplicate, text));
+            }
+            let there = next.stores.remove(name).filter(|store| !store.implicit);
             let Some(config) = config else { continue };
-            let store = match stores.get(name).filter(|store| !store.implicit) {
-                Some(store) => Store { options: config.settings().into(), ..Store::clone(store) },
+            let store = match there {
+                Some(store) => Store { options: config.settings().into(), ..Store::clone(&store) },
                 None => self.build_store(Arc::clone(name), &**config)?,
             };
-            stores.insert(Arc::clone(name), Arc::new(store));
+            next.stores.insert(Arc::clone(name), Arc::new(store));
         }
-        Ok(Shape { stores, default_backend: None, configured: Arc::new(configured), added: current.added })
+        let is_gone = |name: &Arc<str>| current.configured.declares(name) && !configured.declares(name);
+        next.stores.retain(|name, _| !is_gone(name));
+        if let Some(name) = next.implicit_default() {
+            next.stores.insert(Arc::clone(&name), Arc::new(self.build_implicit(&name)?));
+        }
+        self.swap(next);
+        self.0.bus.config_changed("reload", changed);
+        let there = self.0.shape.read().stores.clone();
+        let gone = current.stores.keys().filter(|name| !there.contains_key(*name));
+        gone.for_each(|name| self.0.bus.backend_is_gone(name));
+        there.keys().for_each(|name| self.0.bus.backend_is_there(name));
+        Ok(())
+    }
+
+    /// Puts new settings in place. Types that have been used as names since they were made stay.
+    fn swap(&self, mut next: Shape) {
+        let mut shape = self.0.shape.write();
+        for (name, store) in shape.stores.iter().filter(|(_, store)| store.implicit) {
+            if !next.configured.declares(name) {
+                next.stores.insert(Arc::clone(name), Arc::clone(store));
+            }
+        }
+        let old = std::mem::replace(&mut *shape, next);
+        drop(shape);
+        // Backends may take their time to go, so not under the lock.
+        drop(old);
     }
 
     /// Lets functions and caches decide again where they look and under which options.
@@ -110,26 +141,6 @@ impl Retainit {
         self.0.epoch.fetch_add(1, Ordering::AcqRel);
         crate::global::replan(self);
         self.functions().replan_caches();
-    }
-
-    /// Sees to it that there is a default, in memory if nothing else is there.
-    pub(super) fn choose_default(&self) -> Result<()> {
-        let shape = self.0.shape.read().clone();
-        let default = match self.default_of(&shape)? {
-            None if shape.configured.backends.is_empty() => Some(Arc::clone(&self.store("memory")?.name)),
-            default => default,
-        };
-        self.0.shape.write().default_backend = default;
-        Ok(())
-    }
-
-    /// The default that was named.
-    fn default_of(&self, shape: &Shape) -> Result<Option<Arc<str>>> {
-        let Some(name) = shape.configured.main.default_backend_name() else { return Ok(None) };
-        if !shape.stores.contains_key(name) {
-            self.store(name).map_err(|error| error.context("option", "default_backend"))?;
-        }
-        Ok(Some(name.into()))
     }
 }
 

@@ -141,7 +141,7 @@ impl Call {
     }
 
     /// `None` when the call has to run uncached; why has been told.
-    fn job<R, P: Shape<R>, S>(self, facts: &Facts<R, P, S>, face: Face) -> Option<Job>
+    fn job<R, P: Shape<R>, S>(self, facts: &Facts<R, P, S>, rules: Rules<R>, face: Face) -> Option<(Job, Rules<R>)>
     where
         P::Value: 'static,
     {
@@ -150,7 +150,14 @@ impl Call {
         let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
         let mut job = Job::new(plan, key, &self.tags, self.how, face);
         job.looked = self.looked && self.how == How::Call;
-        Some(job)
+        let plan = &job.plan;
+        let keeps_errors = plan.options.err_ttl.is_some() && plan.bypass.is_none();
+        if !keeps_errors || facts.whole.is_some() || plan.store.bytes().is_none() {
+            return Some((job, rules));
+        }
+        // Its errors have no bytes for this backend: each would fail to be stored.
+        plan.function.cannot_keep_errors(&plan.store.name);
+        Some((job, Rules { err_if: Some(|_| false), ..rules }))
     }
 }
 
@@ -184,8 +191,8 @@ where
     S: Storage<P::Value>,
     L: Future,
 {
-    match call.job(&facts, Face::Async) {
-        Some(job) => load(&facts, job, rules, loader).await.0,
+    match call.job(&facts, rules, Face::Async) {
+        Some((job, rules)) => load(&facts, job, rules, loader).await.0,
         None => loader.await,
     }
 }
@@ -198,8 +205,8 @@ where
     P::Value: StoredValue,
     S: Storage<P::Value>,
 {
-    match call.job(&facts, Face::Sync) {
-        Some(job) => block_on(load(&facts, job, rules, async { loader() })).0,
+    match call.job(&facts, rules, Face::Sync) {
+        Some((job, rules)) => block_on(load(&facts, job, rules, async { loader() })).0,
         None => loader(),
     }
 }
@@ -224,8 +231,8 @@ where
     S: Storage<P::Value>,
     L: Future,
 {
-    let (result, outcome) = match call.job(&facts, Face::Async) {
-        Some(job) => load(&facts, job, rules, loader).await,
+    let (result, outcome) = match call.job(&facts, rules, Face::Async) {
+        Some((job, rules)) => load(&facts, job, rules, loader).await,
         None => (loader.await, Outcome::Failed),
     };
     Reloaded { result, outcome }
@@ -243,8 +250,8 @@ where
     P::Value: StoredValue,
     S: Storage<P::Value>,
 {
-    let (result, outcome) = match call.job(&facts, Face::Sync) {
-        Some(job) => block_on(load(&facts, job, rules, async { loader() })),
+    let (result, outcome) = match call.job(&facts, rules, Face::Sync) {
+        Some((job, rules)) => block_on(load(&facts, job, rules, async { loader() })),
         None => (loader(), Outcome::Failed),
     };
     Reloaded { result, outcome }

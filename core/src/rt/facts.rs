@@ -258,14 +258,14 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
 
     /// What may be done with values, for checks when an instance is made.
     pub fn kinds(&self) -> ValueKinds {
-        self.value.kinds()
+        ValueKinds { errors: self.whole.is_some(), ..self.value.kinds() }
     }
 }
 
 impl<V> ValueFacts<V> {
     pub(crate) fn kinds(&self) -> ValueKinds {
         let types = self.codec.map(|codec| codec.types);
-        ValueKinds { types, weight: self.weigh.is_some(), equality: self.equal.is_some() }
+        ValueKinds { types, weight: self.weigh.is_some(), equality: self.equal.is_some(), errors: false }
     }
 }
 
@@ -276,6 +276,8 @@ pub struct ValueKinds {
     pub(crate) types: Option<fn() -> Types>,
     pub(crate) weight: bool,
     pub(crate) equality: bool,
+    /// Whether a whole result that is an error can be serialized.
+    pub(crate) errors: bool,
 }
 
 macro_rules! opaque {

@@ -409,9 +409,7 @@ macro_rules! reload_methods {
         where
             F::Args: Send,
         {
-            if crate::global::plan(F::site())?.instance.is_closed() {
-                return Err(crate::cache::closed());
-            }
+            crate::global::plan(F::site())?.instance.check_open()?;
             Ok(reloaded!($mode $warm::<F>(args, how)))
         }
     };

@@ -1,11 +1,14 @@
 //! Files, profiles, the environment and code.
 
 mod broken;
+mod defaults;
+mod enforced;
 mod precedence;
 mod reference;
 mod reload;
 mod samples;
 mod secrets;
+mod sources;
 
 use std::fs;
 use std::path::PathBuf;

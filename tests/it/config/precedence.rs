@@ -246,4 +246,6 @@ fn an_override_to_another_backend_does_not_escape_what_is_enforced() {
     let explain = || with_attribute::cache().explain(&1).expect("explained");
     let explain = with_instance_sync(&retainit, || with_sync(Overrides::new().backend("other"), explain));
     assert!(explain.backend().starts_with("other") && explain.to_string().contains("ttl            15m"), "{explain}");
+    let ttl = explain.options().iter().find(|option| option.name == "ttl").expect("every option is there");
+    assert!(ttl.source.ends_with("retainit.toml:5, enforced"), "what is hidden decides: {ttl}");
 }

@@ -84,7 +84,7 @@ fn as_shipped_the_main_file_changes_nothing() {
 }
 
 /// Stands for the function of the main file.
-#[retain(id = "config.reference.user", backend = "memory")]
+#[retain(id = "config.reference.user")]
 fn user(id: u64) -> u64 {
     id
 }
@@ -101,7 +101,7 @@ fn options(retainit: &Retainit) -> Vec<(&'static str, String)> {
 #[test]
 fn every_option_of_the_main_file_is_at_its_default() {
     let plain =
-        Folder::new("[retainit.backends.disk]\ntype = \"disk\"\n[retainit.backends.memory]\ntype = \"memory\"\n");
+        Folder::new("[retainit.backends.disk]\ntype = \"disk\"\n[retainit.backends.default]\ntype = \"memory\"\n");
     let plain = plain.builder().build().expect("nothing is wrong");
     let folder = Folder::new(&uncommented(false).replace("shop::user", "config.reference.user"));
     let all = folder.builder().build().expect("every line can be used");
@@ -115,6 +115,13 @@ fn every_option_of_the_main_file_is_at_its_default() {
     let more: Vec<_> = values(&after).into_iter().filter(|(path, _)| before.get(path).is_none()).collect();
     assert!(more.len() > 10 && more.iter().all(|(path, _)| is_of_function(path)), "{more:?}");
     assert_eq!(options(&all), options(&plain), "what the file says of the function is what holds without it");
+    let nothing = Retainit::builder().build().expect("nothing is wrong");
+    assert_eq!(options(&all), options(&nothing), "and what holds without any file");
+    let audit = all.registry().list().into_iter().filter(|plugin| plugin.kind == "subscriber");
+    for name in audit.map(|plugin| plugin.name) {
+        let said = after.iter().find(|(path, it)| path.starts_with(&format!("{name}.")) && it.source() != "default");
+        assert!(said.is_none(), "{name} is off by default: {said:?}");
+    }
     assert_eq!(value(&after, "backends.disk.base_path"), ".cache/retainit");
 }
 
@@ -122,15 +129,16 @@ fn every_option_of_the_main_file_is_at_its_default() {
 fn with_its_examples_too_the_main_file_says_every_option_there_is() {
     let folder = Folder::new("");
     let below = folder.path("retainit-").display().to_string();
-    // A file of `logging` goes with JSON only.
-    let text = uncommented(true).replace("\"retainit-", &format!("\"{below}")).replace("\"tracing\"", "\"json\"");
-    folder.write("retainit.toml", &text);
+    let text = uncommented(true).replace("\"retainit-", &format!("\"{below}"));
+    folder.write("retainit.toml", &text.replace("shop::user", "config.reference.user"));
     let retainit = folder.builder().build().expect("every line can be used");
     let effective = retainit.effective();
-    for (path, setting) in effective.iter() {
+    // A file of `logging` goes with JSON only.
+    for (path, setting) in effective.iter().filter(|(path, _)| path != "logging.path") {
         assert!(setting.source().contains("retainit.toml:"), "{path} is not in the file: {}", setting.source());
     }
-    assert_eq!(value(&effective, "default_backend"), "memory");
+    assert_eq!(value(&effective, "default_backend"), "default");
+    assert_eq!(options(&retainit), options(&Retainit::builder().build().expect("nothing is wrong")));
     assert!(folder.path("retainit-audit.jsonl").exists(), "the example turns the audit trail on");
     retainit.blocking().close().expect("closable");
 }

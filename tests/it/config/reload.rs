@@ -1,6 +1,12 @@
 //! A profile is changed at night, and the running program follows.
 
-use retainit::{ErrorKind, EventKind, Retainit, retain, with_instance_sync};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use retainit::{ErrorKind, EventKind, MemoryConfig, Retainit, retain, with_instance_sync};
+use retainit_plugin::{BackendConfig, Part, Registration};
 
 use super::Folder;
 
@@ -64,6 +70,29 @@ fn what_cannot_change_says_so_and_nothing_does() {
 }
 
 #[test]
+fn a_changed_secret_is_told_by_its_key_and_not_shown() {
+    let with =
+        |secret: &str| format!("[retainit]\nsecret = \"{secret}\"\n{MAIN}[retainit.backends.far]\ntype = \"redis\"\n");
+    let folder = Folder::new(&with("file:key"));
+    folder.write("key", "hush one\n");
+    let retainit = folder.builder().default_backend("near").build().expect("nothing is wrong");
+    let refused = |why: &str| {
+        let error = retainit.reload().expect_err(why).to_string();
+        assert!(!error.contains("hush") && error.contains("restart"), "{error}");
+        error
+    };
+    retainit.reload().expect("nothing has changed");
+    folder.write("key", "hush two\n");
+    assert!(refused("the file holds another one").ends_with(": secret"));
+    folder.write("retainit.toml", &with("hush one"));
+    retainit.reload().expect("it is the same, written down elsewhere");
+    folder.write("retainit.toml", &with("hush two"));
+    assert!(refused("the text is another one").ends_with(": secret"));
+    folder.write("retainit.toml", &format!("{}url = \"hush\"\n", with("hush one")));
+    assert!(refused("what is opaque is secret").ends_with(": backends.far.url"));
+}
+
+#[test]
 fn a_broken_file_changes_nothing() {
     let folder = Folder::new(MAIN);
     let retainit = folder.builder().build().expect("nothing is wrong");
@@ -85,4 +114,121 @@ fn a_reload_is_an_event() {
     });
     retainit.reload().expect("nothing changed");
     assert_eq!(receiver.recv().expect("an event").as_deref(), Some("reload"));
+}
+
+fn default_of(retainit: &Retainit) -> String {
+    let cache = retainit.cache::<u8>("numbers").build().expect("there is a default");
+    cache.blocking().explain(&1).expect("explained").backend().to_owned()
+}
+
+#[test]
+fn without_backends_the_default_stays_in_memory() {
+    let retainit = Retainit::builder().build().expect("nothing is wrong");
+    let cache = retainit.cache::<u8>("numbers").build().expect("in memory");
+    cache.blocking().set(&1, 7).expect("set");
+    retainit.reload().expect("nothing changed");
+    assert_eq!(cache.blocking().get(&1).expect("open").value(), Some(7), "the entry stays");
+    assert_eq!((default_of(&retainit).as_str(), retainit.backends()), ("memory (memory)", vec!["memory".to_owned()]));
+}
+
+#[test]
+fn the_default_is_chosen_again() {
+    let folder = Folder::new(MAIN);
+    let retainit = folder.builder().build().expect("nothing is wrong");
+    assert_eq!(default_of(&retainit), "near (memory)");
+    folder.write("retainit.toml", "");
+    retainit.reload().expect("the last backend goes");
+    assert_eq!((default_of(&retainit).as_str(), retainit.backends()), ("memory (memory)", vec!["memory".to_owned()]));
+    folder.write("retainit.toml", &format!("{MAIN}[retainit.backends.default]\ntype = \"memory\"\n"));
+    retainit.reload().expect("two come");
+    assert_eq!(default_of(&retainit), "default (memory)");
+    folder.write("retainit.toml", &format!("{MAIN}[retainit.backends.other]\ntype = \"memory\"\n"));
+    retainit.reload().expect("whoever uses the default is told");
+    let error = retainit.cache::<u8>("numbers").build().expect_err("there is no default").to_string();
+    assert!(error.contains("several backends and no default") && error.ends_with("there are: near, other"), "{error}");
+}
+
+#[test]
+fn a_reload_may_take_a_name_from_a_type() {
+    let folder = Folder::new("");
+    let retainit = folder.builder().build().expect("nothing is wrong");
+    assert_eq!(default_of(&retainit), "memory (memory)");
+    folder.write("retainit.toml", "[retainit.backends.memory]\ntype = \"redis\"\n");
+    retainit.reload().expect("whoever uses it is told");
+    let error = retainit.cache::<u8>("numbers").build().expect_err("it is not linked").to_string();
+    assert!(error.contains("feature `redis`"), "{error}");
+    assert_eq!(retainit.backends(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_and_code_do_not_share_a_name_at_run_time() {
+    let folder = Folder::new("[retainit.backends.far]\ntype = \"redis\"\n");
+    let retainit = folder.builder().build().expect("nothing is wrong");
+    let error = retainit.register_backend("far", MemoryConfig::new()).expect_err("a file declares it");
+    assert_eq!(error.kind(), ErrorKind::Duplicate);
+    retainit.register_backend("late", MemoryConfig::new()).expect("the name is free");
+    folder.write("retainit.toml", "[retainit.backends.late]\ntype = \"memory\"\n");
+    let error = retainit.reload().expect_err("code has it");
+    assert!(error.kind() == ErrorKind::Duplicate && error.to_string().contains("backends.late"), "{error}");
+    assert_eq!(retainit.effective().get("backends.far.type").value(), "redis", "nothing has changed");
+}
+
+/// Where a reload in one thread says how far it is, and gives another thread time to overtake it.
+type Gate = Mutex<Option<(Sender<()>, Receiver<()>)>>;
+
+static FILES_READ: Gate = Mutex::new(None);
+static BUILDING: Gate = Mutex::new(None);
+
+/// The first to come here waits.
+fn pass(gate: &Gate) -> Box<dyn BackendConfig> {
+    let first = gate.lock().expect("nobody panics").take();
+    if let Some((arrived, overtaken)) = first {
+        arrived.send(()).expect("the test waits");
+        // Nothing comes where others wait for this reload.
+        let _in_vain = overtaken.recv_timeout(Duration::from_millis(200));
+    }
+    Box::new(MemoryConfig::new())
+}
+
+/// Reloads, and does something else as soon as the reload is at the gate.
+fn overtake(gate: &Gate, retainit: &Retainit, other: impl FnOnce()) {
+    let ((arrived, has_arrived), (overtaken, overtakes)) = (channel(), channel());
+    *gate.lock().expect("nobody panics") = Some((arrived, overtakes));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| retainit.reload());
+        has_arrived.recv().expect("the reload comes to the gate");
+        other();
+        // The reload may be done.
+        let _nobody_waits = overtaken.send(());
+        first.join().expect("it ends").expect("it was sound");
+    });
+}
+
+#[test]
+fn a_backend_that_comes_during_a_reload_stays() {
+    // A type that is used as a name is made when the files have been read.
+    const SLOW: Registration = Registration::new("slow", "a test", Part::Backend(|| pass(&BUILDING)));
+    let folder = Folder::new(MAIN);
+    let retainit = folder.builder().plugin(SLOW).build().expect("nothing is wrong");
+    folder.write("retainit.toml", &format!("[retainit]\ndefault_backend = \"slow\"\n{MAIN}"));
+    overtake(&BUILDING, &retainit, || {
+        retainit.register_backend("late", MemoryConfig::new()).expect("the name is free");
+    });
+    assert_eq!(retainit.backends(), ["late", "near", "slow"]);
+    assert_eq!(retainit.effective().get("backends.late.type").source(), "code");
+}
+
+#[test]
+fn of_two_reloads_the_later_one_holds() {
+    // The files have been read when a declared type is asked for.
+    const SLOW: Registration = Registration::new("slow", "a test", Part::Backend(|| pass(&FILES_READ)));
+    let folder = Folder::new(MAIN);
+    let retainit = folder.builder().plugin(SLOW).build().expect("nothing is wrong");
+    folder.write("retainit.toml", &format!("{MAIN}ttl = \"1m\"\n[retainit.backends.other]\ntype = \"slow\"\n"));
+    overtake(&FILES_READ, &retainit, || {
+        folder.write("retainit.toml", &format!("{MAIN}ttl = \"2m\"\n"));
+        retainit.reload().expect("it waits for the first");
+    });
+    assert_eq!(retainit.effective().get("backends.near.ttl").value(), "2m");
+    assert_eq!(retainit.backends(), ["near"]);
 }

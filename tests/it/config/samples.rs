@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retainit::{Effective, EventKind, Retainit};
+use retainit::{Effective, ErrorKind, EventKind, Retainit};
 
 use super::Folder;
 
@@ -63,21 +63,34 @@ fn the_yaml_sample_has_an_alias_a_null_and_a_level() {
 fn profiles_in_the_file_choose_the_default_backend() {
     let development = built("retainit.yaml", Some("development")).expect("in memory");
     assert_eq!(value(&development.effective(), "default_backend"), "default");
-    let error = built("retainit.yaml", Some("production")).expect_err("redis is not linked").to_string();
-    assert!(error.contains("default_backend") && error.contains("feature `redis`"), "{error}");
+    let production = built("retainit.yaml", Some("production")).expect("nothing uses redis yet");
+    assert_eq!(value(&production.effective(), "default_backend"), "persistent");
+    needs_redis(&production);
+}
+
+#[track_caller]
+fn needs_redis(retainit: &Retainit) {
+    let error = retainit.cache::<u8>("numbers").build().expect_err("redis is not linked");
+    assert_eq!(error.kind(), ErrorKind::UnknownBackend);
+    assert!(error.to_string().contains("feature `redis`"), "{error}");
 }
 
 // T-54, T-55
 #[test]
-fn the_environment_sample_resolves_and_names_the_feature_it_needs() {
-    let error = built("retainit.env", None).expect_err("redis is not linked").to_string();
-    assert!(error.contains("RETAINIT_DEFAULT_BACKEND") && error.contains("feature `redis`"), "{error}");
-    assert!(!error.contains("secret"), "{error}");
+fn the_environment_sample_resolves_and_its_default_names_the_feature_it_needs() {
     let text = std::fs::read_to_string(sample("retainit.env")).expect("the sample");
-    let variables = text.lines().filter_map(|line| line.split_once('='));
-    let variables =
-        variables.map(|(name, value)| (name, if name == "RETAINIT_DEFAULT_BACKEND" { "default" } else { value }));
-    let retainit = Retainit::builder().variables(variables).build().expect("the default is in memory");
+    let variables = || text.lines().filter_map(|line| line.split_once('='));
+    let of_file = built("retainit.env", None).expect("nothing uses redis yet");
+    let of_variables = Retainit::builder().variables(variables()).build().expect("nothing uses redis yet");
+    for retainit in [of_file, of_variables] {
+        assert_eq!(value(&retainit.effective(), "default_backend"), "redis");
+        needs_redis(&retainit);
+        let near = retainit.cache::<u8>("numbers").backend("default").build().expect("it is in memory");
+        assert_eq!(near.blocking().get_or_load(&1, || 7), 7);
+    }
+    let in_memory = variables().chain([("RETAINIT_DEFAULT_BACKEND", "default")]);
+    let retainit = Retainit::builder().variables(in_memory).build().expect("the default is in memory");
+    retainit.cache::<u8>("numbers").build().expect("it is in memory");
     let effective = retainit.effective();
     assert_eq!(value(&effective, "backends.default.ttl"), "3600");
     assert_eq!(effective.get("backends.default.ttl").expect("it is set").source(), "RETAINIT_BACKENDS_DEFAULT_TTL");
@@ -144,6 +157,8 @@ fn without_any_file_there_is_one_memory_backend_and_nobody_hears_keys() {
     assert_eq!(retainit.stats().storage_type, "memory");
     let effective = retainit.effective();
     assert_eq!(value(&effective, "events.keys"), "hashed");
+    assert_eq!(value(&effective, "backends.memory.type"), "memory");
+    assert_eq!(value(&effective, "backends.memory.max_size"), "10000");
     assert!(effective.iter().all(|(_, setting)| setting.source() == "default"), "{effective}");
     let heard = retainit.events().subscribe(EventKind::CacheHit, |_: &retainit::Event| {});
     heard.unsubscribe();

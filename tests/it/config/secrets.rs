@@ -30,6 +30,24 @@ fn a_secret_may_lie_in_the_file_in_a_variable_or_in_another_file() {
 }
 
 #[test]
+fn an_empty_secret_is_none() {
+    let folder = Folder::new("");
+    folder.write("secret", "\n");
+    for (written, why) in [
+        ("", "expected a text that is not empty"),
+        ("env:SHOP_SECRET", "the environment variable SHOP_SECRET is empty"),
+        ("file:secret", "the file secret is empty"),
+    ] {
+        folder.write("retainit.toml", &format!("[retainit]\nsecret = \"{written}\"\n"));
+        let builder = Retainit::builder().config_file(folder.path("retainit.toml"));
+        let error = builder.variables([("SHOP_SECRET", "")]).build().expect_err(why).to_string();
+        assert!(error.contains("retainit.toml:2: secret: ") && error.contains(why), "{error}");
+    }
+    let error = Retainit::builder().secret("").build().expect_err("it is empty").to_string();
+    assert!(error.contains("code: secret: it is empty"), "{error}");
+}
+
+#[test]
 fn without_a_secret_hashed_keys_stay_in_memory() {
     let folder = Folder::new("[retainit.backends.disk]\ntype = \"disk\"\n");
     let retainit = folder.builder().build().expect("nothing is wrong");

@@ -168,7 +168,7 @@ impl FieldValue for Ttl {
     fn read(value: &Value) -> Option<Ttl> {
         match value {
             Value::String(text) => Ttl::try_parse(text),
-            value => value.as_u64().map(Ttl::from_secs),
+            value => value.as_u64().and_then(Ttl::try_from_secs),
         }
     }
 
@@ -332,11 +332,11 @@ impl fmt::Debug for Secret {
 pub const HIDDEN: &str = "***";
 
 impl FieldValue for Secret {
-    const EXPECTED: &'static str = "a text, \"env:NAME\" or \"file:/path\"";
+    const EXPECTED: &'static str = "a text that is not empty, \"env:NAME\" or \"file:/path\"";
     const SECRET: bool = true;
 
     fn read(value: &Value) -> Option<Secret> {
-        value.as_str().map(Secret::new)
+        value.as_str().filter(|text| !text.is_empty()).map(Secret::new)
     }
 
     fn shown(&self) -> String {

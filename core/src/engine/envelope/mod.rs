@@ -242,6 +242,18 @@ pub(super) enum Fault {
     Failed(Error),
 }
 
+impl Fault {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Fault::Damaged(error)
+            | Fault::Tampered(error)
+            | Fault::Security(error)
+            | Fault::Unknown(error)
+            | Fault::Failed(error) => error,
+        }
+    }
+}
+
 fn damage(how: &'static str) -> Error {
     Error::new(ErrorKind::Codec, format!("a stored entry is damaged: {how}"))
 }
