@@ -66,6 +66,17 @@ struct Registry {
 static REGISTRY: Mutex<Registry> =
     Mutex::new(Registry { next: 1, free: Vec::new(), blocks: Vec::new(), idle: Vec::new() });
 
+impl Registry {
+    /// Out of line: a new block lies on the stack for a moment, and a thread that is given an idle one need not have the
+    /// room.
+    #[inline(never)]
+    fn another(&mut self) -> &'static Block {
+        let block: &'static Block = Box::leak(Box::new(Block::new()));
+        self.blocks.push(block);
+        block
+    }
+}
+
 /// Gives the block back when its thread ends.
 struct Lease(&'static Block);
 
@@ -87,11 +98,7 @@ fn block() -> Option<&'static Block> {
         let mut registry = REGISTRY.lock();
         match registry.idle.pop() {
             Some(block) => block,
-            None => {
-                let block: &'static Block = Box::leak(Box::new(Block::new()));
-                registry.blocks.push(block);
-                block
-            }
+            None => registry.another(),
         }
     };
     // A thread that is ending has no lease any more; what it still counts goes uncounted.

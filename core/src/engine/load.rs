@@ -12,39 +12,11 @@ use super::groups::Groups;
 use super::lookup::{BytesLooked, Look};
 use super::observe::Observed;
 use super::write::Mode;
-use super::{ByteStore, Kind, PlanRef, Value, lookup_object};
+use super::{ByteStore, Face, Kind, PlanRef, Value, lookup_object};
 use crate::key::KeyBuf;
 use crate::rt::{Facts, Rules, Shape, Storage};
 use crate::runtime::{Stopwatch, block_on};
 use retainit_plugin::StoredValue;
-
-/// Whether the caller is a future or a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Face {
-    Sync,
-    Async,
-}
-
-impl Face {
-    /// Does a part that only byte stores need, in room of its own: loads in memory, which nest, do not carry it. A
-    /// thread has the room on its stack, for no longer than that part takes.
-    pub(super) async fn apart<F: Future>(self, part: impl FnOnce() -> F) -> F::Output {
-        match self {
-            Face::Sync => wait_for(part),
-            Face::Async => boxed(part).await,
-        }
-    }
-}
-
-#[inline(never)]
-fn wait_for<F: Future>(part: impl FnOnce() -> F) -> F::Output {
-    block_on(part())
-}
-
-#[inline(never)]
-fn boxed<F: Future>(part: impl FnOnce() -> F) -> std::pin::Pin<Box<F>> {
-    Box::pin(part())
-}
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +64,45 @@ where
     S: Storage<P::Value>,
     L: Future<Output = R>,
 {
-    let run = Run { facts, job: &job, rules, watch: job.plan.watch_hit() };
+    load_after(facts, job, rules, loader, None).await
+}
+
+/// Answers a call of a sync function. What a blocking byte store holds is served without a future.
+pub(crate) fn load_sync<R, P, S>(facts: &Facts<R, P, S>, job: Job, rules: Rules<R>, loader: impl FnOnce() -> R) -> R
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+{
+    let run = Run::new(facts, &job, rules);
+    let first = match run.look_first() {
+        // One that may have to be verified takes the longer way.
+        Some((Before { served: Some(result), .. }, _)) if job.plan.options.verify == 0.0 => {
+            job.plan.hit(&job.key, run.watch.as_ref());
+            return result;
+        }
+        first => first.map(Box::new),
+    };
+    block_on(load_after(facts, job, rules, async { loader() }, first)).0
+}
+
+/// What a sync caller found in a byte store, and how many loads had ended near its key before.
+type First<R> = (Before<R>, u64);
+
+async fn load_after<R, P, S, L>(
+    facts: &Facts<R, P, S>,
+    job: Job,
+    rules: Rules<R>,
+    loader: L,
+    first: Option<Box<First<R>>>,
+) -> (R, Outcome)
+where
+    P: Shape<R>,
+    P::Value: StoredValue,
+    S: Storage<P::Value>,
+    L: Future<Output = R>,
+{
+    let run = Run::new(facts, &job, rules);
     let loader = Observed::new(loader, facts, &job);
     if job.plan.bypass.is_some() || job.plan.instance.is_closed() {
         return (loader.await, Outcome::Failed);
@@ -107,7 +117,7 @@ where
     if job.how == How::Refresh || !job.plan.options.single_flight {
         return run.alone(loader).await;
     }
-    run.together(loader).await
+    run.together(loader, first).await
 }
 
 pub(super) struct Run<'a, R, P: Shape<R>, S> {
@@ -127,12 +137,28 @@ struct Before<R> {
     unreachable: bool,
 }
 
-impl<R, P, S> Run<'_, R, P, S>
+impl<'a, R, P, S> Run<'a, R, P, S>
 where
     P: Shape<R>,
     P::Value: StoredValue,
     S: Storage<P::Value>,
 {
+    fn new(facts: &'a Facts<R, P, S>, job: &'a Job, rules: Rules<R>) -> Self {
+        Run { facts, job, rules, watch: job.plan.watch_hit() }
+    }
+
+    /// Looks into a blocking byte store for a sync caller.
+    fn look_first(&self) -> Option<First<R>> {
+        let Job { plan, key, how, .. } = self.job;
+        let Kind::Bytes(store) = &plan.store.kind else { return None };
+        let options = &plan.options;
+        if *how != How::Call || !options.single_flight || plan.bypass.is_some() || plan.instance.is_closed() {
+            return None;
+        }
+        let ended = plan.instance.flights().ended(key.hash());
+        Some((self.read_at_once(store)?, ended))
+    }
+
     /// Takes the ticket of a load that begins now, and looks whether it is needed at all.
     async fn before(&self) -> Before<R> {
         match &self.job.plan.store.kind {
@@ -216,16 +242,17 @@ where
     }
 
     /// Loads once for all who ask.
-    async fn together<L: Future<Output = R>>(&self, loader: L) -> (R, Outcome) {
+    async fn together<L: Future<Output = R>>(&self, loader: L, mut first: Option<Box<First<R>>>) -> (R, Outcome) {
         let plan = &*self.job.plan;
         let flights = plan.instance.flights();
         let mut missed = false;
         loop {
-            let (before, ended) = match &plan.store.kind {
-                Kind::Object(object) => {
+            let (before, ended) = match (&plan.store.kind, first.take()) {
+                (_, Some(first)) => *first,
+                (Kind::Object(object), None) => {
                     (Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }, 0)
                 }
-                Kind::Bytes(store) => {
+                (Kind::Bytes(store), None) => {
                     let ended = flights.ended(self.job.key.hash());
                     (self.before_bytes(store).await, ended)
                 }

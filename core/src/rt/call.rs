@@ -4,7 +4,7 @@ use retainit_plugin::{EventKind, Kept, StoredValue, Visit};
 use serde::Serialize;
 
 use super::{Facts, Shape, Site, Storage};
-use crate::engine::{Face, Job, Plan, PlanRef, load};
+use crate::engine::{Face, Job, Plan, PlanRef, load, load_sync};
 pub use crate::engine::{How, Outcome};
 use crate::key::{self, KeyBuf, KeySource, Template, Values};
 use crate::runtime::block_on;
@@ -206,7 +206,7 @@ where
     S: Storage<P::Value>,
 {
     match call.job(&facts, rules, Face::Sync) {
-        Some((job, rules)) => block_on(load(&facts, job, rules, async { loader() })).0,
+        Some((job, rules)) => load_sync(&facts, job, rules, loader),
         None => loader(),
     }
 }
