@@ -269,3 +269,19 @@ fn many_keys_are_not_asked_for_once_one_has_failed() {
     faults.heal();
     assert_eq!(cache.blocking().get_many([0]).unwrap().len(), 1);
 }
+
+// Section 3: an entry with tags that its reader does not know costs one read more, whoever asks.
+#[tokio::test]
+async fn unknown_tags_cost_one_read_more() {
+    let (instance, faults) = stage(ByteConfig::new().blocking());
+    let cache = instance.cache::<u64>("tagged").build().unwrap();
+    cache.set_with(&1, 7, retainit::CallOptions::new().tags(["x"])).await.unwrap();
+    let reads = || faults.calls(Op::Read);
+    let before = reads();
+    assert_eq!(cache.blocking().get_or_load(&1, || 0), 7);
+    assert_eq!(reads() - before, 2);
+    assert_eq!(cache.get_or_load(&1, async || 0).await, 7);
+    assert_eq!(reads() - before, 4);
+    instance.invalidate_tag("x").await.unwrap();
+    assert_eq!(cache.blocking().get_or_load(&1, || 8), 8);
+}

@@ -216,8 +216,8 @@ pub trait Versions: Send + Sync {
 
 /// A backend that keeps bytes and blocks while it does: files, an embedded database.
 ///
-/// The same contract as [`Backend`], method by method, and one method more that need not be written. Sync callers use it on their own thread; async callers reach it
-/// through a pool of threads, never on a worker of their runtime.
+/// The same contract as [`Backend`], method by method, and one method more that need not be written. Sync callers use
+/// it on their own thread; async callers reach it through a pool of threads, never on a worker of their runtime.
 pub trait LocalBackend: Send + Sync + fmt::Debug + 'static {
     /// As [`Backend::capabilities`].
     fn capabilities(&self) -> Capabilities;

@@ -133,31 +133,30 @@ pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &Va
     Ok(BytesLooked { looked, fence, versions })
 }
 
-/// The same where nobody has to wait as a future: for a sync caller on a blocking backend. `None` where more than one
-/// look is needed.
+/// The same where nobody has to wait as a future: for a sync caller on a blocking backend. What is damaged stays for the
+/// load that follows.
 pub(crate) fn lookup_at_once<V>(
     plan: &Plan,
     backend: &dyn LocalBackend,
     look: &BytesLook<'_>,
     facts: &ValueFacts<V>,
-) -> Option<Result<BytesLooked<V>>> {
-    let snapshot = backend.read(look.key, read(look.lease, look.groups));
-    let Snapshot { entry, fence, versions, .. } = match snapshot {
-        Ok(snapshot) => snapshot,
-        Err(error) => return Some(Err(error)),
-    };
-    let looked = match &entry {
-        Some(bytes) => match read_entry(plan, look, bytes, &[(look.groups, &versions)], facts) {
-            Ok(looked) => looked,
-            Err(Unread::Asks(_)) => return None,
-            Err(Unread::Fault(fault)) => {
-                plan.unread(&fault);
-                Looked::Miss
+) -> Result<BytesLooked<V>> {
+    let Snapshot { entry, fence, versions, .. } = backend.read(look.key, read(look.lease, look.groups))?;
+    let looked = entry.map_or(Looked::Miss, |bytes| {
+        let known = (look.groups, &*versions);
+        let found = match read_entry(plan, look, &bytes, &[known], facts) {
+            Err(Unread::Asks(groups)) => {
+                let found = backend.read(look.key, read(None, &groups));
+                read_again(plan, look, &bytes, known, (&groups, found), facts)
             }
-        },
-        None => Looked::Miss,
-    };
-    Some(Ok(BytesLooked { looked, fence, versions }))
+            found => found,
+        };
+        found.unwrap_or_else(|unread| {
+            plan.unread(&unread.into_fault());
+            Looked::Miss
+        })
+    });
+    Ok(BytesLooked { looked, fence, versions })
 }
 
 /// What an entry is to this caller. Groups the caller did not know of, such as the tags of one `set_with`, cost a read
@@ -170,25 +169,37 @@ async fn look_at<V>(
     facts: &ValueFacts<V>,
 ) -> Looked<V> {
     let known = (look.groups, versions);
-    let unread = match read_entry(plan, look, bytes, &[known], facts) {
-        Ok(looked) => return looked,
-        Err(Unread::Fault(fault)) => fault,
-        Err(Unread::Asks(groups)) => match look.store.read(look.face, look.key, None, &groups).await {
-            Ok(found) => match read_entry(plan, look, bytes, &[known, (&groups, &found.versions)], facts) {
-                Ok(looked) => return looked,
-                Err(Unread::Fault(fault)) => fault,
-                Err(Unread::Asks(_)) => return Looked::Miss,
-            },
-            Err(error) => Fault::Failed(error),
-        },
+    let found = match read_entry(plan, look, bytes, &[known], facts) {
+        Err(Unread::Asks(groups)) => {
+            let found = look.store.read(look.face, look.key, None, &groups).await;
+            read_again(plan, look, bytes, known, (&groups, found), facts)
+        }
+        found => found,
     };
-    plan.unread(&unread);
-    if matches!(unread, Fault::Damaged(_) | Fault::Tampered(_))
+    let fault = match found {
+        Ok(looked) => return looked,
+        Err(unread) => unread.into_fault(),
+    };
+    plan.unread(&fault);
+    if matches!(fault, Fault::Damaged(_) | Fault::Tampered(_))
         && let Err(error) = look.discard(bytes).await
     {
         plan.function.failed("remove", &plan.store.name, &error);
     }
     Looked::Miss
+}
+
+/// Reads an entry with what was found of the groups it had asked for.
+fn read_again<V>(
+    plan: &Plan,
+    look: &BytesLook<'_>,
+    bytes: &Bytes,
+    known: (&Groups, &[Version]),
+    (asked, found): (&Groups, Result<Snapshot>),
+    facts: &ValueFacts<V>,
+) -> Result<Looked<V>, Unread> {
+    let found = found.map_err(Fault::Failed)?;
+    read_entry(plan, look, bytes, &[known, (asked, &found.versions)], facts)
 }
 
 /// What keeps the entry of a key from being read, whether or not it may still be served; `None` if nothing does. For
@@ -217,6 +228,17 @@ enum Unread {
     Fault(Fault),
     /// The versions of these groups are not known.
     Asks(Groups),
+}
+
+impl Unread {
+    fn into_fault(self) -> Fault {
+        match self {
+            Unread::Fault(fault) => fault,
+            Unread::Asks(_) => {
+                Fault::Failed(Error::new(ErrorKind::Backend, "the versions of its groups were not to be had"))
+            }
+        }
+    }
 }
 
 impl<F: Into<Fault>> From<F> for Unread {

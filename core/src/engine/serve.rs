@@ -44,7 +44,7 @@ where
     ) -> Option<crate::Result<BytesLooked<P::Value>>> {
         let backend = store.at_once(self.job.face)?;
         let (key, args_digest) = self.job.plan.logical_key_and_digest(&self.job.key);
-        lookup_at_once(&self.job.plan, backend, &self.look(store, lease, &key, args_digest), &self.facts.value)
+        Some(lookup_at_once(&self.job.plan, backend, &self.look(store, lease, &key, args_digest), &self.facts.value))
     }
 
     fn look<'l>(

@@ -1,4 +1,7 @@
 //! Attributes of the function: lints, `cfg`, `inline`, `deprecated`, those of arguments.
+//!
+//! The `#[allow]`s silence nothing of ours: each is an attribute of a user's function that has to hold behind the
+//! macro, and with `deny(warnings)` this file does not compile where it is lost.
 #![deny(warnings, unfulfilled_lint_expectations)]
 
 use retainit::retain;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::common::{Bench, Disk, bytes, peek, set};
 
@@ -10,6 +11,22 @@ fn read_often(disk: &Disk) {
     for _ in 0..10_000 {
         assert_eq!(peek(disk, "key"), Some("value".into()));
     }
+}
+
+#[test]
+fn a_transaction_lingers_while_reads_come_thick_and_fast() {
+    let bench = Bench::new();
+    let disk = bench.open_in_real_time();
+    set(&disk, "key", "value");
+    // While nobody reads, nobody but the one that lingers can keep the log from being emptied.
+    let sql = bench.sql();
+    sql.busy_timeout(Duration::ZERO).unwrap();
+    let lingers = (0..1_000).any(|round| {
+        set(&disk, "other", format!("round {round}"));
+        read_often(&disk);
+        sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap() == 1
+    });
+    assert!(lingers, "each read locks and unlocks the log");
 }
 
 #[test]
