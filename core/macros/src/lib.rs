@@ -10,6 +10,8 @@
 
 mod arguments;
 mod attr;
+#[cfg(test)]
+mod cases;
 mod errors;
 mod expand;
 mod function;
