@@ -46,12 +46,22 @@ pub struct Snapshot {
     pub fence: Option<Fence>,
     /// The versions of the groups asked for, in their order.
     pub versions: Vec<Version>,
+    /// Whether the backend has compared the stored bytes with a checksum of its own, taken when they were stored: the
+    /// engine then does not compare them with theirs. Who changes the bytes takes this back.
+    pub verified: bool,
 }
 
 impl Snapshot {
-    /// What a read found.
+    /// What a read found, not verified.
     pub fn new(entry: Option<Bytes>, fence: Option<Fence>, versions: Vec<Version>) -> Snapshot {
-        Snapshot { entry, fence, versions }
+        Snapshot { entry, fence, versions, verified: false }
+    }
+
+    /// The same, verified.
+    #[must_use]
+    pub fn verified(mut self) -> Snapshot {
+        self.verified = true;
+        self
     }
 }
 

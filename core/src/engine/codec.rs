@@ -150,7 +150,7 @@ impl Retainit {
     /// When reading a payload that begins now has to end.
     pub(crate) fn deadline(&self) -> Deadline<'_> {
         let clock = &**self.clock();
-        Deadline { at: clock.now().after(self.decode_timeout()), clock }
+        Deadline { begun: clock.now(), limit: self.decode_timeout(), clock }
     }
 }
 
@@ -158,12 +158,13 @@ impl Retainit {
 #[derive(Debug)]
 pub(crate) struct Deadline<'a> {
     clock: &'a dyn Clock,
-    at: Moment,
+    begun: Moment,
+    limit: Duration,
 }
 
 impl Deadline<'_> {
     pub(crate) fn is_over(&self) -> bool {
-        self.clock.now() > self.at
+        self.clock.now().since(self.begun) > self.limit
     }
 }
 

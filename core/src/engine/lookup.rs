@@ -124,10 +124,18 @@ pub(crate) struct BytesLook<'a> {
     pub(crate) even_dead: bool,
 }
 
+/// The bytes of an entry, as a backend gave them.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    bytes: &'a Bytes,
+    verified: bool,
+}
+
 pub(crate) async fn lookup_bytes<V>(plan: &Plan, look: BytesLook<'_>, facts: &ValueFacts<V>) -> Result<BytesLooked<V>> {
-    let Snapshot { entry, fence, versions, .. } = look.store.read(look.face, look.key, look.lease, look.groups).await?;
+    let Snapshot { entry, fence, versions, verified, .. } =
+        look.store.read(look.face, look.key, look.lease, look.groups).await?;
     let looked = match &entry {
-        Some(bytes) => look_at(plan, &look, bytes, &versions, facts).await,
+        Some(bytes) => look_at(plan, &look, Found { bytes, verified }, &versions, facts).await,
         None => Looked::Miss,
     };
     Ok(BytesLooked { looked, fence, versions })
@@ -141,17 +149,17 @@ pub(crate) fn lookup_at_once<V>(
     look: &BytesLook<'_>,
     facts: &ValueFacts<V>,
 ) -> Result<BytesLooked<V>> {
-    let Snapshot { entry, fence, versions, .. } = backend.read(look.key, read(look.lease, look.groups))?;
+    let Snapshot { entry, fence, versions, verified, .. } = backend.read(look.key, read(look.lease, look.groups))?;
     let looked = entry.map_or(Looked::Miss, |bytes| {
-        let known = (look.groups, &*versions);
-        let found = match read_entry(plan, look, &bytes, &[known], facts) {
+        let (entry, known) = (Found { bytes: &bytes, verified }, (look.groups, &*versions));
+        let looked = match read_entry(plan, look, entry, &[known], facts) {
             Err(Unread::Asks(groups)) => {
                 let found = backend.read(look.key, read(None, &groups));
-                read_again(plan, look, &bytes, known, (&groups, found), facts)
+                read_again(plan, look, entry, known, (&groups, found), facts)
             }
-            found => found,
+            looked => looked,
         };
-        found.unwrap_or_else(|unread| {
+        looked.unwrap_or_else(|unread| {
             plan.unread(&unread.into_fault());
             Looked::Miss
         })
@@ -164,25 +172,25 @@ pub(crate) fn lookup_at_once<V>(
 async fn look_at<V>(
     plan: &Plan,
     look: &BytesLook<'_>,
-    bytes: &Bytes,
+    entry: Found<'_>,
     versions: &[Version],
     facts: &ValueFacts<V>,
 ) -> Looked<V> {
     let known = (look.groups, versions);
-    let found = match read_entry(plan, look, bytes, &[known], facts) {
+    let looked = match read_entry(plan, look, entry, &[known], facts) {
         Err(Unread::Asks(groups)) => {
             let found = look.store.read(look.face, look.key, None, &groups).await;
-            read_again(plan, look, bytes, known, (&groups, found), facts)
+            read_again(plan, look, entry, known, (&groups, found), facts)
         }
-        found => found,
+        looked => looked,
     };
-    let fault = match found {
+    let fault = match looked {
         Ok(looked) => return looked,
         Err(unread) => unread.into_fault(),
     };
     plan.unread(&fault);
     if matches!(fault, Fault::Damaged(_) | Fault::Tampered(_))
-        && let Err(error) = look.discard(bytes).await
+        && let Err(error) = look.discard(entry.bytes).await
     {
         plan.function.failed("remove", &plan.store.name, &error);
     }
@@ -193,13 +201,13 @@ async fn look_at<V>(
 fn read_again<V>(
     plan: &Plan,
     look: &BytesLook<'_>,
-    bytes: &Bytes,
+    entry: Found<'_>,
     known: (&Groups, &[Version]),
     (asked, found): (&Groups, Result<Snapshot>),
     facts: &ValueFacts<V>,
 ) -> Result<Looked<V>, Unread> {
     let found = found.map_err(Fault::Failed)?;
-    read_entry(plan, look, bytes, &[known, (asked, &found.versions)], facts)
+    read_entry(plan, look, entry, &[known, (asked, &found.versions)], facts)
 }
 
 /// What keeps the entry of a key from being read, whether or not it may still be served; `None` if nothing does. For
@@ -212,9 +220,11 @@ pub(crate) async fn why_unread<V>(
     facts: &ValueFacts<V>,
 ) -> Result<Option<String>> {
     let ((key, args_digest), groups) = (plan.logical_key_and_digest(key), &Groups::default());
-    let Some(bytes) = store.read(face, &key, None, groups).await?.entry else { return Ok(None) };
+    let Snapshot { entry: Some(bytes), verified, .. } = store.read(face, &key, None, groups).await? else {
+        return Ok(None);
+    };
     let look = BytesLook { store, face, key: &key, lease: None, groups, args_digest, even_dead: true };
-    Ok(match read_entry(plan, &look, &bytes, &[], facts) {
+    Ok(match read_entry(plan, &look, Found { bytes: &bytes, verified }, &[], facts) {
         Ok(Looked::Miss) => {
             Some("it was created in the future: the clock that wrote it is ahead of this one".to_owned())
         }
@@ -291,11 +301,11 @@ impl From<Error> for Fault {
 fn read_entry<V>(
     plan: &Plan,
     look: &BytesLook<'_>,
-    bytes: &Bytes,
+    entry: Found<'_>,
     versions: &[(&Groups, &[Version])],
     facts: &ValueFacts<V>,
 ) -> Result<Looked<V>, Unread> {
-    let envelope = Envelope::decode(bytes, plan.instance.max_value())?;
+    let envelope = Envelope::decode(entry.bytes, entry.verified, plan.instance.max_value())?;
     if envelope.args_digest != look.args_digest {
         let error = Error::new(ErrorKind::Codec, "a stored entry belongs to other arguments");
         return Err(Fault::Security(error).into());
@@ -312,7 +322,7 @@ fn read_entry<V>(
     let sealed = unseal(plan, envelope)?;
     if sealed.outermost == Outermost::Error {
         let Sealed { format, fingerprint, payload, .. } = sealed;
-        let payload = bytes.slice_ref(payload);
+        let payload = entry.bytes.slice_ref(payload);
         let whole = Sealed { format, fingerprint, outermost: Outermost::Plain, payload };
         return Ok(Looked::Hit(Hit::Failure(Failure::Bytes(whole))));
     }

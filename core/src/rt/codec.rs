@@ -194,8 +194,9 @@ fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed<&[u8]>, deadline: Optio
             let nothing = serde::de::value::UnitDeserializer::<serde::de::value::Error>::new();
             V::deserialize(guard::Guard::payload(nothing, &watch, Outermost::None)).map_err(unread)
         }
-        Format::Text => String::from_utf8(sealed.payload.to_vec()).map_err(unread).and_then(from_text),
-        Format::Bytes => from_bytes(sealed.payload),
+        // Copies, which no deadline has to watch.
+        Format::Text => return String::from_utf8(sealed.payload.to_vec()).map_err(unread).and_then(from_text),
+        Format::Bytes => return from_bytes(sealed.payload),
         Format::MsgPack => {
             let mut payload = rmp_serde::Deserializer::from_read_ref(sealed.payload);
             payload.set_max_depth(guard::MAX_DEPTH as usize);

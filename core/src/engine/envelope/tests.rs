@@ -25,7 +25,7 @@ fn full<'a>() -> Envelope<'a> {
 const MAX: u64 = 1 << 20;
 
 fn decode(bytes: &[u8]) -> Result<Envelope<'_>, Fault> {
-    Envelope::decode(bytes, MAX)
+    Envelope::decode(bytes, false, MAX)
 }
 
 /// The golden file of wire version 1: what was written once has to be read for ever.
@@ -57,8 +57,8 @@ fn a_newer_program_is_told_from_damage() {
 #[test]
 fn a_payload_above_the_limit_is_refused() {
     let encoded = full().encode();
-    assert!(Envelope::decode(&encoded, 7).is_ok());
-    let Err(Fault::Security(error)) = Envelope::decode(&encoded, 6) else { panic!("7 bytes are more than 6") };
+    assert!(Envelope::decode(&encoded, false, 7).is_ok());
+    let Err(Fault::Security(error)) = Envelope::decode(&encoded, false, 6) else { panic!("7 bytes are more than 6") };
     assert!(error.to_string().contains("`max_value`"), "{error}");
 }
 

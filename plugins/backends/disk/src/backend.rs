@@ -71,18 +71,19 @@ impl DiskBackend {
 
     /// The current database, opened if it is not yet.
     fn database(&self) -> Result<Arc<Database>> {
+        let opened = self.state.try_read().and_then(|state| self.opened(&state).transpose());
+        opened.unwrap_or_else(|| self.await_database()).map_err(|error| self.named(error))
+    }
+
+    #[cold]
+    fn await_database(&self) -> Result<Arc<Database>> {
         let begun = self.engine.clock.now();
         let opened = match self.state.try_read_for(self.options.busy_timeout).as_deref() {
-            Some(state) => self.opened(state),
-            None => Err(opening()),
+            Some(state) => self.opened(state)?,
+            None => return Err(opening()),
         };
         let waited = self.engine.clock.now().since(begun);
-        match opened {
-            Ok(Some(database)) => Ok(database),
-            Ok(None) => self.open(self.options.busy_timeout.saturating_sub(waited)),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| self.named(error))
+        opened.map_or_else(|| self.open(self.options.busy_timeout.saturating_sub(waited)), Ok)
     }
 
     /// The open database, if it is the current one.

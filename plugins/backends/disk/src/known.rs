@@ -1,8 +1,10 @@
 //! Versions that were read before, so that a read with groups need not look for each of them again.
 
 use std::collections::HashMap;
+use std::ffi::c_uint;
 
 use retainit_plugin::{Group, Version};
+use rusqlite::{Connection, FileControl};
 
 /// How many groups are remembered; when they are more, all are forgotten.
 const MOST: usize = 1_024;
@@ -12,6 +14,8 @@ const MOST: usize = 1_024;
 /// connection, as connections are used by one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
+    /// SQLite's counter of commits, as the connection saw it when it read `raised`; never the same after one.
+    commits: Option<c_uint>,
     raised: i64,
     of: HashMap<Group, Lasting, foldhash::fast::RandomState>,
 }
@@ -24,17 +28,35 @@ pub(crate) struct Lasting {
 }
 
 impl Known {
-    /// The versions of `groups` at a value of the counter; `None` if one of them is not known.
-    pub(crate) fn versions(&self, raised: i64, groups: &[Group], now: i64) -> Option<Vec<Version>> {
-        let live = |group| self.of.get(group).filter(|known| known.deadline > now).map(|known| known.version);
-        if self.raised == raised { groups.iter().map(live).collect() } else { None }
+    /// Forgets what is no longer so in the transaction that is open, if it has not raised a version itself.
+    pub(crate) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut commits = 0;
+        connection.file_control(None::<&str>, FileControl::DataVersion(&mut commits))?;
+        if self.commits == Some(commits) {
+            return Ok(());
+        }
+        let mut select = connection.prepare_cached("SELECT raised FROM meta WHERE id = 1")?;
+        let raised = select.query_row([], |row| row.get(0))?;
+        if raised != self.raised {
+            self.of.clear();
+        }
+        (self.commits, self.raised) = (Some(commits), raised);
+        Ok(())
     }
 
-    /// Remembers what was read at a value of the counter.
-    pub(crate) fn learn(&mut self, raised: i64, group: &Group, lasting: Lasting) {
-        if raised != self.raised || self.of.len() >= MOST {
+    /// The versions of `groups`; `None` if one of them is not known.
+    pub(crate) fn versions(&self, groups: &[Group], now: i64) -> Option<Vec<Version>> {
+        let mut versions = Vec::with_capacity(groups.len());
+        for group in groups {
+            versions.push(self.of.get(group).filter(|known| known.deadline > now)?.version);
+        }
+        Some(versions)
+    }
+
+    /// Remembers what was read in the transaction that has caught up.
+    pub(crate) fn learn(&mut self, group: &Group, lasting: Lasting) {
+        if self.of.len() >= MOST {
             self.of.clear();
-            self.raised = raised;
         }
         self.of.insert(group.clone(), lasting);
     }

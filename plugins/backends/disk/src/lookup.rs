@@ -18,8 +18,10 @@ use crate::write;
 /// How often a read begins again while others replace what it finds.
 const ATTEMPTS: usize = 16;
 
-/// Always one row: while it is not read on, everything else that is asked on the connection is as of one instant.
-const SLOT: &str = "SELECT e.id, gen, deadline, blob, sum, value, raised FROM meta LEFT JOIN entry e ON key = ?1";
+/// There is always a first row: while it is not read on, everything else that is asked on the connection is as of one
+/// instant.
+const SLOT: &str =
+    "SELECT id,gen,deadline,blob,sum,value FROM entry WHERE key=?1 UNION ALL VALUES(NULL,0,0,NULL,0,NULL)";
 
 /// What a slot held, as of one instant.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
         match bytes_of(database, key, seen) {
             Ok(Some(bytes)) => {
                 used(database, head.id);
-                return Ok(Snapshot::new(Some(bytes), look.fence, look.versions));
+                return Ok(Snapshot::new(Some(bytes), look.fence, look.versions).verified());
             }
             // Another entry took its place after the look; if not, the file is lost.
             Err(error) if error.kind() == io::ErrorKind::NotFound && without_file != Some(head.generation) => {
@@ -87,47 +89,53 @@ fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Opt
     let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let found = if row.get_ref(0)? != ValueRef::Null { Some(Seen::of(row)?) } else { None };
+    let found = Seen::of(row)?;
     let fence = match &found {
         _ if read.fence.is_none() => None,
         Some(seen) if !seen.head.is_empty(now) => Some(seen.head.fence()),
         _ => Some(stripe::of_counter(stripe::counter(connection, key)?)),
     };
-    let Some(versions) = versions(connection, known, row.get(6)?, read.groups, now)? else { return Ok(None) };
+    let Some(versions) = versions(connection, known, read.groups, now)? else { return Ok(None) };
     Ok(Some(Look { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
 }
 
-/// The versions of all groups, in the transaction in which the counter was `raised`; `None` if one has none.
+/// The versions of all groups, in a transaction that has not raised one; `None` if one has none.
 pub(crate) fn versions(
     connection: &Connection,
     known: &mut Known,
-    raised: i64,
     groups: &[Group],
     now: i64,
 ) -> Result<Option<Vec<Version>>, Fault> {
     if groups.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    if let Some(versions) = known.versions(raised, groups, now) {
+    known.catch_up(connection)?;
+    if let Some(versions) = known.versions(groups, now) {
         return Ok(Some(versions));
     }
     let mut versions = Vec::with_capacity(groups.len());
     for group in groups {
         let Some(lasting) = version::find(connection, group, now)? else { return Ok(None) };
-        known.learn(raised, group, lasting);
+        known.learn(group, lasting);
         versions.push(lasting.version);
     }
     Ok(Some(versions))
 }
 
 impl Seen {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Seen> {
-        let head = Head::of(row)?;
-        let body = match head.blob {
-            Some(len) => Body::File(u64::try_from(len).unwrap_or(u64::MAX)),
-            None => Body::Row(Bytes::copy_from_slice(row.get_ref(5)?.as_blob()?)),
+    /// From a row of [`SLOT`]; `None` from the last.
+    fn of(row: &Row<'_>) -> rusqlite::Result<Option<Seen>> {
+        let Some(id) = row.get(0)? else { return Ok(None) };
+        let generation: i64 = row.get(1)?;
+        let (blob, body) = match row.get_ref(5)? {
+            ValueRef::Null => {
+                let len: i64 = row.get(3)?;
+                (Some(len), Body::File(u64::try_from(len).unwrap_or(u64::MAX)))
+            }
+            value => (None, Body::Row(Bytes::copy_from_slice(value.as_blob()?))),
         };
-        Ok(Seen { head, sum: row.get(4)?, body })
+        let head = Head { id, generation: generation as u64, deadline: row.get(2)?, blob };
+        Ok(Some(Seen { head, sum: row.get(4)?, body }))
     }
 }
 

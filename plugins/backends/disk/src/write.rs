@@ -152,9 +152,7 @@ impl<'a> Work<'a> {
 
     /// The versions of groups; those without one get one.
     fn versions(&mut self, groups: &[Group]) -> Result<Vec<Version>, Fault> {
-        let mut select = self.connection.prepare_cached("SELECT raised FROM meta WHERE id = 1")?;
-        let raised = select.query_row([], |row| row.get(0))?;
-        if let Some(versions) = lookup::versions(self.connection, self.known, raised, groups, self.now)? {
+        if let Some(versions) = lookup::versions(self.connection, self.known, groups, self.now)? {
             return Ok(versions);
         }
         // Not remembered: should this transaction be rolled back, the counter may come to the same number again.
