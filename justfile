@@ -40,6 +40,10 @@ docs:
 test:
     ./scripts/test
 
+# Which lines the tests run: a list, and a page in target/coverage. Fails below 90 %.
+coverage:
+    ./scripts/coverage
+
 # Formats everything.
 fmt:
     cargo fmt --all
