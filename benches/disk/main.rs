@@ -5,9 +5,10 @@
 //! by side; figures are medians over rounds. 1.00 is bare rusqlite at the same settings; for tasks behind the same
 //! hop to a thread that may block, one for each step, as a fill loads between its two.
 //!
-//! `BENCH_ROUNDS` sets the number of rounds; words after `--` choose groups by their titles, such as `sync`,
-//! `"100 KB fill"` or `opening`. Everything lies in the folder for temporary files; `TMPDIR` names another, and an ext4
-//! without a journal is a bad one: for minutes after files were removed there, it looks long for a free inode.
+//! `BENCH_ROUNDS` sets the number of rounds, of which reads take three times as many; words after `--` choose groups by
+//! their titles, such as `sync`, `"100 KB fill"` or `opening`. Everything lies in the folder for temporary files;
+//! `TMPDIR` names another, and an ext4 without a journal is a bad one: for minutes after files were removed there, it
+//! looks long for a free inode.
 //! Compare ratios: a neighbour changes the rest.
 
 mod opening;
@@ -137,7 +138,9 @@ impl Stage {
 
     fn measure(&self, case: Case, is_sync: bool, callers: usize, mut title: String, table: &mut Table) {
         let contenders = if is_sync { self.threads(case) } else { self.tasks(case) };
-        let group = Group { rounds: self.rounds, operations: case.operations(), callers };
+        // A round of reads is short, so a neighbour weighs more in it.
+        let rounds = if let What::Read = case.what { 3 * self.rounds } else { self.rounds };
+        let group = Group { rounds, operations: case.operations(), callers };
         for measured in measure(&group, &contenders, &self.runtime) {
             table.row(vec![
                 std::mem::take(&mut title),

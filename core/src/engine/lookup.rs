@@ -328,7 +328,7 @@ fn read_entry<V>(
     }
     let memory_only = || Fault::Failed(Error::new(ErrorKind::Codec, "values of this type are kept in memory only"));
     let codec = facts.codec.ok_or_else(memory_only)?;
-    let value = codec.read(&sealed, &plan.instance.deadline())?;
+    let value = codec.read(&sealed, entry.bytes, &plan.instance.deadline())?;
     Ok(Looked::Hit(Hit::Value(value, meta)))
 }
 

@@ -84,7 +84,7 @@ where
                 let sealed = Sealed { format, fingerprint, outermost, payload: &*payload };
                 self.facts
                     .whole?
-                    .read(&sealed, &plan.instance.deadline())
+                    .read(&sealed, &payload, &plan.instance.deadline())
                     .map_err(|error| plan.unread(&error.into()))
                     .ok()
             }

@@ -17,8 +17,15 @@ use crate::{Error, ErrorKind, Result};
 /// Writes a value as bytes and reads it back.
 pub struct Codec<V> {
     encode: fn(&V, Option<&Format>) -> Result<Encoded>,
-    decode: fn(&Sealed<&[u8]>, Option<&Deadline<'_>>) -> Result<V>,
+    decode: fn(&Sealed<&[u8]>, Option<Source<'_>>) -> Result<V>,
     pub(crate) types: fn() -> Types,
+}
+
+/// What a payload is a part of, and until when it has to be read.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    whole: &'a Bytes,
+    deadline: &'a Deadline<'a>,
 }
 
 /// What a serializer has to know of a type.
@@ -72,9 +79,9 @@ impl<V> Codec<V> {
         caught("writing the value has panicked", || (self.encode)(value, format))
     }
 
-    /// Reads a value back.
-    pub(crate) fn read(&self, sealed: &Sealed<&[u8]>, deadline: &Deadline<'_>) -> Result<V> {
-        caught("reading the stored value has panicked", || (self.decode)(sealed, Some(deadline)))
+    /// Reads a value back from a payload that is a part of `whole`.
+    pub(crate) fn read(&self, sealed: &Sealed<&[u8]>, whole: &Bytes, deadline: &Deadline<'_>) -> Result<V> {
+        caught("reading the stored value has panicked", || (self.decode)(sealed, Some(Source { whole, deadline })))
     }
 }
 
@@ -181,14 +188,14 @@ fn is_reordered(one: &[u8], other: &[u8]) -> bool {
     surplus.iter().all(|count| *count == 0)
 }
 
-fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed<&[u8]>, deadline: Option<&Deadline<'_>>) -> Result<V> {
+fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed<&[u8]>, source: Option<Source<'_>>) -> Result<V> {
     if sealed.format.is_positional() && sealed.fingerprint != shape::<V>().fingerprint {
         return Err(Error::new(
             ErrorKind::Unsupported,
             format!("a stored entry is of another shape than {}", std::any::type_name::<V>()),
         ));
     }
-    let watch = guard::Watch::new(deadline);
+    let watch = guard::Watch::new(source.map(|source| source.deadline));
     let value = match &sealed.format {
         _ if sealed.outermost == Outermost::None => {
             let nothing = serde::de::value::UnitDeserializer::<serde::de::value::Error>::new();
@@ -196,7 +203,7 @@ fn decode<V: DeserializeOwned + 'static>(sealed: &Sealed<&[u8]>, deadline: Optio
         }
         // Copies, which no deadline has to watch.
         Format::Text => return String::from_utf8(sealed.payload.to_vec()).map_err(unread).and_then(from_text),
-        Format::Bytes => return from_bytes(sealed.payload),
+        Format::Bytes => return from_bytes(sealed.payload, source.map(|source| source.whole)),
         Format::MsgPack => {
             let mut payload = rmp_serde::Deserializer::from_read_ref(sealed.payload);
             payload.set_max_depth(guard::MAX_DEPTH as usize);
@@ -287,14 +294,18 @@ fn as_bytes(value: &dyn Any) -> Option<&[u8]> {
         .or_else(|| inside::<Bytes>(value).map(|bytes| &**bytes))
 }
 
-fn from_bytes<V: 'static>(bytes: &[u8]) -> Result<V> {
+/// From this size on `Bytes` are shared with what was read: a few bytes of header stay with them, and none are copied.
+const SHARED: usize = 4 << 10;
+
+fn from_bytes<V: 'static>(bytes: &[u8], whole: Option<&Bytes>) -> Result<V> {
     let of = ValueType::of::<V>();
     let value = if of.is::<Box<[u8]>>() {
         made(Box::<[u8]>::from(bytes))
     } else if of.is::<Arc<[u8]>>() {
         made(Arc::<[u8]>::from(bytes))
     } else if of.is::<Bytes>() {
-        made(Bytes::copy_from_slice(bytes))
+        let whole = whole.filter(|_| bytes.len() >= SHARED);
+        made(whole.map_or_else(|| Bytes::copy_from_slice(bytes), |whole| whole.slice_ref(bytes)))
     } else {
         made(bytes.to_vec())
     };
