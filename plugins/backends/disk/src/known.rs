@@ -28,15 +28,21 @@ pub(crate) struct Lasting {
 }
 
 impl Known {
-    /// Forgets what is no longer so in the transaction that is open, if it has not raised a version itself.
-    pub(crate) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Forgets what is no longer so in the transaction that is open, if it has not raised a version itself. `raised` is
+    /// what `meta` says in it, where that was read.
+    pub(crate) fn catch_up(&mut self, connection: &Connection, raised: Option<i64>) -> rusqlite::Result<()> {
         let mut commits = 0;
         connection.file_control(None::<&str>, FileControl::DataVersion(&mut commits))?;
         if self.commits == Some(commits) {
             return Ok(());
         }
-        let mut select = connection.prepare_cached("SELECT raised FROM meta WHERE id = 1")?;
-        let raised = select.query_row([], |row| row.get(0))?;
+        let raised = match raised {
+            Some(raised) => raised,
+            None => {
+                let mut select = connection.prepare_cached("SELECT raised FROM meta WHERE id = 1")?;
+                select.query_row([], |row| row.get(0))?
+            }
+        };
         if raised != self.raised {
             self.of.clear();
         }

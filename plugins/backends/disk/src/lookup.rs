@@ -90,26 +90,31 @@ fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Opt
     let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let found = Seen::of(row)?;
-    let fence = match &found {
-        _ if read.fence.is_none() => None,
-        Some(seen) if !seen.head.is_empty(now) => Some(seen.head.fence()),
-        _ => Some(stripe::of_counter(stripe::counter(connection, key)?)),
+    let (fence, raised) = match &found {
+        _ if read.fence.is_none() => (None, None),
+        Some(seen) if !seen.head.is_empty(now) => (Some(seen.head.fence()), None),
+        _ => {
+            let (counter, raised) = stripe::counter_and_raised(connection, key)?;
+            (Some(stripe::of_counter(counter)), Some(raised))
+        }
     };
-    let Some(versions) = versions(connection, known, read.groups, now)? else { return Ok(None) };
+    let Some(versions) = versions(connection, known, raised, read.groups, now)? else { return Ok(None) };
     Ok(Some(Look { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
 }
 
-/// The versions of all groups, in a transaction that has not raised one; `None` if one has none.
+/// The versions of all groups, in a transaction that has not raised one; `None` if one has none. `raised` is what
+/// `meta` says, where that was read.
 pub(crate) fn versions(
     connection: &Connection,
     known: &mut Known,
+    raised: Option<i64>,
     groups: &[Group],
     now: i64,
 ) -> Result<Option<Vec<Version>>, Fault> {
     if groups.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    known.catch_up(connection)?;
+    known.catch_up(connection, raised)?;
     if let Some(versions) = known.versions(groups, now) {
         return Ok(Some(versions));
     }

@@ -44,10 +44,10 @@ pub(crate) fn holds(entry: Option<&Head>, counter: i64, fence: Fence, now: i64) 
     }
 }
 
-/// The counter of a key's stripe.
-pub(crate) fn counter(connection: &Connection, key: &str) -> rusqlite::Result<i64> {
-    let mut select = connection.prepare_cached("SELECT gen FROM stripe WHERE id = ?1")?;
-    select.query_row([of(key)], |row| row.get(0))
+/// The counter of a key's stripe, and `meta.raised`, which is asked for along with it.
+pub(crate) fn counter_and_raised(connection: &Connection, key: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut select = connection.prepare_cached("SELECT gen, raised FROM meta, stripe WHERE stripe.id = ?1")?;
+    select.query_row([of(key)], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Breaks the fence of a key's empty slot.

@@ -152,7 +152,7 @@ impl<'a> Work<'a> {
 
     /// The versions of groups; those without one get one.
     fn versions(&mut self, groups: &[Group]) -> Result<Vec<Version>, Fault> {
-        if let Some(versions) = lookup::versions(self.connection, self.known, groups, self.now)? {
+        if let Some(versions) = lookup::versions(self.connection, self.known, None, groups, self.now)? {
             return Ok(versions);
         }
         // Not remembered: should this transaction be rolled back, the counter may come to the same number again.
