@@ -34,7 +34,7 @@ use peers::{Backend, Bare, Files, Page, Redb, Steps, Store};
 use rounds::{Contender, Group, measure};
 use table::Table;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 const CALLERS: [usize; 2] = [1, 64];
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -52,6 +52,11 @@ impl Bounds {
         std::mem::take(&mut self.notices)
     }
 
+    /// Whether `bytes` may come in without a look at the use, and entries without being counted.
+    pub(crate) fn has_room(&self, options: &Options, bytes: usize) -> bool {
+        options.max_entries.is_none() && self.unchecked + entry(bytes as u64) < unchecked_at_most(options)
+    }
+
     /// A transaction was committed that changed the number of entries and evicted some.
     pub(crate) fn committed(&mut self, entries: i64, evicted: Vec<String>) {
         self.notices.extend(evicted.into_iter().map(Notice::Evicted));
@@ -77,8 +82,8 @@ impl Gauge {
 /// Evicts what a store of `bytes` leaves no room for.
 pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
     let options = work.database.options;
-    work.bounds.unchecked += bytes + 128;
-    if work.bounds.unchecked >= (options.max_bytes / 256).min(1 << 20) {
+    work.bounds.unchecked += entry(bytes);
+    if work.bounds.unchecked >= unchecked_at_most(&options) {
         work.bounds.unchecked = 0;
         let used = evict(work, |work| excess_bytes(work, options.max_bytes), |size| size)?;
         let near = work.bounds.bytes.show(used, options.max_bytes, &work.database.touched);
@@ -91,6 +96,16 @@ pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
         work.bounds.notices.extend(near);
     }
     Ok(())
+}
+
+/// What an entry of so many bytes takes, about.
+fn entry(bytes: u64) -> u64 {
+    bytes + 128
+}
+
+/// From how many written bytes on the use is looked at.
+fn unchecked_at_most(options: &Options) -> u64 {
+    (options.max_bytes / 256).min(1 << 20)
 }
 
 /// Evicts until `over`, which gives use and excess, says that it is enough. The weight of a row, by its size, is in

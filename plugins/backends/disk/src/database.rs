@@ -147,11 +147,20 @@ impl Database {
 
     /// Does `work` in one transaction, and then a little of what has to be done now and then.
     pub(crate) fn writing<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.writing_at_once(|_| Ok(None), work)
+    }
+
+    /// The same; first it tries to do it `at_once`, by a single statement, which is a transaction of its own.
+    pub(crate) fn writing_at_once<T>(
+        &self,
+        at_once: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, Fault>,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let begun = self.engine.clock.now();
         let mut writer = self.writer()?;
         let waited = self.engine.clock.now().since(begun);
         let patience = self.options.busy_timeout.saturating_sub(waited);
-        let outcome = writer.transact(self, patience, work);
+        let outcome = writer.transact(self, patience, at_once, work);
         let swept = if outcome.is_ok() && writer.upkeep.is_due() { writer.upkeep(self) } else { None };
         let notices = writer.bounds.notices();
         drop(writer);
@@ -186,15 +195,22 @@ impl Writer {
         &mut self,
         database: &Database,
         patience: Duration,
+        at_once: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, Fault>,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Reader { connection, known, .. } = &mut self.reader;
         connection::wait(connection, &mut self.patience, patience)?;
-        let transaction = Transaction::begin(connection)?;
         let mut todo = Work::new(connection, database, known, &mut self.bounds);
-        let done = work(&mut todo)?;
-        let after = todo.finish()?;
-        transaction.commit()?;
+        let (done, after) = match at_once(&mut todo)? {
+            Some(done) => (done, todo.finish()?),
+            None => {
+                let transaction = Transaction::begin(connection)?;
+                let done = work(&mut todo)?;
+                let after = todo.finish()?;
+                transaction.commit()?;
+                (done, after)
+            }
+        };
         after.settle(database, &mut self.bounds);
         Ok(done)
     }
@@ -203,7 +219,11 @@ impl Writer {
     fn upkeep(&mut self, database: &Database) -> Option<Notice> {
         let chores = self.upkeep.find(&self.reader.connection, database);
         let done = chores.and_then(|chores| {
-            if chores.is_empty() { Ok(()) } else { self.transact(database, Duration::ZERO, |work| chores.run(work)) }
+            if chores.is_empty() {
+                Ok(())
+            } else {
+                self.transact(database, Duration::ZERO, |_| Ok(None), |work| chores.run(work))
+            }
         });
         let error = unless_busy(done.err()?)?;
         Some(Notice::Failed("sweep", error))
@@ -214,7 +234,7 @@ impl Writer {
         if ids.is_empty() {
             return Ok(());
         }
-        self.transact(database, Duration::ZERO, |work| work.move_to_end(&ids))
+        self.transact(database, Duration::ZERO, |_| Ok(None), |work| work.move_to_end(&ids))
     }
 }
 

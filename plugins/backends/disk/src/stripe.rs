@@ -35,6 +35,12 @@ pub(crate) fn of_counter(counter: i64) -> Fence {
     Fence::new(counter as u64 & !ENTRY)
 }
 
+/// The counter that is the fence of an empty slot; `None` for the fence of an entry. Counters begin below 2^52, so none
+/// has lost a bit to [`of_counter`].
+pub(crate) fn counter_of(fence: Fence) -> Option<i64> {
+    (fence.token() & ENTRY == 0).then_some(fence.token() as i64)
+}
+
 /// Whether a fence stands, in the transaction that is going to store on it.
 pub(crate) fn holds(entry: Option<&Head>, counter: i64, fence: Fence, now: i64) -> bool {
     match entry {

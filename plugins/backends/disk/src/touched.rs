@@ -25,9 +25,14 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
+    /// Whether the order is kept.
+    pub(crate) fn is_worth(&self) -> bool {
+        self.worth.load(Ordering::Relaxed)
+    }
+
     /// Notes a use. The newest eighth of the order is left as it is.
     pub(crate) fn note(&self, id: i64) {
-        if !self.worth.load(Ordering::Relaxed) {
+        if !self.is_worth() {
             return;
         }
         let (low, high) = (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed));
@@ -57,7 +62,7 @@ impl Touched {
 
     /// Whether some should be written down although nobody writes: there are many, and the last time is long ago.
     pub(crate) fn is_due(&self, clock: &dyn Clock) -> bool {
-        if !self.worth.load(Ordering::Relaxed) {
+        if !self.is_worth() {
             return false;
         }
         let now = clock.now();

@@ -44,6 +44,7 @@ impl After {
 }
 
 /// An entry on its way in.
+#[derive(Clone)]
 struct New<'a> {
     key: &'a str,
     bytes: &'a [u8],
@@ -67,11 +68,12 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms
         let problem = format!("an entry of {} bytes is larger than max_bytes, {most}", entry.len());
         return Err(Error::new(ErrorKind::Unsupported, problem).into());
     }
-    let mut new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
+    let new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
     if new.is_blob() {
         blob::write(&database.home.dir, new.generation, entry, database.options.sync)?;
     }
-    let stored = database.writing(|work| work.store(&mut new, terms));
+    let at_once = |work: &mut Work<'_>| Ok(work.fill_at_once(&new, terms)?.then_some(Stored::Yes));
+    let stored = database.writing_at_once(at_once, |work| work.store(&mut new.clone(), terms));
     if new.is_blob() && !matches!(stored, Ok(Stored::Yes)) {
         blob::remove(&database.home.dir, new.generation);
     }
@@ -161,6 +163,34 @@ impl<'a> Work<'a> {
             version::find(self.connection, group, self.now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
         });
         Ok(created.map(|found| Ok(found?.version)).collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Stores what was loaded for an empty slot, if nothing else has to be done: no version to extend, no file, no room
+    /// to make, no order to keep. False if it has to be looked closer.
+    fn fill_at_once(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<bool, Fault> {
+        let When::Fenced(fence) = terms.when else { return Ok(false) };
+        let Some(counter) = stripe::counter_of(fence) else { return Ok(false) };
+        let Database { options, touched, .. } = self.database;
+        let lives = |group| self.known.lives(group, new.deadline);
+        let has_room = self.bounds.has_room(options, new.bytes.len()) && !touched.is_worth();
+        if new.is_blob() || !has_room || !terms.groups.iter().all(lives) {
+            return Ok(false);
+        }
+        // An expired entry without a mark and without a file leaves its slot empty, see `stripe`.
+        let mut fill = self.connection.prepare_cached(
+            "INSERT INTO entry SELECT NULL, ?1, ?2, ?3, ?4, NULL, ?5 FROM stripe WHERE id = ?6 AND gen = ?7
+             ON CONFLICT (key) DO UPDATE
+             SET gen = excluded.gen, deadline = excluded.deadline, sum = excluded.sum, value = excluded.value
+             WHERE deadline <= ?8 AND gen & 1 = 0 AND blob IS NULL",
+        )?;
+        let (sum, _, value) = columns(new);
+        let (generation, stripe) = (new.generation as i64, stripe::of(new.key));
+        if fill.execute(params![new.key, generation, new.deadline, sum, value, stripe, counter, self.now])? == 0 {
+            return Ok(false);
+        }
+        touched.set_high(self.connection.last_insert_rowid());
+        bounds::keep(self, new.bytes.len() as u64)?;
+        Ok(true)
     }
 
     fn store(&mut self, new: &mut New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {
