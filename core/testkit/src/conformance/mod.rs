@@ -5,6 +5,17 @@
 //! | `Backend` or `LocalBackend` | [`bytes`](fn@bytes), or [`ByteSuite`] for a real server |
 //! | `ObjectBackend` | [`object`](fn@object) |
 //!
+//! What a store is trusted for comes in six groups, and the suite for bytes asks for each:
+//!
+//! | group | cases |
+//! |---|---|
+//! | time to live | an entry goes when its ttl ends, stays without one, and every store brings its own |
+//! | threads | what ends in `_under_threads`, and concurrent loaders |
+//! | atomicity | fences, what goes in only where nothing is, counters that are raised |
+//! | errors | what is not declared, calls after `close`, futures that are dropped half way |
+//! | cleanup | slots after their lease, hidden placeholders, versions that live as long as their entries |
+//! | validation | keys of every shape, bytes that come back as they were, prefixes that are no patterns |
+//!
 //! A case that needs an ability the backend does not declare is skipped, and what is skipped is printed with the
 //! reason. Every case is one named function; all of them run, each for at most a minute, and the suite panics at the
 //! end with the names of those that failed.
