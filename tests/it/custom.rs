@@ -16,12 +16,25 @@ use retainit_plugin::{
 struct Map {
     slots: Mutex<HashMap<String, (u64, Option<Bytes>)>>,
     next: AtomicU64,
-    pause: Duration,
+    settings: MapConfig,
 }
 
 impl Map {
     fn pause(&self) {
-        std::thread::sleep(self.pause);
+        std::thread::sleep(self.settings.pause);
+    }
+
+    fn snapshot(&self, entry: Option<Bytes>, fence: Option<Fence>) -> Snapshot {
+        let entry = match entry {
+            Some(entry) if self.settings.spoils => {
+                let mut entry = entry.to_vec();
+                *entry.last_mut().expect("an envelope") ^= 1;
+                Some(entry.into())
+            }
+            entry => entry,
+        };
+        let snapshot = Snapshot::new(entry, fence, Vec::new());
+        if self.settings.verifies { snapshot.verified() } else { snapshot }
     }
 
     fn next(&self) -> u64 {
@@ -38,10 +51,10 @@ impl LocalBackend for Map {
         self.pause();
         let mut slots = self.slots.lock().expect("no test panics under it");
         if read.fence.is_none() {
-            return Ok(Snapshot::new(slots.get(key).and_then(|(_, entry)| entry.clone()), None, Vec::new()));
+            return Ok(self.snapshot(slots.get(key).and_then(|(_, entry)| entry.clone()), None));
         }
         let (generation, entry) = slots.entry(key.to_owned()).or_insert_with(|| (self.next(), None));
-        Ok(Snapshot::new(entry.clone(), Some(Fence::new(*generation)), Vec::new()))
+        Ok(self.snapshot(entry.clone(), Some(Fence::new(*generation))))
     }
 
     fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
@@ -66,9 +79,12 @@ impl LocalBackend for Map {
 }
 
 /// Its typed configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct MapConfig {
     pause: Duration,
+    /// What is read differs in its last bit from what was stored.
+    spoils: bool,
+    verifies: bool,
 }
 
 impl Section for MapConfig {}
@@ -83,7 +99,7 @@ impl BackendConfig for MapConfig {
     }
 
     fn build(&self, _: Context) -> Result<Built> {
-        Ok(Built::Local(Arc::new(Map { pause: self.pause, ..Map::default() })))
+        Ok(Built::Local(Arc::new(Map { settings: self.clone(), ..Map::default() })))
     }
 
     fn to_box(&self) -> Box<dyn BackendConfig> {
@@ -91,14 +107,14 @@ impl BackendConfig for MapConfig {
     }
 }
 
-fn on_map(pause: Duration) -> Retainit {
-    Retainit::builder().register_backend("map", MapConfig { pause }).build().expect("a map")
+fn on_map(config: MapConfig) -> Retainit {
+    Retainit::builder().register_backend("map", config).build().expect("a map")
 }
 
 // C-30, A-30: five methods are a backend, and a blocking one serves sync and async callers.
 #[tokio::test]
 async fn five_methods_are_a_backend() {
-    let retainit = on_map(Duration::ZERO);
+    let retainit = on_map(MapConfig::default());
     let cache = retainit.cache::<String>("names").build().expect("a cache");
     let runs = AtomicUsize::new(0);
     let load = || async {
@@ -113,10 +129,34 @@ async fn five_methods_are_a_backend() {
     assert!(cache.get(&1).await.expect("readable").is_miss());
 }
 
+// T-118: the engine compares checksums, unless the backend says that it has done so.
+#[test]
+fn bytes_are_compared_once() {
+    for (verifies, found) in [(false, None), (true, Some("loadee"))] {
+        let retainit = on_map(MapConfig { spoils: true, verifies, ..MapConfig::default() });
+        let cache = retainit.cache::<String>("names").build().expect("a cache");
+        cache.blocking().set(&1, "loaded".to_owned()).expect("storable");
+        assert_eq!(cache.blocking().get(&1).expect("readable").value().as_deref(), found, "verifies: {verifies}");
+    }
+}
+
+#[test]
+fn large_bytes_are_shared_with_what_was_read() {
+    let retainit = on_map(MapConfig::default());
+    let cache = retainit.cache::<Bytes>("pages").build().expect("a cache");
+    for (key, len, is_shared) in [(1, 100_000, true), (2, 100, false)] {
+        cache.blocking().set(&key, vec![7; len].into()).expect("storable");
+        let read = || cache.blocking().get(&key).expect("readable").value().expect("a hit");
+        let (one, other) = (read(), read());
+        assert_eq!((one.len(), &one), (len, &other));
+        assert_eq!(one.as_ptr() == other.as_ptr(), is_shared, "{len} bytes");
+    }
+}
+
 // C-35: on a runtime of one thread, a backend that blocks does not block the other tasks.
 #[tokio::test(flavor = "current_thread")]
 async fn a_blocking_backend_never_blocks_a_worker() {
-    let retainit = on_map(Duration::from_millis(40));
+    let retainit = on_map(MapConfig { pause: Duration::from_millis(40), ..MapConfig::default() });
     let cache = retainit.cache::<u8>("slow").build().expect("a cache");
     let load = async { cache.get_or_load(&1, || async { 1 }).await };
     let mut load = std::pin::pin!(load);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
-use syn::{Attribute, File, ImplItem, Item, ItemImpl, ItemTrait, Lit, Macro, Meta, TraitItem};
+use syn::{Attribute, File, ImplItem, Item, Lit, Macro, Meta, TraitItem};
 
 type Expand = fn(TokenStream, TokenStream) -> TokenStream;
 
@@ -50,6 +50,11 @@ impl Seen {
         Some(expand(arguments, without.parse().unwrap()))
     }
 
+    /// What stands in an `impl` or, with a body, in a trait.
+    fn visit_associated(&mut self, expanded: &TokenStream) {
+        self.visit_item_impl(&syn::parse2(quote!(impl X { #expanded })).expect("the expansion is Rust"));
+    }
+
     fn derive(&mut self, attributes: &[Attribute], item: &Item) {
         let derives = |attribute: &Attribute| match &attribute.meta {
             Meta::List(list) => list.path.is_ident("derive") && list.tokens.to_string().contains("TypeTag"),
@@ -85,23 +90,17 @@ impl<'ast> Visit<'ast> for Seen {
     }
 
     fn visit_impl_item(&mut self, item: &'ast ImplItem) {
-        let expanded = match item {
-            ImplItem::Fn(it) => self.expand(&it.attrs, item),
-            _ => None,
-        };
-        match expanded {
-            Some(it) => self.visit_item_impl(&syn::parse2::<ItemImpl>(quote!(impl X { #it })).expect("it is Rust")),
+        let attributes = if let ImplItem::Fn(it) = item { &*it.attrs } else { &[] };
+        match self.expand(attributes, item) {
+            Some(expanded) => self.visit_associated(&expanded),
             None => visit::visit_impl_item(self, item),
         }
     }
 
     fn visit_trait_item(&mut self, item: &'ast TraitItem) {
-        let expanded = match item {
-            TraitItem::Fn(it) => self.expand(&it.attrs, item),
-            _ => None,
-        };
-        match expanded {
-            Some(it) => self.visit_item_trait(&syn::parse2::<ItemTrait>(quote!(trait X { #it })).expect("it is Rust")),
+        let attributes = if let TraitItem::Fn(it) = item { &*it.attrs } else { &[] };
+        match self.expand(attributes, item) {
+            Some(expanded) => self.visit_associated(&expanded),
             None => visit::visit_trait_item(self, item),
         }
     }

@@ -75,9 +75,8 @@ impl Retained {
                 GenericParam::Const(parameter) => {
                     let (name, ty) = (&parameter.ident, &parameter.ty);
                     let marker = format_ident!("__RetainConst{}", types.len());
-                    // It lies in the user's crate and is only ever a type argument: whether a compiler counts that as a use
-                    // is not the user's affair.
-                    items.extend(quote!(#[allow(dead_code)] struct #marker<const VALUE: #ty>;));
+                    // Only ever a type argument: the underscore says that nothing has to make one.
+                    items.extend(quote!(struct #marker<const VALUE: #ty>;));
                     types.push(quote!(#marker<#name>));
                     tags.push(quote!(::std::string::ToString::to_string(&#name)));
                 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::SyncMode;
 use crate::bounds::Bounds;
-use crate::connection::{self, Transaction};
+use crate::connection;
 use crate::fault::{self, Fault};
 use crate::folder::Home;
 use crate::known::Known;
@@ -147,20 +147,16 @@ impl Database {
 
     /// Does `work` in one transaction, and then a little of what has to be done now and then.
     pub(crate) fn writing<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.writing_at_once(|_| Ok(None), work)
+        self.working(|todo| todo.transact(work))
     }
 
-    /// The same; first it tries to do it `at_once`, by a single statement, which is a transaction of its own.
-    pub(crate) fn writing_at_once<T>(
-        &self,
-        at_once: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, Fault>,
-        work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    /// The same for work that begins its transaction itself.
+    pub(crate) fn working<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         let begun = self.engine.clock.now();
         let mut writer = self.writer()?;
         let waited = self.engine.clock.now().since(begun);
         let patience = self.options.busy_timeout.saturating_sub(waited);
-        let outcome = writer.transact(self, patience, at_once, work);
+        let outcome = writer.work(self, patience, work);
         let swept = if outcome.is_ok() && writer.upkeep.is_due() { writer.upkeep(self) } else { None };
         let notices = writer.bounds.notices();
         drop(writer);
@@ -191,40 +187,38 @@ impl Database {
 }
 
 impl Writer {
-    fn transact<T>(
+    fn work<T>(
         &mut self,
         database: &Database,
         patience: Duration,
-        at_once: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, Fault>,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Reader { connection, known, .. } = &mut self.reader;
         connection::wait(connection, &mut self.patience, patience)?;
         let mut todo = Work::new(connection, database, known, &mut self.bounds);
-        let (done, after) = match at_once(&mut todo)? {
-            Some(done) => (done, todo.finish()?),
-            None => {
-                let transaction = Transaction::begin(connection)?;
-                let done = work(&mut todo)?;
-                let after = todo.finish()?;
-                transaction.commit()?;
-                (done, after)
-            }
-        };
-        after.settle(database, &mut self.bounds);
+        let done = work(&mut todo)?;
+        todo.into_after().settle(database, &mut self.bounds);
         Ok(done)
+    }
+
+    /// Does work that no caller waits for, if other processes leave the lock free.
+    fn transact(
+        &mut self,
+        database: &Database,
+        work: impl FnOnce(&mut Work<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.work(database, Duration::ZERO, |todo| todo.transact(work))
     }
 
     /// Sweeps, without waiting for other processes. What goes wrong is told, for no caller waits for it.
     fn upkeep(&mut self, database: &Database) -> Option<Notice> {
         let chores = self.upkeep.find(&self.reader.connection, database);
-        let done = chores.and_then(|chores| {
-            if chores.is_empty() {
-                Ok(())
-            } else {
-                self.transact(database, Duration::ZERO, |_| Ok(None), |work| chores.run(work))
-            }
-        });
+        let done =
+            chores.and_then(
+                |chores| {
+                    if chores.is_empty() { Ok(()) } else { self.transact(database, |work| chores.run(work)) }
+                },
+            );
         let error = unless_busy(done.err()?)?;
         Some(Notice::Failed("sweep", error))
     }
@@ -234,7 +228,7 @@ impl Writer {
         if ids.is_empty() {
             return Ok(());
         }
-        self.transact(database, Duration::ZERO, |_| Ok(None), |work| work.move_to_end(&ids))
+        self.transact(database, |work| work.move_to_end(&ids))
     }
 }
 

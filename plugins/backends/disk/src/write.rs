@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blob;
 use crate::bounds::{self, Bounds};
+use crate::connection::Transaction;
 use crate::database::Database;
 use crate::entry::{Head, MARK, checksum};
 use crate::fault::Fault;
@@ -15,7 +16,7 @@ use crate::lookup;
 use crate::stripe;
 use crate::version;
 
-/// A write transaction under way.
+/// Work on the writer's connection, in a transaction or about to begin one.
 pub(crate) struct Work<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) database: &'a Database,
@@ -44,7 +45,6 @@ impl After {
 }
 
 /// An entry on its way in.
-#[derive(Clone)]
 struct New<'a> {
     key: &'a str,
     bytes: &'a [u8],
@@ -68,12 +68,17 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms
         let problem = format!("an entry of {} bytes is larger than max_bytes, {most}", entry.len());
         return Err(Error::new(ErrorKind::Unsupported, problem).into());
     }
-    let new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
+    let mut new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
     if new.is_blob() {
         blob::write(&database.home.dir, new.generation, entry, database.options.sync)?;
     }
-    let at_once = |work: &mut Work<'_>| Ok(work.fill_at_once(&new, terms)?.then_some(Stored::Yes));
-    let stored = database.writing_at_once(at_once, |work| work.store(&mut new.clone(), terms));
+    let stored = database.working(|work| {
+        if work.fill_at_once(&new, terms)? {
+            Ok(Stored::Yes)
+        } else {
+            work.transact(|work| work.store(&mut new, terms))
+        }
+    });
     if new.is_blob() && !matches!(stored, Ok(Stored::Yes)) {
         blob::remove(&database.home.dir, new.generation);
     }
@@ -132,14 +137,21 @@ impl<'a> Work<'a> {
         Work { connection, database, bounds, known, now: database.now(), after: After::default() }
     }
 
-    /// The last statements of the transaction.
-    pub(crate) fn finish(self) -> Result<After, Fault> {
+    /// Does `work` in one transaction.
+    pub(crate) fn transact<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        let transaction = Transaction::begin(self.connection)?;
+        let done = work(self)?;
         if self.after.blob_bytes != 0 {
             let mut update =
                 self.connection.prepare_cached("UPDATE meta SET blob_bytes = max(0, blob_bytes + ?1) WHERE id = 1")?;
             update.execute([self.after.blob_bytes])?;
         }
-        Ok(self.after)
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    pub(crate) fn into_after(self) -> After {
+        self.after
     }
 
     /// By how much this transaction has changed the number of entries so far.
@@ -166,7 +178,7 @@ impl<'a> Work<'a> {
     }
 
     /// Stores what was loaded for an empty slot, if nothing else has to be done: no version to extend, no file, no room
-    /// to make, no order to keep. False if it has to be looked closer.
+    /// to make, no order to keep. One statement, which is a transaction of its own; false if it has to be looked closer.
     fn fill_at_once(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<bool, Fault> {
         let When::Fenced(fence) = terms.when else { return Ok(false) };
         let Some(counter) = stripe::counter_of(fence) else { return Ok(false) };

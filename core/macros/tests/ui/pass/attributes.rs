@@ -1,12 +1,10 @@
 //! Attributes of the function: lints, `cfg`, `inline`, `deprecated`, those of arguments.
-//!
-//! The `#[allow]`s silence nothing of ours: each is an attribute of a user's function that has to hold behind the
-//! macro, and with `deny(warnings)` this file does not compile where it is lost.
+//! With `deny(warnings)` this file does not compile where one of them is lost.
 #![deny(warnings, unfulfilled_lint_expectations)]
 
 use retainit::retain;
 
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "has to hold behind the macro")]
 #[retain]
 fn lints(used: u8, unused: u8) -> u8 {
     let never = 1;
@@ -46,7 +44,7 @@ fn gone(n: Missing) -> u8 {
 
 #[retain]
 #[cfg(not(any()))]
-fn there(#[allow(unused_mut)] mut n: u8) -> u8 {
+fn there(#[allow(unused_mut, reason = "has to hold behind the macro")] mut n: u8) -> u8 {
     n
 }
 
@@ -57,12 +55,12 @@ fn old(n: u8) -> u8 {
 }
 
 #[retain]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "has to hold behind the macro")]
 fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8, j: u8, k: u8, l: u8) -> u8 {
     a + b + c + d + e + f + g + h + i + j + k + l
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "has to hold for what the macro makes, too")]
 mod unused {
     #[retainit::retain]
     fn never_called(n: u8) -> u8 {

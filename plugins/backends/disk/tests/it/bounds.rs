@@ -8,10 +8,21 @@ use retainit_plugin::{
 };
 use retainit_testkit::Notice;
 
-use crate::common::{Bench, Disk, HOUR, bytes, peek, set};
+use crate::common::{Bench, Disk, HOUR, bytes, fence, peek, put, set};
 
 fn key(number: usize) -> String {
     format!("key{number:04}")
+}
+
+#[test]
+fn loads_keep_the_bound_on_entries() {
+    let bench = Bench::new();
+    let disk = bench.open_with(DiskConfig::new().max_entries(4));
+    for i in 0..100 {
+        let absent = fence(&disk, &key(i));
+        assert_eq!(put(&disk, &key(i), "loaded", When::Fenced(absent)), Stored::Yes);
+    }
+    assert_eq!(bench.count("entry"), 4);
 }
 
 // T-25

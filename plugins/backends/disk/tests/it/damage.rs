@@ -55,6 +55,18 @@ fn scribble(path: &Path, from: u64, len: usize) {
 }
 
 #[test]
+fn what_is_read_has_been_verified() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    set(&disk, "row", "value");
+    set(&disk, "file", bytes("blob", 100_000));
+    for key in ["row", "file"] {
+        let snapshot = disk.read(key, Read::peek()).unwrap();
+        assert!(snapshot.entry.is_some() && snapshot.verified, "{key}");
+    }
+}
+
+#[test]
 fn a_damaged_row_is_a_miss_and_is_told() {
     let bench = Bench::new();
     let disk = bench.open_in_real_time();

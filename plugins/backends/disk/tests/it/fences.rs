@@ -1,7 +1,7 @@
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Scan, Stored, Terms, When};
+use retainit_plugin::{Group, Read, Scan, Stored, Terms, When};
 
-use crate::common::{Bench, HOUR, fence, peek, put, set};
+use crate::common::{Bench, HOUR, LEASE, bytes, fence, peek, put, set};
 
 #[test]
 fn who_asks_for_placeholders_refuses_the_loads_behind_empty_slots() {
@@ -89,6 +89,36 @@ fn a_load_over_an_expired_entry_is_stored_swept_or_not() {
         assert_eq!(put(&disk, "key", "late", When::Fenced(expired)), Stored::Refused);
         disk.remove("key").unwrap();
     }
+}
+
+#[test]
+fn a_load_over_an_expired_file_leaves_no_file() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    let absent = fence(&disk, "key");
+    disk.store("key", bytes("blob", 100_000), Terms::new(When::Fenced(absent)).ttl(Some(HOUR))).unwrap();
+    bench.clock.advance(HOUR * 2);
+    let expired = fence(&disk, "key");
+    assert_eq!(put(&disk, "key", "small", When::Fenced(expired)), Stored::Yes);
+    assert_eq!(peek(&disk, "key"), Some("small".into()));
+    assert!(bench.blobs().is_empty(), "{:?}", bench.blobs());
+    let counted: i64 = bench.sql().query_row("SELECT blob_bytes FROM meta", [], |row| row.get(0)).unwrap();
+    assert_eq!(counted, 0);
+}
+
+#[test]
+fn what_a_load_depends_on_lives_as_long_as_what_it_brings() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    let groups = [Group::new("group")];
+    let read = || disk.read("key", Read::fenced(LEASE).groups(&groups)).unwrap();
+    let before = read();
+    let terms = Terms::new(When::Fenced(before.fence.unwrap())).ttl(Some(HOUR * 240)).groups(&groups);
+    assert_eq!(disk.store("key", "loaded".into(), terms).unwrap(), Stored::Yes);
+    bench.clock.advance(HOUR * 200);
+    (0..200).for_each(|_| set(&disk, "other", "value"));
+    let after = read();
+    assert_eq!((after.entry, after.versions), (Some("loaded".into()), before.versions));
 }
 
 #[test]
