@@ -211,7 +211,7 @@ impl CallOptions {
         self
     }
 
-    /// Tags beside those of the cache.
+    /// Tags beside those of the cache; an entry has at most 254.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> CallOptions {
         self.tags.extend(tags.into_iter().map(Into::into));
         self

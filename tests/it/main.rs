@@ -17,6 +17,7 @@ mod handle;
 mod instances;
 mod invalidation;
 mod keys;
+mod limits;
 mod memory;
 mod on;
 mod overrides;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Cache, Inner};
 use crate::config::CODE;
 use crate::engine::PlanRef;
+use crate::engine::groups::{check_tags, make_distinct};
 use crate::instance::{KeyTerms, Level, Replan};
 use crate::key::KeyKind;
 use crate::options::{Options, intern, serializer_of};
@@ -98,7 +99,7 @@ impl<V> CacheBuilder<V> {
         self.serialized_by("codec", codec.as_ref(), serializer_of)
     }
 
-    /// Tags of every entry.
+    /// Tags of every entry, at most 254.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.tags.extend(tags.into_iter().map(Into::into));
         self
@@ -227,6 +228,9 @@ impl<V: StoredValue> CacheBuilder<V> {
         if self.name.is_empty() {
             problems.push(Error::new(ErrorKind::Config, "a cache needs a name"));
         }
+        let mut tags = self.tags;
+        make_distinct(&mut tags);
+        problems.extend(check_tags(&tags).err());
         crate::instance::all(problems).map_err(|error| error.context("cache", self.name.as_str()))?;
         let level = Level { backend: self.backend.as_deref(), options: self.options, place: CODE };
         let kind = if self.hashed { KeyKind::Digest } else { KeyKind::Canonical };
@@ -240,7 +244,7 @@ impl<V: StoredValue> CacheBuilder<V> {
             function,
             backend: self.backend,
             options: self.options,
-            tags: self.tags,
+            tags,
             facts,
             plan: PlanRef::Shared(Arc::new(plan)).into(),
         });

@@ -20,6 +20,7 @@ pub use warm::{Progress, Warm, Warmed};
 pub(crate) use warm::{warm, warm_sync};
 
 use crate::config::CODE;
+use crate::engine::groups::make_distinct;
 use crate::engine::{Face, Function, How, Job, Keys, Mode, PlanRef, Walk, Wanted, load};
 use crate::explain::Explain;
 use crate::instance::{Level, Replan};
@@ -100,7 +101,7 @@ impl<V: StoredValue> Cache<V> {
         let plan = self.plan();
         let key =
             self.key(&plan, key).inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
-        Some(Job::new(plan, key, &self.inner.tags, how, face))
+        Job::new(plan, key, &self.inner.tags, how, face)
     }
 
     fn facts<R, P: crate::rt::Shape<R, Value = V>>(&self) -> Facts<R, P, Behind> {
@@ -235,7 +236,8 @@ impl<V: StoredValue> Cache<V> {
     ///
     /// # Errors
     ///
-    /// As [`set`](Cache::set), and [`ErrorKind::Config`] for an option that cannot be used.
+    /// As [`set`](Cache::set), [`ErrorKind::Config`] for an option that cannot be used and for more than 254 tags,
+    /// [`ErrorKind::Unsupported`] for tags whose names are too long for a backend that keeps bytes, some 60 KiB in all.
     pub async fn set_with(&self, key: &(impl Serialize + ?Sized), value: V, options: CallOptions) -> Result<()> {
         self.store(key, value, options, Mode::Always, Face::Async).await.map(drop)
     }
@@ -260,7 +262,8 @@ impl<V: StoredValue> Cache<V> {
         let options = options.check()?;
         let ops = self.ops(face);
         let key = self.key(&ops.plan, key)?;
-        let tags: Vec<String> = self.inner.tags.iter().cloned().chain(options.tags).collect();
+        let mut tags: Vec<String> = self.inner.tags.iter().cloned().chain(options.tags).collect();
+        make_distinct(&mut tags);
         ops.set(&key, &tags, value, options.ttl, mode).await
     }
 

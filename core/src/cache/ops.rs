@@ -6,6 +6,7 @@ use std::time::Duration;
 use retainit_plugin::{Mark, ObjectBackend, StoredValue, Ttl};
 
 use crate::engine::flight::Ticket;
+use crate::engine::groups::check_tags;
 use crate::engine::plan::Bypass;
 use crate::engine::{
     ByteStore, BytesLook, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate, lookup_bytes,
@@ -121,6 +122,7 @@ impl<V: StoredValue> Ops<V> {
             // What is not stored leaves nothing old either.
             return self.remove(key).await.map(|_| false);
         }
+        check_tags(tags)?;
         let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
         let groups = self.plan.groups(tags);
         let generation = self.plan.instance.generation().now();

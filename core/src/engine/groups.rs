@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use retainit_plugin::{Group, Mark, Strength};
 
 use crate::key::text::escape;
+use crate::{Error, ErrorKind, Result};
 
 /// The generation of an instance: how many invalidations there were. A hit compares one number with it.
 #[derive(Debug)]
@@ -104,6 +105,31 @@ impl Shard {
         self.marks.shrink_to(self.marks.len() * 2);
         self.sweep_at = self.marks.len() * 2;
     }
+}
+
+/// The most tags of one entry.
+pub(crate) const MOST_TAGS: usize = 254;
+
+/// The most groups of one entry: the namespace, the function and its tags. Every read compares as many versions.
+pub(super) const MOST_GROUPS: usize = MOST_TAGS + 2;
+
+/// Brings tags into one order and drops repetitions: templates may give one tag twice.
+pub(crate) fn make_distinct(tags: &mut Vec<String>) {
+    tags.sort_unstable();
+    tags.dedup();
+}
+
+/// Whether an entry may have these tags, each of which is there once.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] for too many.
+pub(crate) fn check_tags(tags: &[String]) -> Result<()> {
+    if tags.len() <= MOST_TAGS {
+        return Ok(());
+    }
+    let text = format!("an entry has at most {MOST_TAGS} tags, this one would have {}", tags.len());
+    Err(Error::new(ErrorKind::Config, text))
 }
 
 /// The groups of a request. Most have none, and those share nothing, not even a count.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use retainit_plugin::{Mark, ObjectBackend, Ttl};
 
+use super::envelope::check_groups;
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
-use super::groups::Groups;
+use super::groups::{Groups, check_tags};
 use super::lookup::{BytesLooked, Look};
 use super::observe::Observed;
 use super::write::Mode;
@@ -471,10 +472,15 @@ enum Followed<'f, R> {
 }
 
 impl Job {
-    pub(crate) fn new(plan: PlanRef, key: KeyBuf, tags: &[String], how: How, face: Face) -> Job {
+    /// A call with these tags, each of which is there once. `None` if an entry cannot have them: the call has to run
+    /// uncached, which is told.
+    pub(crate) fn new(plan: PlanRef, key: KeyBuf, tags: &[String], how: How, face: Face) -> Option<Job> {
         let marks = tags.iter().map(|tag| plan.instance.tags().mark(tag)).collect();
         let tagged = (!tags.is_empty()).then(|| plan.groups(tags));
-        Job { plan, key, tags: marks, tagged, how, face, ttl: None, looked: false }
+        let groups = tagged.as_deref().unwrap_or_default();
+        let checked = check_tags(tags).and_then(|()| check_groups(groups));
+        checked.inspect_err(|error| plan.function.failed("tags", &plan.store.name, error)).ok()?;
+        Some(Job { plan, key, tags: marks, tagged, how, face, ttl: None, looked: false })
     }
 
     /// For byte stores: namespace, function and tags by name; empty if the store keeps no versions.

@@ -6,8 +6,10 @@ use retainit_plugin::{
     Bytes, Fence, Group, Kept, LocalBackend, ObjectBackend, Snapshot, StoredValue, Version, Visit, When,
 };
 
+use smallvec::SmallVec;
+
 use super::bytes::read;
-use super::envelope::{Envelope, Fault, Outermost, unknown};
+use super::envelope::{Envelope, Fault, Outermost, damaged, unknown_name};
 use super::groups::Groups;
 use super::{ByteStore, Face, Plan};
 use crate::key::KeyBuf;
@@ -337,26 +339,52 @@ fn unseal<'a>(plan: &Plan, envelope: Envelope<'a>) -> Result<Sealed<&'a [u8]>, F
     let Envelope { serializer, fingerprint, outermost, payload, .. } = envelope;
     let format = match plan.format.as_ref().filter(|format| format.name() == serializer) {
         Some(format) => format.clone(),
-        None => plan.instance.format(serializer).ok_or_else(|| unknown(format!("serializer `{serializer}`")))?,
+        None => plan.instance.format(serializer).ok_or_else(|| unknown_name("serializer", serializer))?,
     };
     Ok(Sealed { format, fingerprint, outermost, payload })
 }
 
 /// Whether no group of the entry was invalidated since before its load.
 fn versions_hold(envelope: &Envelope<'_>, versions: &[(&Groups, &[Version])]) -> Result<bool, Unread> {
-    let current = |name: &[u8]| {
-        versions.iter().find_map(|(groups, versions)| {
-            let at = groups.iter().position(|group| group.as_str().as_bytes() == name)?;
-            Some(versions.get(at))
-        })
-    };
+    let mut known: SmallVec<[Versions<'_>; 2]> =
+        versions.iter().map(|(groups, versions)| Versions { groups, versions, next: 0 }).collect();
     let mut unknown = Vec::new();
     for (name, version) in &envelope.groups {
-        match current(name) {
+        let current = match known.iter_mut().find_map(|known| known.next(name)) {
+            None => known.iter().find_map(|known| known.of(name)),
+            current => current,
+        };
+        match current {
             Some(current) if current == Some(version) => {}
             Some(_) => return Ok(false),
-            None => unknown.push(Group::new(String::from_utf8_lossy(name))),
+            None => {
+                let name = std::str::from_utf8(name).map_err(|_| damaged("a group has a name that is not UTF-8"))?;
+                unknown.push(Group::new(name));
+            }
         }
     }
     if unknown.is_empty() { Ok(true) } else { Err(Unread::Asks(unknown.into_iter().collect())) }
+}
+
+/// Groups with their current versions. Entries mostly name them in this order, so each is looked for behind the last:
+/// a header with many groups costs no more comparisons than it has groups.
+struct Versions<'a> {
+    groups: &'a [Group],
+    versions: &'a [Version],
+    next: usize,
+}
+
+impl<'a> Versions<'a> {
+    /// The version of the group behind the last one that was found, if that is its name.
+    fn next(&mut self, name: &[u8]) -> Option<Option<&'a Version>> {
+        let found = self.groups.get(self.next)?.as_str().as_bytes() == name;
+        self.next += usize::from(found);
+        found.then(|| self.versions.get(self.next - 1))
+    }
+
+    /// The version of a group, wherever it is among them.
+    fn of(&self, name: &[u8]) -> Option<Option<&'a Version>> {
+        let at = self.groups.iter().position(|group| group.as_str().as_bytes() == name)?;
+        Some(self.versions.get(at))
+    }
 }

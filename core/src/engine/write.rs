@@ -6,7 +6,7 @@ use retainit_plugin::{
     When,
 };
 
-use super::envelope::{Envelope, Outermost, too_large};
+use super::envelope::{Envelope, Outermost, check_groups, too_large};
 use super::flight::Ticket;
 use super::groups::Groups;
 use super::lookup::Failure;
@@ -181,6 +181,7 @@ impl Write<'_> {
         value: Value<V>,
         facts: &ValueFacts<V>,
     ) -> Result<Draft> {
+        check_groups(self.groups)?;
         let no_codec = || Error::new(ErrorKind::Codec, "values of this type are kept in memory only");
         let encoded = match value {
             Value::Value(value) => facts.codec.ok_or_else(no_codec)?.write(&value, self.plan.format.as_ref())?,

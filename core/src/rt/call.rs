@@ -4,6 +4,7 @@ use retainit_plugin::{EventKind, Kept, StoredValue, Visit};
 use serde::Serialize;
 
 use super::{Facts, Shape, Site, Storage};
+use crate::engine::groups::make_distinct;
 use crate::engine::{Face, Job, Plan, PlanRef, load, load_sync};
 pub use crate::engine::{How, Outcome};
 use crate::key::{self, KeyBuf, KeySource, Template, Values};
@@ -123,7 +124,8 @@ impl Call {
 
     /// Adds the call's tags.
     #[must_use]
-    pub fn tags(mut self, tags: Vec<String>) -> Call {
+    pub fn tags(mut self, mut tags: Vec<String>) -> Call {
+        make_distinct(&mut tags);
         self.tags = tags;
         self
     }
@@ -148,7 +150,7 @@ impl Call {
         self.site.keep_facts(facts.value);
         let plan = self.plan.map_err(|error| failed(self.site, "plan", error)).ok()?;
         let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
-        let mut job = Job::new(plan, key, &self.tags, self.how, face);
+        let mut job = Job::new(plan, key, &self.tags, self.how, face)?;
         job.looked = self.looked && self.how == How::Call;
         let plan = &job.plan;
         let keeps_errors = plan.options.err_ttl.is_some() && plan.bypass.is_none();

@@ -12,7 +12,7 @@
 //! | load time | microseconds |
 //! | fresh for, stale for, grace for | milliseconds; fresh for counts from one, zero is never |
 //! | generation | of the writing process; tells one write of a key from the next |
-//! | groups | how many, then name, hard and soft version of each |
+//! | groups | how many, at most 256, then name, hard and soft version of each |
 //! | fingerprint | eight bytes; zero for self-describing payloads |
 //! | serializer, compressor, encryption | names; empty for none |
 //! | key id, nonce | of the encryption; empty for none |
@@ -20,15 +20,18 @@
 //! | etag | text; empty for none |
 //! | checksum | eight bytes over everything else |
 //! | payload | the rest |
+//!
+//! What stands before the checksum has at most 64 KiB.
 
 mod wire;
 
 use std::time::{Duration, SystemTime};
 
-use retainit_plugin::{Bytes, Version};
+use retainit_plugin::{Bytes, Group, Version};
 use smallvec::SmallVec;
 use twox_hash::XxHash3_64;
 
+use super::groups::MOST_GROUPS;
 use crate::{Error, ErrorKind};
 use wire::{Reader, Writer};
 
@@ -37,6 +40,18 @@ const WIRE: u8 = 1;
 
 /// What the header of an ordinary entry takes, with a few tags.
 const HEADER: usize = 256;
+
+/// The most bytes of a header: what a read looks through before it knows whether the entry may be served.
+const MOST_HEADER: usize = 64 << 10;
+
+/// What a group takes in a header beside its name, at most: the length of the name and two versions.
+const GROUP: usize = 23;
+
+/// What everything in a header but its groups takes, at most.
+const NOT_GROUPS: usize = 4 << 10;
+
+/// The characters of a name from a header that are shown: it may come from anywhere.
+const SHOWN: usize = 64;
 
 /// A clock that is ahead by more than this makes an entry a miss.
 const MAX_SKEW: Duration = Duration::from_secs(5);
@@ -160,10 +175,10 @@ impl<'a> Envelope<'a> {
         }
         let &[wire, flags] = input.raw(2)? else { return None };
         if wire != WIRE {
-            return Some(Err(unknown(format!("wire version {wire}"))));
+            return Some(Err(unknown(&format!("wire version {wire}"))));
         }
         let Some(outermost) = Outermost::from_flags(flags) else {
-            return Some(Err(unknown(format!("flags {flags:#x}"))));
+            return Some(Err(unknown(&format!("flags {flags:#x}"))));
         };
         let mut envelope = Envelope::new(outermost, SystemTime::UNIX_EPOCH, "", &[]);
         envelope.created = input.number()?;
@@ -172,7 +187,11 @@ impl<'a> Envelope<'a> {
         envelope.stale_for = Duration::from_millis(input.number()?);
         envelope.grace_for = Duration::from_millis(input.number()?);
         envelope.generation = input.number()?;
-        for _ in 0..input.number()? {
+        let groups = input.number()?;
+        if groups > MOST_GROUPS as u64 {
+            return Some(Err(Fault::Security(too_many_groups(groups))));
+        }
+        for _ in 0..groups {
             let name = input.bytes()?;
             let version = Version { hard: input.number()?, soft: input.number()? };
             envelope.groups.push((name, version));
@@ -186,6 +205,9 @@ impl<'a> Envelope<'a> {
         envelope.args_digest = input.bytes()?;
         envelope.etag = input.text()?;
         let header = input.read_so_far();
+        if header.len() > MOST_HEADER {
+            return Some(Err(Fault::Security(header_too_long(header.len()))));
+        }
         let stored = u64::from_le_bytes(*input.raw(8)?.first_chunk()?);
         let payload = input.rest();
         if payload.len() as u64 > max_value {
@@ -202,7 +224,7 @@ impl<'a> Envelope<'a> {
     fn check_names(&self) -> Result<(), Fault> {
         let names = [("compressor", self.compressor), ("encryption", self.encryption)];
         match names.iter().find(|(_, name)| !name.is_empty()) {
-            Some((what, name)) => Err(unknown(format!("{what} `{name}`"))),
+            Some((what, name)) => Err(unknown_name(what, name)),
             None => Ok(()),
         }
     }
@@ -212,6 +234,19 @@ impl<'a> Envelope<'a> {
         let (now, skew) = (millis(now), whole_millis(MAX_SKEW));
         (self.created <= now.saturating_add(skew)).then(|| Duration::from_millis(now.saturating_sub(self.created)))
     }
+}
+
+/// Whether the header of an entry has room for these groups.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] where no reader would accept it.
+pub(super) fn check_groups(groups: &[Group]) -> Result<(), Error> {
+    let bytes = NOT_GROUPS + groups.iter().map(|group| group.as_str().len() + GROUP).sum::<usize>();
+    if groups.len() > MOST_GROUPS {
+        return Err(too_many_groups(groups.len() as u64));
+    }
+    if bytes > MOST_HEADER { Err(header_too_long(bytes)) } else { Ok(()) }
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -235,7 +270,7 @@ pub(super) enum Fault {
     Damaged(Error),
     /// The same, and somebody may have meant it so.
     Tampered(Error),
-    /// It may be what it says, and is refused: too large, or of other arguments.
+    /// It may be what it says, and is refused: too large, with too many groups, or of other arguments.
     Security(Error),
     /// A newer program may have written it, or one with other serializers. It is not to be deleted.
     Unknown(Error),
@@ -259,7 +294,7 @@ fn damage(how: &'static str) -> Error {
     Error::new(ErrorKind::Codec, format!("a stored entry is damaged: {how}"))
 }
 
-fn damaged(how: &'static str) -> Fault {
+pub(super) fn damaged(how: &'static str) -> Fault {
     Fault::Damaged(damage(how))
 }
 
@@ -269,9 +304,27 @@ pub(super) fn too_large(bytes: usize, max_value: u64) -> Error {
     Error::new(ErrorKind::Codec, text)
 }
 
-pub(super) fn unknown(what: String) -> Fault {
+fn too_many_groups(groups: u64) -> Error {
+    let text = format!("an entry with {groups} groups is refused: it may have {MOST_GROUPS}, its tags among them");
+    Error::new(ErrorKind::Unsupported, text)
+}
+
+fn header_too_long(bytes: usize) -> Error {
+    let text = format!(
+        "an entry with a header of {bytes} bytes is refused: it may have {MOST_HEADER}, the names of its tags among them"
+    );
+    Error::new(ErrorKind::Unsupported, text)
+}
+
+fn unknown(what: &str) -> Fault {
     let text = format!("a stored entry has {what}, which this program does not know");
     Fault::Unknown(Error::new(ErrorKind::Unsupported, text))
+}
+
+/// The same of a name in its header, which is shown as far as it is short, and without control characters.
+pub(super) fn unknown_name(what: &str, name: &str) -> Fault {
+    let shown: String = name.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    unknown(&format!("{what} `{shown}`"))
 }
 
 #[cfg(test)]

@@ -62,6 +62,39 @@ fn a_payload_above_the_limit_is_refused() {
     assert!(error.to_string().contains("`max_value`"), "{error}");
 }
 
+/// A header whose groups are still to come.
+fn cut_before_groups(groups: &[u8]) -> Vec<u8> {
+    let mut header = b"RI\x01\x00".to_vec();
+    header.extend([1, 1, 1, 1, 1, 1]);
+    header.extend(groups);
+    header
+}
+
+#[test]
+fn more_groups_than_an_entry_may_have_are_refused_before_any_is_read() {
+    // 257, 40 000 and all there could be, with nothing behind them.
+    for count in [&[0x81, 2][..], &[0xc0, 0xb8, 2], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]] {
+        assert!(matches!(decode(&cut_before_groups(count)), Err(Fault::Security(_))), "{count:?}");
+    }
+    assert!(matches!(decode(&cut_before_groups(&[0x80, 2])), Err(Fault::Damaged(_))), "256 are not there either");
+}
+
+#[test]
+fn what_may_be_written_can_be_read() {
+    let group = |len: usize| Group::new("x".repeat(len));
+    let most = MOST_HEADER - NOT_GROUPS;
+    for groups in [vec![group(most - GROUP)], (0..256).map(|_| group(most / 256 - GROUP)).collect()] {
+        check_groups(&groups).expect("they fit");
+        let version = Version { hard: u64::MAX, soft: u64::MAX };
+        let groups = groups.iter().map(|group| (group.as_str().as_bytes(), version)).collect();
+        assert_eq!(decode(&Envelope { groups, ..full() }.encode()).unwrap().created, full().created);
+    }
+    assert!(check_groups(&[group(most)]).is_err());
+    assert!(check_groups(&vec![group(1); 257]).is_err());
+    let long = "x".repeat(MOST_HEADER);
+    assert!(matches!(decode(&Envelope { etag: &long, ..full() }.encode()), Err(Fault::Security(_))));
+}
+
 #[test]
 fn an_entry_from_the_future_has_no_age() {
     let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
