@@ -36,6 +36,11 @@ check-features:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc {{ light }} --no-deps
 
+# Default features resolve beside other crates that link SQLite, and the disk backend works with the oldest of its range.
+beside:
+    ./scripts/resolve
+    ./scripts/oldest
+
 # The README's test command: format, lints, every test, documentation.
 test:
     ./scripts/test

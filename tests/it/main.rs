@@ -25,6 +25,8 @@ mod registry;
 mod serializers;
 mod sins;
 mod statics;
+#[cfg(unix)]
+mod stopped;
 mod subscribers;
 mod verify;
 mod writers;

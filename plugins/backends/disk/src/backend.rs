@@ -11,7 +11,7 @@ use retainit_plugin::{
 use crate::database::{Database, Engine, Opened, Options};
 use crate::fault::{self, Fault};
 use crate::folder::Folder;
-use crate::{lookup, scan, version, write};
+use crate::{lookup, scan, version, wait, write};
 
 /// How often an operation begins again because its database was replaced.
 const ATTEMPTS: usize = 3;
@@ -56,6 +56,7 @@ impl DiskBackend {
         mut operation: impl FnMut(&Database) -> Result<T, Fault>,
         holds: impl Fn(&Database) -> bool,
     ) -> Result<T> {
+        let _bound = wait::at_most(self.options.busy_timeout);
         for _ in 0..ATTEMPTS {
             let database = self.database()?;
             match operation(&database) {
@@ -77,13 +78,11 @@ impl DiskBackend {
 
     #[cold]
     fn await_database(&self) -> Result<Arc<Database>> {
-        let begun = self.engine.clock.now();
-        let opened = match self.state.try_read_for(self.options.busy_timeout).as_deref() {
+        let opened = match self.state.try_read_for(wait::left()).as_deref() {
             Some(state) => self.opened(state)?,
             None => return Err(opening()),
         };
-        let waited = self.engine.clock.now().since(begun);
-        opened.map_or_else(|| self.open(self.options.busy_timeout.saturating_sub(waited)), Ok)
+        opened.map_or_else(|| self.open(), Ok)
     }
 
     /// The open database, if it is the current one.
@@ -95,15 +94,13 @@ impl DiskBackend {
         }
     }
 
-    fn open(&self, patience: Duration) -> Result<Arc<Database>> {
-        let begun = self.engine.clock.now();
-        let mut state = self.state.try_write_for(patience).ok_or_else(opening)?;
+    fn open(&self) -> Result<Arc<Database>> {
+        let mut state = self.state.try_write_for(wait::left()).ok_or_else(opening)?;
         if let Some(database) = self.opened(&state)? {
             return Ok(database);
         }
-        let left = patience.saturating_sub(self.engine.clock.now().since(begun));
         let mut broken = None;
-        let opened = self.enter(left, &mut broken);
+        let opened = self.enter(&mut broken);
         if let Ok(database) = &opened {
             *state = State::Open(Arc::clone(database));
         }
@@ -120,15 +117,15 @@ impl DiskBackend {
         })
     }
 
-    fn enter(&self, patience: Duration, broken: &mut Option<rusqlite::Error>) -> Result<Arc<Database>, Fault> {
+    fn enter(&self, broken: &mut Option<rusqlite::Error>) -> Result<Arc<Database>, Fault> {
         let open = |path: &Path, new: bool| Opened::open(path, new, &self.options, &self.engine);
-        let (home, opened) = self.folder.enter(patience, open, |error| *broken = Some(error))?;
+        let (home, opened) = self.folder.enter(open, |error| *broken = Some(error))?;
         Ok(Arc::new(Database::new(home, opened, self.options, self.engine.clone())))
     }
 
     /// Puts a damaged database aside, unless another process was faster; the next operation opens the new one.
     fn put_aside(&self, database: &Database, error: rusqlite::Error) -> Result<()> {
-        let done = self.folder.put_aside(&database.home, self.options.busy_timeout);
+        let done = self.folder.put_aside(&database.home);
         if done.map_err(|error| self.named(error))? {
             self.tell_put_aside(error);
         }
@@ -185,8 +182,12 @@ impl LocalBackend for DiskBackend {
     }
 
     fn close(&self) -> Result<()> {
-        let state = std::mem::replace(&mut *self.state.write(), State::Closed);
-        if let State::Open(database) = state {
+        let _bound = wait::at_most(self.options.busy_timeout);
+        let mut state =
+            self.state.try_write_for(wait::left()).ok_or_else(opening).map_err(|error| self.named(error))?;
+        let closed = std::mem::replace(&mut *state, State::Closed);
+        drop(state);
+        if let State::Open(database) = closed {
             database.write_touched();
         }
         Ok(())

@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -7,6 +6,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::database::Options;
 use crate::fault::Fault;
 use crate::schema;
+use crate::vfs;
 
 /// Statements that are kept prepared per connection; more than there are.
 const STATEMENTS: usize = 48;
@@ -38,8 +38,12 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault
 
 fn connect(path: &Path, create: OpenFlags, options: &Options) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match vfs::name() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Of one wait. What an operation waits in all is bounded by the VFS.
     connection.busy_timeout(options.busy_timeout)?;
     // Without it SQLite prepares the joins here anew for each parameter, because of the partial index: 10 us a read.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -57,7 +61,7 @@ pub(crate) struct Transaction<'c> {
 }
 
 impl<'c> Transaction<'c> {
-    /// Takes the write lock, waiting as long as the connection's patience allows.
+    /// Takes the write lock.
     pub(crate) fn begin(connection: &'c Connection) -> rusqlite::Result<Transaction<'c>> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Transaction { connection })
@@ -75,13 +79,4 @@ impl Drop for Transaction<'_> {
             drop(self.connection.execute_batch("ROLLBACK"));
         }
     }
-}
-
-/// Sets how long a connection waits for locks, if that is not how long it waits already.
-pub(crate) fn wait(connection: &Connection, current: &mut Duration, wanted: Duration) -> rusqlite::Result<()> {
-    if *current != wanted {
-        connection.busy_timeout(wanted)?;
-        *current = wanted;
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ use crate::known::Known;
 use crate::lingering::{Lingering, Pace};
 use crate::sweep::Upkeep;
 use crate::touched::Touched;
+use crate::wait;
 use crate::write::Work;
 
 /// Readers that are kept open while nobody reads: one for each thread of the pool that async callers use. To open one
@@ -66,8 +67,6 @@ impl Reader {
 
 pub(crate) struct Writer {
     reader: Reader,
-    /// How long the connection waits for the write lock of other processes.
-    patience: Duration,
     bounds: Bounds,
     upkeep: Upkeep,
 }
@@ -94,7 +93,7 @@ impl Opened {
         let upkeep = Upkeep::new(&connection, &touched, engine.clock.now())?;
         let mut bounds = Bounds::default();
         bounds.look(&connection, options, &touched)?;
-        let writer = Writer { reader: Reader::new(connection), patience: options.busy_timeout, bounds, upkeep };
+        let writer = Writer { reader: Reader::new(connection), bounds, upkeep };
         Ok(Opened { writer, touched })
     }
 }
@@ -126,10 +125,8 @@ impl Database {
     /// drop those of all other connections.
     pub(crate) fn reading<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T, Fault>) -> Result<T, Fault> {
         if let Some(mut writer) = self.writer.try_lock() {
-            let Writer { reader, patience, .. } = &mut *writer;
-            connection::wait(&reader.connection, patience, self.options.busy_timeout)?;
-            self.lingering.note(&mut reader.pace);
-            return read(reader);
+            self.lingering.note(&mut writer.reader.pace);
+            return read(&mut writer.reader);
         }
         let idle = self.readers.lock().pop();
         let mut reader = match idle {
@@ -152,11 +149,8 @@ impl Database {
 
     /// The same for work that begins its transaction itself.
     pub(crate) fn working<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let begun = self.engine.clock.now();
         let mut writer = self.writer()?;
-        let waited = self.engine.clock.now().since(begun);
-        let patience = self.options.busy_timeout.saturating_sub(waited);
-        let outcome = writer.work(self, patience, work);
+        let outcome = writer.work(self, work);
         let swept = if outcome.is_ok() && writer.upkeep.is_due() { writer.upkeep(self) } else { None };
         let notices = writer.bounds.notices();
         drop(writer);
@@ -171,7 +165,7 @@ impl Database {
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
-        let writer = self.writer.try_lock_for(self.options.busy_timeout);
+        let writer = self.writer.try_lock_for(wait::left());
         writer.ok_or_else(|| fault::locked("another thread keeps the database locked").into())
     }
 
@@ -190,11 +184,9 @@ impl Writer {
     fn work<T>(
         &mut self,
         database: &Database,
-        patience: Duration,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Reader { connection, known, .. } = &mut self.reader;
-        connection::wait(connection, &mut self.patience, patience)?;
         let mut todo = Work::new(connection, database, known, &mut self.bounds);
         let done = work(&mut todo)?;
         todo.into_after().settle(database, &mut self.bounds);
@@ -207,11 +199,13 @@ impl Writer {
         database: &Database,
         work: impl FnOnce(&mut Work<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.work(database, Duration::ZERO, |todo| todo.transact(work))
+        let _bound = wait::not_at_all();
+        self.work(database, |todo| todo.transact(work))
     }
 
     /// Sweeps, without waiting for other processes. What goes wrong is told, for no caller waits for it.
     fn upkeep(&mut self, database: &Database) -> Option<Notice> {
+        let _bound = wait::not_at_all();
         let chores = self.upkeep.find(&self.reader.connection, database);
         let done =
             chores.and_then(

@@ -25,6 +25,7 @@ use retainit_plugin::{Moment, Result};
 
 use crate::blob;
 use crate::fault::{self, Fault};
+use crate::wait;
 
 /// A newer format gets a folder of its own beside this one.
 const VERSION: &str = "v1";
@@ -106,12 +107,11 @@ impl Folder {
     /// aside, and `broken` hears of it.
     pub(crate) fn enter<T>(
         &self,
-        patience: Duration,
         mut open: impl FnMut(&Path, bool) -> Result<T, Fault>,
         mut broken: impl FnMut(rusqlite::Error),
     ) -> Result<(Home, T), Fault> {
         make_dir(&self.root)?;
-        let _lock = self.lock(patience)?;
+        let _lock = self.lock()?;
         if let Some(home) = self.current()? {
             match open(&home.database(), false) {
                 Ok(opened) => return Ok((home, opened)),
@@ -148,8 +148,8 @@ impl Folder {
     }
 
     /// Puts a damaged database aside, unless another process has done so already. True if it was this call.
-    pub(crate) fn put_aside(&self, home: &Home, patience: Duration) -> Result<bool> {
-        let _lock = self.lock(patience)?;
+    pub(crate) fn put_aside(&self, home: &Home) -> Result<bool> {
+        let _lock = self.lock()?;
         if !home.stands() {
             return Ok(false);
         }
@@ -158,18 +158,14 @@ impl Folder {
     }
 
     /// The lock of the folder. The system frees it when its holder dies.
-    fn lock(&self, patience: Duration) -> Result<File> {
+    fn lock(&self) -> Result<File> {
         let path = self.root.join("lock");
         let file = private(OpenOptions::new().create(true).truncate(false).write(true)).open(&path);
         let file = file.map_err(|error| fault::at(&path, error))?;
-        let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if waited < patience => {
-                    thread::sleep(LOCK_STEP);
-                    waited += LOCK_STEP;
-                }
+                Err(TryLockError::WouldBlock) if wait::pause(LOCK_STEP) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(fault::locked("another process keeps the cache folder locked"));
                 }

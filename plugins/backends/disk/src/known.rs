@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::ffi::c_uint;
 
 use retainit_plugin::{Group, Version};
-use rusqlite::{Connection, FileControl};
+use rusqlite::Connection;
+
+use crate::vfs;
 
 /// How many groups are remembered; when they are more, all are forgotten.
 const MOST: usize = 1_024;
@@ -31,8 +33,7 @@ impl Known {
     /// Forgets what is no longer so in the transaction that is open, if it has not raised a version itself. `raised` is
     /// what `meta` says in it, where that was read.
     pub(crate) fn catch_up(&mut self, connection: &Connection, raised: Option<i64>) -> rusqlite::Result<()> {
-        let mut commits = 0;
-        connection.file_control(None::<&str>, FileControl::DataVersion(&mut commits))?;
+        let commits = vfs::commits(connection)?;
         if self.commits == Some(commits) {
             return Ok(());
         }

@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
 mod backend;
 mod blob;
@@ -19,6 +18,8 @@ mod stripe;
 mod sweep;
 mod touched;
 mod version;
+mod vfs;
+mod wait;
 mod write;
 
 pub use config::{DiskConfig, SyncMode};

@@ -1,6 +1,8 @@
 //! What other processes do: this test binary, started again for one role.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -38,7 +40,7 @@ impl Process {
     }
 
     /// The lines it prints, from its own part on.
-    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + 'static {
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + use<> {
         let out = self.0.stdout.take().expect("taken once");
         let lines = BufReader::new(out).lines().map_while(Result::ok);
         lines.filter_map(|line| Some(line.split_once("> ")?.1.to_owned()))
@@ -99,6 +101,7 @@ fn role() {
         "read_only" => read_only(&open(folder)),
         "full" => full(&open(folder)),
         "holder" => hold(folder),
+        "committer" => stop_in_mid_commit(folder),
         "writer" => write(&open(folder)),
         "actor" => crate::actor::act(folder),
         "bumper" => bump(&open(folder), folder),
@@ -153,6 +156,26 @@ fn hold(folder: &Path) {
     loop {
         thread::park();
     }
+}
+
+/// Is stopped in mid-commit: it holds the write lock, and of the two headers of the log's index only one is written. It
+/// ends the commit when it goes on and finds a file called `go_on`.
+fn stop_in_mid_commit(folder: &Path) {
+    let home = crate::common::folders(&folder.join("v1"), "db-").remove(0);
+    let sql = Connection::open(home.join("store.db")).expect("a database");
+    sql.execute_batch("BEGIN IMMEDIATE; UPDATE meta SET blob_bytes = blob_bytes").expect("the lock is free");
+    let index = OpenOptions::new().read(true).write(true).open(home.join("store.db-shm")).expect("a log has an index");
+    // The number of changes in the second header, which is the first to be written.
+    let (place, mut before) = (48 + 8, [0; 4]);
+    index.read_exact_at(&mut before, place).expect("it has two headers");
+    index.write_all_at(&before.map(|byte| !byte), place).expect("it can be written");
+    say("torn");
+    while !folder.join("go_on").exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    index.write_all_at(&before, place).expect("it can be written");
+    sql.execute_batch("COMMIT").expect("the lock was kept");
+    say("whole");
 }
 
 /// Sizes of rows, overflowing rows and files.

@@ -1,12 +1,12 @@
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{ErrorKind, Group, Read, Strength, Terms, When};
+use retainit_plugin::{Bytes, ErrorKind, Group, Read, Result, Scan, Strength, Terms, When};
 use rustix::process::Signal;
 
 use crate::child::Process;
-use crate::common::{Bench, peek, set, time};
+use crate::common::{Bench, Disk, LEASE, peek, set, time};
 
 /// 200 ms, and what a busy machine needs beside.
 const BOUND: Duration = Duration::from_millis(400);
@@ -61,4 +61,92 @@ fn a_stopped_process_that_opens_the_folder_delays_nobody_for_long() {
     });
     lock.unlock().unwrap();
     assert_eq!(peek(&disk, "key"), Some("value".into()));
+}
+
+/// A process that was stopped in mid-commit; the lines that it says once it goes on.
+fn stopped_in_mid_commit(bench: &Bench) -> (Process, impl Iterator<Item = String> + use<>) {
+    let mut committer = Process::start("committer", &bench.base());
+    let mut lines = committer.lines();
+    assert_eq!(lines.next().as_deref(), Some("torn"));
+    committer.signal(Signal::STOP);
+    (committer, lines)
+}
+
+/// Each operation of the contract.
+const OPERATIONS: [(&str, fn(&Disk) -> Result<()>); 9] = [
+    ("a hit", |disk| disk.read("key", Read::peek()).map(drop)),
+    ("a hit with groups", |disk| disk.read("key", Read::fenced(LEASE).groups(&[Group::new("group")])).map(drop)),
+    ("a miss", |disk| disk.read("missing", Read::fenced(LEASE)).map(drop)),
+    ("a store", |disk| disk.store("key", "new".into(), Terms::new(When::Always)).map(drop)),
+    ("a sealed store", |disk| disk.store_with("key", &mut |_| Bytes::from("new"), Terms::new(When::Always)).map(drop)),
+    ("a removal", |disk| disk.remove("key").map(drop)),
+    ("a raise", |disk| disk.raise(&Group::new("group"), Strength::Hard).map(drop)),
+    ("a scan", |disk| disk.scan(Scan::prefix("")).map(drop)),
+    ("a question for health", |disk| disk.health()),
+];
+
+/// SQLite itself would try for ten seconds.
+const FAR_BELOW: Duration = Duration::from_secs(2);
+
+// T-95
+#[test]
+fn a_process_stopped_in_mid_commit_delays_nobody_for_long() {
+    let bench = Bench::new();
+    let disk = bench.open_in_real_time();
+    set(&disk, "key", "value");
+    let (committer, mut lines) = stopped_in_mid_commit(&bench);
+    let bounded = |disk: &Disk, what: &str, operation: fn(&Disk) -> Result<()>| {
+        let (done, took) = time(|| operation(disk));
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::Timeout, "{what}");
+        assert!(took < FAR_BELOW, "{what} waited {took:?}");
+    };
+    for (what, operation) in OPERATIONS {
+        bounded(&disk, what, operation);
+        bounded(&bench.open_in_real_time(), &format!("{what}, the first operation"), operation);
+    }
+    // As many as there are connections, each with a thread of its own.
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| OPERATIONS.iter().for_each(|(what, operation)| bounded(&disk, what, *operation)));
+        }
+    });
+    let ((), took) = time(|| bench.open_in_real_time().close().unwrap());
+    assert!(took < FAR_BELOW, "closing waited {took:?}");
+
+    fs::write(bench.base().join("go_on"), "").unwrap();
+    committer.signal(Signal::CONT);
+    assert_eq!(lines.next().as_deref(), Some("whole"));
+    assert_eq!(peek(&disk, "key"), Some("value".into()));
+    OPERATIONS.iter().for_each(|(what, operation)| operation(&disk).unwrap_or_else(|error| panic!("{what}: {error}")));
+    assert_eq!(bench.failures(), [""; 0], "a stopped process is no damage");
+}
+
+#[test]
+fn closing_waits_for_no_process_stopped_in_mid_commit() {
+    let bench = Bench::new();
+    let disk = bench.open_in_real_time();
+    // Many reads in a row: a thread keeps a transaction open beside them.
+    set(&disk, "key", "value");
+    (0..1_000).for_each(|_| drop(peek(&disk, "key")));
+    let (_committer, _) = stopped_in_mid_commit(&bench);
+    let (closed, took) = time(|| {
+        let closed = disk.close();
+        drop(disk);
+        closed
+    });
+    closed.unwrap();
+    assert!(took < FAR_BELOW, "closing waited {took:?}");
+}
+
+#[test]
+fn a_process_killed_in_mid_commit_leaves_a_database_that_works() {
+    let bench = Bench::new();
+    let disk = bench.open_in_real_time();
+    set(&disk, "key", "value");
+    let (committer, _) = stopped_in_mid_commit(&bench);
+    drop(committer);
+    assert_eq!(peek(&disk, "key"), Some("value".into()));
+    assert_eq!(peek(&bench.open_in_real_time(), "key"), Some("value".into()));
+    OPERATIONS.iter().for_each(|(what, operation)| operation(&disk).unwrap_or_else(|error| panic!("{what}: {error}")));
+    assert_eq!(bench.failures(), [""; 0]);
 }
