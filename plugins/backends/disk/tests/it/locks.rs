@@ -72,8 +72,10 @@ fn stopped_in_mid_commit(bench: &Bench) -> (Process, impl Iterator<Item = String
     (committer, lines)
 }
 
+type Operation = fn(&Disk) -> Result<()>;
+
 /// Each operation of the contract.
-const OPERATIONS: [(&str, fn(&Disk) -> Result<()>); 9] = [
+const OPERATIONS: [(&str, Operation); 9] = [
     ("a hit", |disk| disk.read("key", Read::peek()).map(drop)),
     ("a hit with groups", |disk| disk.read("key", Read::fenced(LEASE).groups(&[Group::new("group")])).map(drop)),
     ("a miss", |disk| disk.read("missing", Read::fenced(LEASE)).map(drop)),
@@ -95,7 +97,7 @@ fn a_process_stopped_in_mid_commit_delays_nobody_for_long() {
     let disk = bench.open_in_real_time();
     set(&disk, "key", "value");
     let (committer, mut lines) = stopped_in_mid_commit(&bench);
-    let bounded = |disk: &Disk, what: &str, operation: fn(&Disk) -> Result<()>| {
+    let bounded = |disk: &Disk, what: &str, operation: Operation| {
         let (done, took) = time(|| operation(disk));
         assert_eq!(done.unwrap_err().kind(), ErrorKind::Timeout, "{what}");
         assert!(took < FAR_BELOW, "{what} waited {took:?}");
