@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,10 @@ use std::task::{Context, Poll};
 
 use retainit_plugin::{IntoTtl, Ttl};
 
-use crate::engine::flight;
+use crate::engine::flight::{self, Chain};
+use crate::engine::{Verifying, is_verifying};
+use crate::event::{Handling, handling};
+use crate::runtime::{Inside, Surroundings};
 use crate::{Error, Retainit};
 
 /// Options for every retained call below a future or a closure.
@@ -120,7 +124,9 @@ pub(crate) struct Scope {
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static SCOPE: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
+    /// Never dropped, so that it is there in destructors of other thread-locals too. Nothing is lost with it: whoever
+    /// puts a scope in force takes it back.
+    static SCOPE: ManuallyDrop<RefCell<Option<Arc<Scope>>>> = const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Whether a scope could be in force.
@@ -136,12 +142,16 @@ pub(crate) fn current() -> Option<Arc<Scope>> {
 
 /// Whether this thread is outside every scope.
 pub(crate) fn none_here() -> bool {
-    // A thread that is ending has no scope any more.
     SCOPE.try_with(|scope| scope.borrow().is_none()).unwrap_or(true)
 }
 
 fn here() -> Option<Arc<Scope>> {
     SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten()
+}
+
+/// Puts a scope in force and gives the one that was. It is the caller's to drop, for its end may make calls.
+fn replace(scope: Option<Arc<Scope>>) -> Option<Arc<Scope>> {
+    SCOPE.try_with(|here| here.replace(scope)).ok().flatten()
 }
 
 /// Keeps `ALIVE` true to the scopes there are, and to the instances where somebody hears of hits: they too need the
@@ -163,17 +173,56 @@ impl Drop for Alive {
 }
 
 /// Puts a scope in force until dropped.
+#[derive(Debug)]
 struct Entered(Option<Arc<Scope>>);
 
 impl Entered {
     fn new(scope: Option<Arc<Scope>>) -> Entered {
-        Entered(SCOPE.replace(scope))
+        Entered(replace(scope))
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        SCOPE.set(self.0.take());
+        drop(replace(self.0.take()));
+    }
+}
+
+/// What runs elsewhere on behalf of a caller takes along: the scope in force, the loads it is part of, whether it runs
+/// to verify a hit, and the handler that makes its calls.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    scope: Option<Arc<Scope>>,
+    loads: Vec<flight::Id>,
+    verifying: bool,
+    handling: u64,
+    _alive: Option<Alive>,
+}
+
+/// What was carried, in force on this thread until dropped.
+#[derive(Debug)]
+pub(crate) struct CarriedHere {
+    _scope: Entered,
+    _chain: Chain,
+    _verifying: Option<Verifying>,
+    _handling: Option<Handling>,
+}
+
+impl Carried {
+    /// Takes along what is in force here.
+    pub(crate) fn here() -> Carried {
+        let scope = here();
+        let alive = scope.is_some().then(Alive::new);
+        Carried { scope, loads: Chain::current(), verifying: is_verifying(), handling: handling(), _alive: alive }
+    }
+
+    pub(crate) fn enter(&self) -> CarriedHere {
+        CarriedHere {
+            _scope: Entered::new(self.scope.clone()),
+            _chain: Chain::enter(&self.loads),
+            _verifying: self.verifying.then(Verifying::enter),
+            _handling: (self.handling != 0).then(|| Handling::enter(self.handling)),
+        }
     }
 }
 
@@ -203,24 +252,52 @@ fn is_same(one: Option<&Arc<Scope>>, other: Option<&Arc<Scope>>) -> bool {
     }
 }
 
+/// What a wrapped future is polled and dropped in.
+#[derive(Debug)]
+enum Around {
+    /// Laid over the scope outside, which is the one it is polled in: arguments are made before the call they nest in.
+    Own { own: Own, outer: Option<Arc<Scope>>, scope: Option<Arc<Scope>>, _alive: Alive },
+    /// What was in force where it was made.
+    Carried(Carried),
+}
+
+#[derive(Debug)]
+enum InForce {
+    Own { _scope: Entered },
+    Carried { _all: CarriedHere },
+}
+
+impl Surroundings for Around {
+    type Entered = InForce;
+
+    fn enter(&mut self) -> InForce {
+        match self {
+            Around::Own { own, outer, scope, .. } => {
+                let now = here();
+                if scope.is_none() || !is_same(now.as_ref(), outer.as_ref()) {
+                    *scope = Some(own.over(now.as_deref()));
+                    *outer = now;
+                }
+                InForce::Own { _scope: Entered::new(scope.clone()) }
+            }
+            Around::Carried(carried) => InForce::Carried { _all: carried.enter() },
+        }
+    }
+}
+
 pin_project_lite::pin_project! {
-    /// A future with overrides; made by [`with`], [`disabled`], [`with_instance`] and [`propagate`].
+    /// A future with overrides, in which it is polled and dropped; made by [`with`], [`disabled`], [`with_instance`] and
+    /// [`propagate`].
     #[must_use = "futures do nothing unless awaited"]
     pub struct With<F> {
         #[pin]
-        future: F,
-        // `None` for what carries the scope it was made in.
-        own: Option<Own>,
-        outer: Option<Arc<Scope>>,
-        scope: Option<Arc<Scope>>,
-        flights: Vec<flight::Id>,
-        alive: Alive,
+        future: Inside<F, Around>,
     }
 }
 
 impl<F> std::fmt::Debug for With<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("With").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("With").field("around", self.future.surroundings()).finish_non_exhaustive()
     }
 }
 
@@ -228,24 +305,13 @@ impl<F: Future> Future for With<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        if let Some(own) = this.own {
-            // The scope outside is the one it is polled in: arguments are made before the call they nest in.
-            let outer = here();
-            if this.scope.is_none() || !is_same(outer.as_ref(), this.outer.as_ref()) {
-                *this.scope = Some(own.over(outer.as_deref()));
-                *this.outer = outer;
-            }
-        }
-        let _entered = Entered::new(this.scope.clone());
-        let _chain = flight::Chain::enter(this.flights);
-        this.future.poll(cx)
+        self.project().future.poll(cx)
     }
 }
 
 fn wrap<F>(future: F, overrides: Overrides, instance: Option<&Retainit>) -> With<F> {
-    let own = Some(Own { overrides, instance: instance.cloned() });
-    With { future, own, outer: None, scope: None, flights: Vec::new(), alive: Alive::new() }
+    let own = Own { overrides, instance: instance.cloned() };
+    With { future: Inside::new(future, Around::Own { own, outer: None, scope: None, _alive: Alive::new() }) }
 }
 
 /// Runs `future` with overrides: every retained call in it sees them, nothing outside it does.
@@ -273,21 +339,13 @@ pub fn with_instance<F: Future>(instance: &Retainit, future: F) -> With<F> {
 /// tokio::spawn(retainit::propagate(report()));
 /// ```
 pub fn propagate<F: Future>(future: F) -> With<F> {
-    With { future, own: None, outer: None, scope: here(), flights: flight::Chain::current(), alive: Alive::new() }
+    With { future: Inside::new(future, Around::Carried(Carried::here())) }
 }
 
 fn run<T>(scope: Arc<Scope>, f: impl FnOnce() -> T) -> T {
     let _alive = Alive::new();
     let _entered = Entered::new(Some(scope));
     f()
-}
-
-/// Runs a closure on another thread under the scope that was in force on the caller's.
-pub(crate) fn inherit<T>(scope: Option<Arc<Scope>>, f: impl FnOnce() -> T) -> T {
-    match scope {
-        Some(scope) => run(scope, f),
-        None => f(),
-    }
 }
 
 /// As [`with`], for a closure on this thread.

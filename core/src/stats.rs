@@ -61,10 +61,12 @@ struct Registry {
     free: Vec<u32>,
     blocks: Vec<&'static Block>,
     idle: Vec<&'static Block>,
+    /// Where threads count that are ending and have no block of their own any more.
+    last: Option<&'static Block>,
 }
 
 static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { next: 1, free: Vec::new(), blocks: Vec::new(), idle: Vec::new() });
+    Mutex::new(Registry { next: 1, free: Vec::new(), blocks: Vec::new(), idle: Vec::new(), last: None });
 
 impl Registry {
     /// Out of line: a new block lies on the stack for a moment, and a thread that is given an idle one need not have the
@@ -101,7 +103,6 @@ fn block() -> Option<&'static Block> {
             None => registry.another(),
         }
     };
-    // A thread that is ending has no lease any more; what it still counts goes uncounted.
     match LEASE.try_with(|lease| lease.set(Some(Lease(block)))) {
         Ok(()) => BLOCK.set(Some(block)),
         Err(_) => {
@@ -110,6 +111,18 @@ fn block() -> Option<&'static Block> {
         }
     }
     Some(block)
+}
+
+/// Counts for a thread that is ending, and has no lease any more. Others may do so at the same time.
+#[cold]
+fn add_at_the_end(site: u32, count: Count, n: u64) {
+    let block = {
+        let mut registry = REGISTRY.lock();
+        let last = registry.last.unwrap_or_else(|| registry.another());
+        *registry.last.insert(last)
+    };
+    let counter = block.counter(site, count).unwrap_or_else(|| block.counter_made(site, count));
+    counter.fetch_add(n, Ordering::Relaxed);
 }
 
 /// Counts one.
@@ -122,7 +135,7 @@ pub(crate) fn count(site: u32, count: Count) {
 #[inline(always)]
 pub(crate) fn add(site: u32, count: Count, n: u64) {
     let Some(block) = BLOCK.get().or_else(block) else {
-        return;
+        return add_at_the_end(site, count, n);
     };
     let counter = block.counter(site, count).unwrap_or_else(|| block.counter_made(site, count));
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);

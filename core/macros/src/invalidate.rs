@@ -100,7 +100,8 @@ impl Options {
         let target = quote_spanned!(of.span()=> ::<#of>);
         if let Some(key) = &self.key {
             let key = quote_spanned!(key.span()=> &#key);
-            before.extend(quote_spanned!(of.span()=> let __retain_key = #of::__key(#key);));
+            let key = quote_spanned!(of.span()=> #of::__key(#key));
+            before.extend(quote!(let __retain_key = #rt::own_key(|| #key);));
             after.extend(call(function, rt, "invalidate_key", &target, &quote!(__retain_key)));
         } else {
             after.extend(call(function, rt, "invalidate_all", &target, &quote!()));

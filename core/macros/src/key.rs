@@ -90,10 +90,12 @@ impl Key {
                 quote!(let __retain_key = #source;)
             }
             Key::Expression(expr) => {
+                // The expression runs only because of the cache, which answers for its panic.
                 let value = by_reference(expr);
+                let value = quote!(|| #value);
                 quote_spanned! {expr.span()=>
-                    let __retain_value = #value;
-                    let __retain_key = #rt::Args(#rt::key_part(&__retain_value));
+                    let __retain_value = #rt::key_value(#value);
+                    let __retain_key = #rt::Args(&__retain_value);
                 }
             }
         }
@@ -109,7 +111,8 @@ pub(crate) fn single(expr: Expr) -> Expr {
     }
 }
 
-/// Places, at the top or in a tuple, are borrowed: naming an argument in a key does not move it.
+/// Places, at the top or in a tuple, are borrowed: naming an argument in a key does not move it. What is borrowed by the
+/// expression itself, and is no place, is taken by value: it would not outlive the closure that makes it.
 fn by_reference(expr: &Expr) -> TokenStream {
     match expr {
         Expr::Tuple(tuple) => {
@@ -117,6 +120,9 @@ fn by_reference(expr: &Expr) -> TokenStream {
             quote_spanned!(tuple.paren_token.span.join()=> (#(#elems,)*))
         }
         _ if is_place(expr) => quote_spanned!(expr.span()=> &#expr),
+        Expr::Reference(reference) if reference.mutability.is_none() && !is_place(&reference.expr) => {
+            by_reference(&reference.expr)
+        }
         _ => quote!(#expr),
     }
 }

@@ -53,7 +53,8 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
 fn write(function: &Function, of: &Path, key: Expr, rt: &TokenStream) -> TokenStream {
     let facts = facts(rt, &function.output());
     let key = quote_spanned!(key.span()=> &#key);
-    let before = quote_spanned!(of.span()=> let (__retain_key, __retain_tags) = #of::__put(#key););
+    let key = quote_spanned!(of.span()=> #of::__put(#key));
+    let before = quote!(let (__retain_key, __retain_tags) = #rt::put_key(|| #key););
     let arguments = quote!(&__retain_facts, __retain_key, __retain_tags, &__retain_result);
     let put = if function.sig.asyncness.is_some() {
         quote_spanned!(of.span()=> #rt::put::<#of, _, _, _>(#arguments).await)

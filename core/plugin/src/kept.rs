@@ -4,14 +4,16 @@
 #![expect(unsafe_code, reason = "values are erased so that functions of different types share one store")]
 
 use std::any::TypeId;
+use std::cell::RefCell;
 use std::fmt;
-use std::mem::{MaybeUninit, align_of, size_of};
+use std::mem::{ManuallyDrop, MaybeUninit, align_of, needs_drop, size_of};
+use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::{Mark, Moment};
+use crate::{Error, ErrorKind, Mark, Moment, Result, caught};
 
 /// What can be kept in memory.
 pub trait StoredValue: Clone + Send + Sync + 'static {}
@@ -110,16 +112,21 @@ impl<V: 'static> Form<V> {
         id: TypeId::of::<V>(),
         name: std::any::type_name::<V>,
         boxed: false,
-        // SAFETY: only called through a `Kept` whose word holds an initialised `V`, and once.
-        drop: |word| unsafe { word.as_mut_ptr().cast::<V>().drop_in_place() },
+        drop: |word| {
+            // SAFETY: only called through a `Kept` whose word holds an initialised `V`, and once.
+            contained::<V>(|| unsafe { word.as_mut_ptr().cast::<V>().drop_in_place() });
+        },
         extra: |_| None,
     };
     const BOXED: &'static ValueType = &ValueType {
         id: TypeId::of::<V>(),
         name: std::any::type_name::<V>,
         boxed: true,
-        // SAFETY: only called through a `Kept` whose word holds the pointer `Box::into_raw` gave, and once.
-        drop: |word| unsafe { drop(Box::from_raw(word.as_ptr().cast::<*mut Boxed<V>>().read())) },
+        drop: |word| {
+            // SAFETY: only called through a `Kept` whose word holds the pointer `Box::into_raw` gave, and once.
+            let boxed = unsafe { Box::from_raw(word.as_ptr().cast::<*mut Boxed<V>>().read()) };
+            contained::<V>(|| drop(boxed));
+        },
         // SAFETY: the word holds a pointer to a live `Boxed<V>` that only `drop` frees; the borrow of the word keeps
         // the `Kept` from being dropped or changed.
         extra: |word| unsafe { (*word.as_ptr().cast::<*const Boxed<V>>().read()).extra.as_ref() },
@@ -239,12 +246,111 @@ impl Kept {
     pub fn type_name(&self) -> &'static str {
         (self.value.name)()
     }
+
+    /// Drops it, as a backend does that tells of it: wherever else it is dropped, a panic of the value's own `Drop` ends
+    /// in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backend`] with the text of that panic.
+    pub fn discard(self) -> Result<()> {
+        // They nest: a value that is dropped may make calls by which others are.
+        let outer = CAUGHT.try_with(|caught| caught.replace(Caught::Wanted)).unwrap_or(Caught::Unwanted);
+        drop(self);
+        match CAUGHT.try_with(|caught| caught.replace(outer)) {
+            Ok(Caught::This(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         // SAFETY: the form belongs to the value in the word, which is dropped here and never used again.
         unsafe { (self.value.drop)(&mut self.word) }
+    }
+}
+
+/// A value whose `Drop` may panic: whoever drops it last is not its owner, and does not panic with it.
+#[doc(hidden)]
+pub struct Contained<V>(ManuallyDrop<V>);
+
+impl<V> Contained<V> {
+    /// Contains a value.
+    pub const fn new(value: V) -> Contained<V> {
+        Contained(ManuallyDrop::new(value))
+    }
+
+    /// Gives it back to an owner.
+    pub fn into_inner(self) -> V {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped, so the value is taken once and not used again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<V> Deref for Contained<V> {
+    type Target = V;
+
+    #[inline(always)]
+    fn deref(&self) -> &V {
+        &self.0
+    }
+}
+
+impl<V> Drop for Contained<V> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: only here and in `into_inner`, which does not come here, is the value taken out.
+        contained::<V>(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
+
+impl<V> fmt::Debug for Contained<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contained")
+    }
+}
+
+/// Where the panic of a value that is dropped goes.
+enum Caught {
+    /// To the log.
+    Unwanted,
+    /// To [`Kept::discard`].
+    Wanted,
+    This(Error),
+}
+
+thread_local! {
+    static CAUGHT: RefCell<Caught> = const { RefCell::new(Caught::Unwanted) };
+}
+
+/// Drops a value of type `V`. A panic of its `Drop` ends here, for it may come in the middle of anything: of another
+/// key's call, or of another panic, where it would end the process.
+#[inline]
+fn contained<V>(drop: impl FnOnce()) {
+    if !needs_drop::<V>() {
+        return drop();
+    }
+    if let Err(error) = caught(ErrorKind::Backend, "the `Drop` of a value", drop) {
+        report(error.context("type", std::any::type_name::<V>()));
+    }
+}
+
+#[cold]
+fn report(error: Error) {
+    let mut error = Some(error);
+    let keep = |caught: &RefCell<Caught>| {
+        if matches!(*caught.borrow(), Caught::Wanted)
+            && let Some(error) = error.take()
+        {
+            caught.replace(Caught::This(error));
+        }
+    };
+    CAUGHT.try_with(keep).ok();
+    if let Some(error) = error {
+        // A log may be the user's too.
+        drop(caught(ErrorKind::Backend, "the log", || tracing::warn!(target: "retainit", %error, "cache_error")));
     }
 }
 
@@ -307,6 +413,35 @@ mod tests {
         drop(wide);
         assert_eq!(Arc::strong_count(&counted), 1);
         assert_eq!(Kept::new((), life(None)).value::<()>(), Some(&()));
+    }
+
+    #[test]
+    fn a_panic_of_a_value_that_is_dropped_ends_there() {
+        struct Fragile(Arc<u8>);
+        impl Drop for Fragile {
+            fn drop(&mut self) {
+                panic!("as it should, {} times", self.0);
+            }
+        }
+        let counted = Arc::new(5u8);
+        for extra in [None, Some(Extra::default())] {
+            let kept = || Kept::new(Fragile(counted.clone()), life(extra.as_ref().map(|_| Extra::default())));
+            let error = kept().discard().expect_err("it has panicked");
+            assert!(error.to_string().starts_with("the `Drop` of a value has panicked: as it should"), "{error}");
+            drop(kept());
+            assert!(
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let _kept = kept();
+                    panic!("another");
+                }))
+                .is_err()
+            );
+            assert_eq!(Arc::strong_count(&counted), 1, "the rest of the value is dropped all the same");
+        }
+        drop(Contained::new(Fragile(counted.clone())));
+        std::mem::forget(Contained::new(Fragile(counted.clone())).into_inner());
+        assert_eq!(Arc::strong_count(&counted), 2);
+        assert_eq!(Kept::new(counted, life(None)).discard().map_err(|error| error.to_string()), Ok(()));
     }
 
     #[test]

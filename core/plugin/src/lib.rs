@@ -16,6 +16,7 @@
 
 mod backend;
 mod capabilities;
+mod caught;
 mod clock;
 mod config;
 mod error;
@@ -36,6 +37,7 @@ pub use async_trait::async_trait;
 pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, Stored, Terms, Versions, When};
 pub use bytes::Bytes;
 pub use capabilities::Capabilities;
+pub use caught::{caught, panicked};
 pub use clock::{Clock, Moment, SystemClock};
 pub use config::{BackendConfig, Built, Context, Settings};
 pub use erased_serde;
@@ -43,7 +45,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventKinds, EventParts, actor, set_actor};
 pub use fence::Fence;
 pub use group::{Group, Mark, Strength, Version};
-pub use kept::{Extra, Kept, Life, StoredValue};
+pub use kept::{Contained, Extra, Kept, Life, StoredValue};
 pub use listener::{Listener, Removal, RemovalCause};
 pub use object::{Entry, Inserted, NewEntry, ObjectBackend, Place, Put, Visit};
 pub use registration::{Part, Registration, linked_plugins};

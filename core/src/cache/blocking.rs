@@ -52,8 +52,8 @@ keyed! {
     get -> Lookup<V> = |ops, key| ops.get(key);
     get_entry -> Option<Entry<V>> = |ops, key| ops.entry(key);
     remove -> bool = |ops, key| ops.remove(key);
-    exists -> bool = |ops, key| async { Ok(ops.peek(key).await?.is_hit()) };
-    ttl -> Option<Option<Duration>> = |ops, key| async { Ok(ops.peek(key).await?.meta().map(|meta| meta.ttl())) };
+    exists -> bool = |ops, key| async { Ok(ops.peek(key).await?.is_some()) };
+    ttl -> Option<Option<Duration>> = |ops, key| async { Ok(ops.peek(key).await?.map(|meta| meta.ttl())) };
     explain -> Explain = |ops, key| ops.explain(key);
 }
 

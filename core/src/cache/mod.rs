@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use retainit_plugin::StoredValue;
+use retainit_plugin::{Contained, StoredValue};
 use serde::Serialize;
 
 pub use blocking::BlockingCache;
@@ -144,7 +144,8 @@ impl<V: StoredValue> Cache<V> {
         if overrides::possible() {
             return None;
         }
-        crate::rt::hit_in::<V, Behind, _>(&self.inner.plan.read(), &Args(key))
+        let plan = self.inner.plan.read();
+        crate::rt::contained(&plan, || crate::rt::hit_in::<V, Behind, _>(&plan, &Args(key)))
     }
 
     async fn load<R, P: crate::rt::Shape<R, Value = V>, L: Future<Output = R>>(
@@ -264,7 +265,7 @@ impl<V: StoredValue> Cache<V> {
         let key = self.key(&ops.plan, key)?;
         let mut tags: Vec<String> = self.inner.tags.iter().cloned().chain(options.tags).collect();
         make_distinct(&mut tags);
-        ops.set(&key, &tags, value, options.ttl, mode).await
+        ops.set(&key, &tags, Contained::new(value), options.ttl, mode).await
     }
 
     /// Removes a key. True if something that could be served was there.
@@ -286,7 +287,7 @@ impl<V: StoredValue> Cache<V> {
     pub async fn exists(&self, key: &(impl Serialize + ?Sized)) -> Result<bool> {
         let ops = self.ops(Face::Async);
         let key = self.key(&ops.plan, key)?;
-        Ok(ops.peek(&key).await?.is_hit())
+        Ok(ops.peek(&key).await?.is_some())
     }
 
     /// What is left of a key's ttl: `Some(None)` for one that never expires, `None` for one that is not there.
@@ -297,7 +298,7 @@ impl<V: StoredValue> Cache<V> {
     pub async fn ttl(&self, key: &(impl Serialize + ?Sized)) -> Result<Option<Option<Duration>>> {
         let ops = self.ops(Face::Async);
         let key = self.key(&ops.plan, key)?;
-        Ok(ops.peek(&key).await?.meta().map(|meta| meta.ttl()))
+        Ok(ops.peek(&key).await?.map(|meta| meta.ttl()))
     }
 
     /// Removes this cache's entries and nothing else.

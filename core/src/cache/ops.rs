@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Mark, ObjectBackend, StoredValue, Ttl};
+use retainit_plugin::{Contained, Mark, ObjectBackend, StoredValue, Ttl, caught};
 
 use crate::engine::flight::Ticket;
 use crate::engine::groups::check_tags;
 use crate::engine::plan::Bypass;
 use crate::engine::{
-    ByteStore, BytesLook, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate, lookup_bytes,
-    lookup_object, why_unread, write,
+    ByteStore, BytesLook, BytesLooked, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate,
+    lookup_bytes, lookup_object, why_unread, write,
 };
 use crate::explain::{Explain, Reason};
 use crate::key::KeyBuf;
 use crate::meta::{Entry, Evicted, Lookup, Meta};
-use crate::rt::{Call, Shared, Site, ValueFacts};
+use crate::rt::{Call, Shared, Site, ValueFacts, copied};
 use crate::stats::Stats;
 use crate::{Error, ErrorKind, Result};
 
@@ -39,8 +39,8 @@ impl<V: StoredValue> Ops<V> {
     }
 
     /// A lookup that leaves no trace.
-    pub(crate) async fn peek(&self, key: &KeyBuf) -> Result<Lookup<V>> {
-        self.look(key, Look::Peek).await.map(lookup)
+    pub(crate) async fn peek(&self, key: &KeyBuf) -> Result<Option<Meta>> {
+        self.look(key, Look::Peek).await.map(Looked::into_meta)
     }
 
     pub(crate) async fn entry(&self, key: &KeyBuf) -> Result<Option<Entry<V>>> {
@@ -60,7 +60,9 @@ impl<V: StoredValue> Ops<V> {
             None => {}
         }
         match &self.plan.store.kind {
-            Kind::Object(object) => Ok(self.look_object(object.as_ref(), key, look)),
+            Kind::Object(object) => {
+                caught(ErrorKind::Backend, "looking a key up", || self.look_object(object.as_ref(), key, look))
+            }
             Kind::Bytes(store) => self.look_bytes(store, key, look).await,
         }
     }
@@ -72,7 +74,7 @@ impl<V: StoredValue> Ops<V> {
         match lookup_object::<Shared<V>>(&self.plan, object, key, look) {
             Looked::Miss => Looked::Miss,
             Looked::Hit(Hit::Failure(failure)) => Looked::Hit(Hit::Failure(failure)),
-            Looked::Hit(Hit::Value(shared, meta)) => Looked::Hit(Hit::Value(V::clone(&shared.0), meta)),
+            Looked::Hit(Hit::Value(shared, meta)) => Looked::Hit(Hit::Value(shared.copy(), meta)),
         }
     }
 
@@ -88,11 +90,12 @@ impl<V: StoredValue> Ops<V> {
         &self,
         key: &KeyBuf,
         tags: &[String],
-        value: V,
+        value: Contained<V>,
         ttl: Option<Ttl>,
         mode: Mode,
     ) -> Result<bool> {
-        let none = (self.facts.is_none)(&value).then_some(self.plan.options.none_ttl).flatten();
+        let is_none = self.facts.finds_none(&value)?;
+        let none = is_none.then_some(self.plan.options.none_ttl).flatten();
         let ttl = self.plan.levels.scoped_ttl().or(ttl).or(none).unwrap_or(self.plan.options.ttl);
         let times = Times { ttl, age: Duration::ZERO, load_time: Duration::ZERO };
         self.put(key, tags, value, times, mode).await
@@ -107,10 +110,11 @@ impl<V: StoredValue> Ops<V> {
         };
         let now = self.plan.instance.clock().wall();
         let age = now.duration_since(created_at).unwrap_or_default();
-        self.put(key, tags, entry.value, Times { ttl, age, load_time }, Mode::Always).await.map(drop)
+        let (value, times) = (Contained::new(entry.value), Times { ttl, age, load_time });
+        self.put(key, tags, value, times, Mode::Always).await.map(drop)
     }
 
-    async fn put(&self, key: &KeyBuf, tags: &[String], value: V, times: Times, mode: Mode) -> Result<bool> {
+    async fn put(&self, key: &KeyBuf, tags: &[String], value: Contained<V>, times: Times, mode: Mode) -> Result<bool> {
         match &self.plan.bypass {
             Some(Bypass::Disabled) => return Ok(false),
             Some(Bypass::Broken(why)) => {
@@ -139,7 +143,10 @@ impl<V: StoredValue> Ops<V> {
             age: times.age,
             face: self.face,
         };
-        let again = (mode == Mode::Absent && self.plan.store.bytes().is_some()).then(|| value.clone());
+        let again = match mode {
+            Mode::Absent if self.plan.store.bytes().is_some() => Some(copied(&*value)?),
+            _ => None,
+        };
         let stored = write(request, Value::Value(value), &self.facts).await?;
         match again {
             Some(value) if !stored => self.replace_dead(request, value).await,
@@ -149,18 +156,20 @@ impl<V: StoredValue> Ops<V> {
 
     /// A byte store counts as present whatever lies there. What may not be served any more is replaced, unless
     /// somebody else does so first.
-    async fn replace_dead(&self, request: Write<'_>, value: V) -> Result<bool> {
+    async fn replace_dead(&self, request: Write<'_>, value: Contained<V>) -> Result<bool> {
         let Some(store) = self.plan.store.bytes() else { return Ok(false) };
         let key = self.plan.logical_key(request.key);
         let lease = Some(self.plan.options.max_load_time);
         let (face, groups, args_digest) = (self.face, request.groups, request.key.args_digest());
         let look = BytesLook { store, face, key: &key, lease, groups, args_digest, even_dead: false };
-        let found = lookup_bytes(&self.plan, look, &self.facts).await?;
-        if matches!(found.looked, Looked::Hit(_)) || found.fence.is_none() {
+        let BytesLooked { looked, fence, versions } = lookup_bytes(&self.plan, look, &self.facts).await?;
+        let is_there = looked.is_hit();
+        looked.into_meta();
+        if is_there || fence.is_none() {
             return Ok(false);
         }
         let generation = request.ticket.generation;
-        let ticket = Ticket { generation, fence: found.fence, versions: found.versions.into(), removals: 0 };
+        let ticket = Ticket { generation, fence, versions: versions.into(), removals: 0 };
         let request = Write { ticket: &ticket, mode: Mode::Fill, ..request };
         write(request, Value::Value(value), &self.facts).await
     }
@@ -195,19 +204,24 @@ impl<V: StoredValue> Ops<V> {
             return Ok(Reason::Unreadable(why));
         }
         match self.look(key, Look::Peek).await? {
-            Looked::Hit(Hit::Value(_, meta)) => return Ok(Reason::Fresh(meta)),
             Looked::Hit(Hit::Failure(_)) => return Ok(Reason::StoredError),
-            Looked::Miss => {}
+            looked => {
+                if let Some(meta) = looked.into_meta() {
+                    return Ok(Reason::Fresh(meta));
+                }
+            }
         }
         let dead = match &self.plan.store.kind {
             Kind::Object(object) => invalidate::why_dead(&self.plan, object.as_ref(), key),
             Kind::Bytes(_) => None,
         };
-        Ok(match (dead, self.look(key, Look::Raw).await?) {
+        let looked = self.look(key, Look::Raw).await?;
+        let (is_there, meta) = (looked.is_hit(), looked.into_meta());
+        Ok(match (dead, meta) {
             (Some(why), _) => Reason::Invalidated(why),
-            (None, Looked::Hit(Hit::Value(_, meta))) if !meta.is_fresh() => Reason::Expired(meta),
-            (None, Looked::Hit(_)) => Reason::Invalidated("a group it belongs to was invalidated"),
-            (None, Looked::Miss) => Reason::Absent,
+            (None, Some(meta)) if !meta.is_fresh() => Reason::Expired(meta),
+            (None, _) if is_there => Reason::Invalidated("a group it belongs to was invalidated"),
+            (None, _) => Reason::Absent,
         })
     }
 }
@@ -229,26 +243,38 @@ pub(crate) fn stats(plan: &Plan) -> Stats {
     let mut stats = plan.function.stats();
     stats.storage_type = plan.store.type_name.to_owned();
     if let Kind::Object(object) = &plan.store.kind {
-        object.scan(&mut |entry| stats.total_keys += u64::from(entry.site == plan.site));
+        let total = &mut stats.total_keys;
+        let count = || object.scan(&mut |entry| *total += u64::from(entry.site == plan.site));
+        caught(ErrorKind::Backend, "counting keys", count).unwrap_or_else(|error| plan.failed("stats", &error));
     }
     stats
 }
 
 // ------------------------------------------------------------------------------------- for other functions' sites
 
-/// Stores a function's result for another function.
-pub(crate) async fn put<V: StoredValue>(call: Call, value: V, facts: &ValueFacts<V>, face: Face) -> Result<()> {
+/// Stores a function's result for another function: a copy of the value, if one could be made.
+pub(crate) async fn put<V: StoredValue>(
+    call: Call,
+    copy: Result<Contained<V>>,
+    facts: &ValueFacts<V>,
+    face: Face,
+) -> Result<()> {
+    let has_lost_a_tag = call.has_lost_a_tag();
     let (plan, key, tags) = call.into_parts()?;
     if plan.instance.is_closed() {
         return Ok(());
     }
+    let is_none = copy.as_ref().ok().and_then(|value| facts.finds_none(value).ok());
     // A write that stores nothing here leaves nothing old either, nor does one that an override sends elsewhere.
-    let stores_nothing = plan.bypass.is_some() || (facts.is_none)(&value) && plan.options.none_ttl.is_none();
+    let stores_nothing = plan.bypass.is_some()
+        || has_lost_a_tag
+        || is_none.is_none_or(|is_none| is_none && plan.options.none_ttl.is_none());
     if stores_nothing || plan.hidden.is_some() {
         invalidate::remove(&plan, &key, face).await?;
     }
+    let value = copy?;
     if stores_nothing {
-        return Ok(());
+        return facts.finds_none(&value).map(drop);
     }
     let ops = Ops { plan, facts: *facts, face };
     let stored = ops.set(&key, &tags, value, None, Mode::Always).await.map(drop);

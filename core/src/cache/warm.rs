@@ -1,9 +1,13 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use retainit_plugin::caught;
+
+use crate::ErrorKind;
 use crate::engine::Outcome;
+use crate::overrides::Carried;
 use crate::rt::{How, Reload, ReloadSync};
-use crate::runtime::{caught, gather};
+use crate::runtime::{self, gather};
 
 /// How to warm.
 ///
@@ -43,7 +47,7 @@ impl Warm {
         self
     }
 
-    /// Hears of every call that is done.
+    /// Hears of every call that is done. Once it has panicked it hears no more.
     pub fn progress(mut self, progress: impl FnMut(Progress) + Send + 'static) -> Warm {
         self.progress = Some(Box::new(progress));
         self
@@ -90,8 +94,10 @@ impl Tally {
             Outcome::Failed => self.warmed.failed += 1,
         }
         self.progress.done += 1;
-        if let Some(progress) = &mut self.warm.progress {
-            progress(self.progress);
+        if let Some(progress) = &mut self.warm.progress
+            && caught(ErrorKind::Config, "the callback", || progress(self.progress)).is_err()
+        {
+            self.warm.progress = None;
         }
     }
 }
@@ -101,35 +107,42 @@ pub(crate) async fn warm<F: Reload>(args: impl IntoIterator<Item = F::Args>, war
     let (limit, mut tally) = (warm.concurrency, Tally::new(warm, args.len()));
     // A panic of one call is its failure, not the warming's.
     let calls = args.into_iter().map(|args| async move {
-        caught(async move { F::reload(args, How::Warm).await.outcome }).await.unwrap_or(Outcome::Failed)
+        let call = async move { F::reload(args, How::Warm).await.outcome };
+        runtime::caught("the function", call).await.unwrap_or(Outcome::Failed)
     });
     gather(calls, limit, |outcome| tally.note(*outcome)).await;
     tally.warmed
 }
 
-/// Sync functions run on threads of their own, which inherit the overrides of the caller.
+/// Sync functions run on threads of their own, which are part of whatever the caller is part of: its overrides, and its
+/// loads, so that one that asks for a load of the caller's does not wait for it.
 pub(crate) fn warm_sync<F: ReloadSync>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed
 where
     F::Args: Send,
 {
     let args: Vec<_> = args.into_iter().collect();
-    let (threads, total) = (warm.concurrency.min(args.len()), args.len());
+    let (wanted, total) = (warm.concurrency.min(args.len()), args.len());
     let (queue, tally) = (Mutex::new(args.into_iter()), Mutex::new(Tally::new(warm, total)));
-    let scope = crate::overrides::current();
     let next = || queue.lock().unwrap_or_else(|e| e.into_inner()).next();
     let work = || {
-        crate::overrides::inherit(scope.clone(), || {
-            while let Some(args) = next() {
-                let run = std::panic::AssertUnwindSafe(|| F::reload(args, How::Warm).outcome);
-                let outcome = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed);
-                tally.lock().unwrap_or_else(|e| e.into_inner()).note(outcome);
-            }
-        });
+        while let Some(args) = next() {
+            let outcome = caught(ErrorKind::Backend, "the function", || F::reload(args, How::Warm).outcome);
+            let outcome = outcome.unwrap_or(Outcome::Failed);
+            tally.lock().unwrap_or_else(|e| e.into_inner()).note(outcome);
+        }
     };
-    if threads <= 1 {
+    let carried = Carried::here();
+    let on_thread = || {
+        let _here = carried.enter();
         work();
-    } else {
-        std::thread::scope(|threads_scope| (0..threads).for_each(|_| drop(threads_scope.spawn(work))));
-    }
+    };
+    std::thread::scope(|scope| {
+        let start = |_: &usize| std::thread::Builder::new().name("retainit-warm".into()).spawn_scoped(scope, on_thread);
+        let started = (0..wanted).filter(|_| wanted > 1).take_while(|at| start(at).is_ok()).count();
+        if started == 0 {
+            // One at a time, or the system has no thread left.
+            work();
+        }
+    });
     tally.into_inner().unwrap_or_else(|e| e.into_inner()).warmed
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use retainit_plugin::{
     Backend, Bytes, Capabilities, Group, LocalBackend, Page, Read, Scan, Snapshot, Stored, Strength, Terms, Version,
-    When,
+    When, caught,
 };
 
 use super::groups::Groups;
@@ -82,7 +82,7 @@ impl ByteStore {
         call: impl FnOnce(&dyn LocalBackend) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match face {
-            Face::Sync => call(backend.as_ref()),
+            Face::Sync => guarded(|| call(backend.as_ref())),
             Face::Async => {
                 let backend = Arc::clone(backend);
                 self.io.within(self.op_timeout, self.io.off_thread(move || call(backend.as_ref()))).await
@@ -179,7 +179,7 @@ impl ByteStore {
         self.settle(face).await?;
         match &self.side {
             Side::Remote(backend) => self.io.within(self.op_timeout, backend.read(key, read(lease, groups))).await,
-            Side::Local(backend) if face == Face::Sync => backend.read(key, read(lease, groups)),
+            Side::Local(backend) if face == Face::Sync => read_at_once(backend.as_ref(), key, lease, groups),
             Side::Local(backend) => {
                 let (key, groups) = (key.to_owned(), groups.clone());
                 self.local_call(backend, face, move |backend| backend.read(&key, read(lease, &groups))).await
@@ -219,7 +219,7 @@ impl ByteStore {
                 self.io.within(self.op_timeout, backend.store(key, entry, terms)).await
             }
             Side::Local(backend) if face == Face::Sync => {
-                backend.store(key, entry, Terms::new(when).ttl(ttl).groups(groups))
+                guarded(|| backend.store(key, entry, Terms::new(when).ttl(ttl).groups(groups)))
             }
             Side::Local(backend) => {
                 let (key, terms) = owned();
@@ -335,8 +335,23 @@ impl ByteStore {
     }
 }
 
+/// Calls a blocking backend on the caller's own thread.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(ErrorKind::Backend, "the backend", call)?
+}
+
+/// Reads from a blocking backend on the caller's own thread.
+pub(super) fn read_at_once(
+    backend: &dyn LocalBackend,
+    key: &str,
+    lease: Option<Duration>,
+    groups: &[Group],
+) -> Result<Snapshot> {
+    guarded(|| backend.read(key, read(lease, groups)))
+}
+
 /// How the engine reads.
-pub(super) fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
+fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
     lease.map_or_else(Read::peek, Read::fenced).groups(groups)
 }
 

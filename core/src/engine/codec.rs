@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use retainit_plugin::{Clock, Moment, Serializer};
+use retainit_plugin::{Clock, Moment, Serializer, caught};
 
 use super::{Kind, Store};
 use crate::options::{intern, serializer_of};
@@ -140,11 +140,14 @@ impl Retainit {
         types: Option<fn() -> Types>,
     ) -> Result<Option<Format>> {
         let (Kind::Bytes(_), Some(name)) = (&store.kind, name) else { return Ok(None) };
-        let checked = self.registry().named_format(name).and_then(|format| {
+        let check = || {
+            let format = self.registry().named_format(name)?;
             types.map_or(Ok(()), |types| format.takes(&types()))?;
             Ok(Some(format))
-        });
-        checked.map_err(|error| error.context("function", function))
+        };
+        caught(ErrorKind::Config, "asking the serializer", check)
+            .flatten()
+            .map_err(|error| error.context("function", function))
     }
 
     /// When reading a payload that begins now has to end.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retainit_plugin::{EventKind, Group, Kept, Mark, RemovalCause, Strength, Visit};
+use retainit_plugin::{Entry, EventKind, Group, Kept, Mark, RemovalCause, Strength, Visit, caught};
 
 use super::{Face, Kind, Owed, Plan, Store, Walk, Wanted, groups};
 use crate::event::Outcome;
@@ -51,6 +51,11 @@ pub(crate) async fn superseded(plan: &Plan, key: &KeyBuf, error: &Error, face: F
     }
 }
 
+/// Asks a backend that keeps values as they are. What has panicked is not acknowledged.
+fn asked<T>(store: &Store, ask: impl FnOnce() -> T) -> Result<T> {
+    caught(ErrorKind::Backend, "the backend", ask).map_err(|error| error.context("backend", &*store.name))
+}
+
 fn both_removed(a: Result<bool>, b: Result<bool>) -> Result<bool> {
     Ok(a? | b?)
 }
@@ -59,7 +64,7 @@ async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Re
     match &store.kind {
         Kind::Object(object) => {
             let mut present = Present { plan, key: key.bytes(), live: false };
-            object.remove(plan.place(key.hash()), &mut present);
+            asked(store, || object.remove(plan.place(key.hash()), &mut present))?;
             Ok(present.live)
         }
         Kind::Bytes(bytes) => {
@@ -110,11 +115,12 @@ async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted
         Kind::Object(object) => {
             let now = plan.now();
             let mut live = 0;
-            object.retain(&mut |entry| {
+            let mut keep = |entry: Entry<'_>| {
                 let gone = entry.site == plan.site;
                 live += u64::from(gone && entry.kept.ends() > now);
                 gone.then_some(RemovalCause::Removed)
-            });
+            };
+            asked(store, || object.retain(&mut keep))?;
             return Ok(Evicted::Exact(live));
         }
         Kind::Bytes(bytes) => bytes,
@@ -186,11 +192,11 @@ pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<E
             Kind::Object(object) => {
                 let now = instance.clock().now();
                 let mut live = 0;
-                object.retain(&mut |entry| {
+                let mut keep = |entry: Entry<'_>| {
                     live += u64::from(entry.kept.ends() > now);
                     Some(RemovalCause::Removed)
-                });
-                Ok(Evicted::Exact(live))
+                };
+                asked(&store, || object.retain(&mut keep)).map(|_| Evicted::Exact(live))
             }
             Kind::Bytes(bytes) => {
                 let versioned = bytes.capabilities().has_versions();
@@ -252,8 +258,11 @@ pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -
     for store in instance.stores() {
         let removed = match &store.kind {
             Kind::Object(object) => {
-                object.break_fences();
-                Ok(Evicted::Exact(remove_matching(instance, object.as_ref(), &wanted)))
+                let removed = asked(&store, || {
+                    object.break_fences();
+                    remove_matching(instance, object.as_ref(), &wanted)
+                });
+                removed.map(Evicted::Exact)
             }
             Kind::Bytes(_) => remove_wanted(instance, &store, wanted.clone(), face, false).await,
         };
@@ -284,14 +293,17 @@ pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
     let (functions, now) = (instance.functions_by_site(), instance.clock().now());
     let mut expired = 0;
     let none = Mark::new();
-    object.retain(&mut |entry| {
+    let mut keep = |entry: Entry<'_>| {
         if entry.kept.ends() <= now {
             expired += 1;
             return Some(RemovalCause::Expired);
         }
         let mark = functions.get(&entry.site).map_or(&none, |function| &*function.mark);
         super::is_dead(instance, mark, entry.kept).then_some(RemovalCause::Invalidated)
-    });
+    };
+    if let Err(error) = asked(store, || object.retain(&mut keep)) {
+        instance.bus().failed("sweep", Some(&store.name), &error);
+    }
     expired
 }
 
@@ -313,6 +325,6 @@ pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend,
         }
     }
     let mut why = Why { plan, key: key.bytes(), why: None };
-    object.peek(plan.place(key.hash()), &mut why);
+    caught(ErrorKind::Backend, "the backend", || object.peek(plan.place(key.hash()), &mut why)).ok()?;
     why.why
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_core::Stream;
-use retainit_plugin::{Scan, Strength};
+use retainit_plugin::{ErrorKind, Scan, Strength, caught};
 
 use super::{Face, Kind, Store};
 use crate::key::{Pattern, arguments_text, text};
@@ -118,7 +118,8 @@ impl Walk {
             let scan = if self.wanted.placeholders { scan.placeholders() } else { scan };
             let bytes = match &self.store.kind {
                 Kind::Object(object) => {
-                    return Ok(object_keys(&self.instance, object.as_ref(), &self.wanted));
+                    let list = || object_keys(&self.instance, object.as_ref(), &self.wanted);
+                    return caught(ErrorKind::Backend, "the backend", list);
                 }
                 Kind::Bytes(bytes) => bytes,
             };

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Mark, ObjectBackend, Ttl};
+use retainit_plugin::{Contained, ErrorKind, Mark, ObjectBackend, Ttl, caught};
 
 use super::envelope::check_groups;
 use super::flight::{self, FlightKey, Flights, Follow, Fruit, Got, Lead, Role, Ticket};
@@ -13,7 +13,7 @@ use super::groups::{Groups, check_tags};
 use super::lookup::{BytesLooked, Look};
 use super::observe::Observed;
 use super::write::Mode;
-use super::{ByteStore, Face, Kind, PlanRef, Value, lookup_object};
+use super::{ByteStore, Face, Kind, PlanRef, Value};
 use crate::key::KeyBuf;
 use crate::rt::{Facts, Rules, Shape, Storage};
 use crate::runtime::{Stopwatch, block_on};
@@ -111,7 +111,7 @@ where
     if job.how != How::Refresh
         && !job.looked
         && let Kind::Object(object) = &job.plan.store.kind
-        && let Some(result) = run.serve(lookup_object(&job.plan, object.as_ref(), &job.key, Look::Use))
+        && let Some(result) = run.find(object.as_ref(), Look::Use)
     {
         return run.hit(result, loader).await;
     }
@@ -169,21 +169,25 @@ where
     }
 
     fn before_object(&self, object: &dyn ObjectBackend) -> Before<R> {
-        let ticket = self.ticket(object);
+        let before = self.before_look(object);
         let served = match self.job.how {
             How::Refresh => None,
-            How::Call | How::Warm => self.look_again(object),
+            How::Call | How::Warm => self.find(object, Look::Use),
         };
-        Before { served, ticket, unreachable: false }
+        Before { served, ..before }
     }
 
-    fn look_again(&self, object: &dyn ObjectBackend) -> Option<R> {
-        self.serve(lookup_object(&self.job.plan, object, &self.job.key, Look::Use))
-    }
-
-    fn ticket(&self, object: &dyn ObjectBackend) -> Ticket {
-        let fence = object.capabilities().has_fences().then(|| object.fence(self.job.plan.place(self.job.key.hash())));
-        Ticket { generation: self.job.plan.instance.generation().now(), fence, versions: Box::default(), removals: 0 }
+    /// Takes the ticket alone. Without the fence of a backend that has them, nothing is stored.
+    fn before_look(&self, object: &dyn ObjectBackend) -> Before<R> {
+        let plan = &*self.job.plan;
+        let generation = plan.instance.generation().now();
+        let place = plan.place(self.job.key.hash());
+        let fence = || object.capabilities().has_fences().then(|| object.fence(place));
+        let fence = caught(ErrorKind::Backend, "taking the fence of a key", fence);
+        let fence = fence.inspect_err(|error| plan.failed("read", error));
+        let unreachable = fence.is_err();
+        let ticket = Ticket { generation, fence: fence.unwrap_or(None), versions: Box::default(), removals: 0 };
+        Before { served: None, ticket, unreachable }
     }
 
     async fn before_bytes(&self, store: &ByteStore) -> Before<R> {
@@ -212,7 +216,7 @@ where
         match found {
             Ok(found) => {
                 let served = match self.job.how {
-                    How::Refresh => None,
+                    How::Refresh => found.looked.into_meta().and(None),
                     How::Call | How::Warm => self.serve_bytes(found.looked),
                 };
                 let removals = if found.fence.is_some() { 0 } else { removals };
@@ -250,9 +254,7 @@ where
         loop {
             let (before, ended) = match (&plan.store.kind, first.take()) {
                 (_, Some(first)) => *first,
-                (Kind::Object(object), None) => {
-                    (Before { served: None, ticket: self.ticket(object.as_ref()), unreachable: false }, 0)
-                }
+                (Kind::Object(object), None) => (self.before_look(object.as_ref()), 0),
                 (Kind::Bytes(store), None) => {
                     let ended = flights.ended(self.job.key.hash());
                     (self.before_bytes(store).await, ended)
@@ -270,7 +272,9 @@ where
                 Role::Lead(lead) => {
                     let before = match &plan.store.kind {
                         // Another's load may have ended since this caller looked. Its own ticket is older than that.
-                        Kind::Object(object) => Some(Before { served: self.look_again(object.as_ref()), ..before }),
+                        Kind::Object(object) => {
+                            Some(Before { served: self.find(object.as_ref(), Look::Use), ..before })
+                        }
                         Kind::Bytes(_) => (flights.ended(self.job.key.hash()) == ended).then_some(before),
                     };
                     return self.lead(lead, loader, before).await;
@@ -335,27 +339,19 @@ where
         result
     }
 
-    /// What followers get: the value, or the whole result if it can be cloned.
-    fn fruit(&self, result: &R) -> Fruit {
-        match P::split(result) {
-            Ok(value) => Fruit::Value(Arc::new(S::keep(value.clone()))),
-            Err(_) => match self.facts.share {
-                Some(share) => Fruit::Whole((share.share)(result)),
-                None => Fruit::Unshared,
-            },
-        }
-    }
-
     async fn follow<'f>(&self, follow: Follow<'f>) -> Followed<'f, R> {
         match follow.await {
             Got::Lead(lead) => Followed::Lead(lead),
-            Got::Fruit(Fruit::Value(any)) => any
-                .downcast_ref::<S::Kept>()
-                .map_or(Followed::Again, |kept| Followed::Result(P::wrap(S::give(kept.clone())))),
-            Got::Fruit(Fruit::Whole(any)) => {
-                self.facts.share.and_then(|share| (share.take)(any.as_ref())).map_or(Followed::Again, Followed::Result)
-            }
             Got::Fruit(Fruit::Unshared) => Followed::Alone,
+            Got::Fruit(fruit) => {
+                match caught(ErrorKind::Codec, "copying the result of another's load", || self.taste(&fruit)) {
+                    Ok(result) => result.map_or(Followed::Again, Followed::Result),
+                    Err(error) => {
+                        self.job.plan.failed("share", &error);
+                        Followed::Alone
+                    }
+                }
+            }
         }
     }
 
@@ -382,7 +378,9 @@ where
     async fn finish(&self, result: &R, ticket: &Ticket, unreachable: bool, watch: &Stopwatch) -> Outcome {
         let (plan, time) = (&*self.job.plan, watch.elapsed());
         plan.function.loaded(time);
-        let Some((value, ttl)) = self.to_store(result).filter(|(_, ttl)| *ttl != Ttl::Off) else {
+        let to_store = caught(ErrorKind::Codec, "deciding what to store", || self.to_store(result));
+        let to_store = to_store.inspect_err(|error| plan.failed("store", error)).ok().flatten();
+        let Some((value, ttl)) = to_store.filter(|(_, ttl)| *ttl != Ttl::Off) else {
             self.drop_refreshed(result).await;
             return Outcome::Failed;
         };
@@ -442,10 +440,10 @@ where
         match P::split(result) {
             Ok(value) if self.facts.value.when.is_some_and(|when| !when(value)) => None,
             Ok(value) if (self.facts.value.is_none)(value) => Some((
-                Value::Value(value.clone()),
+                Value::Value(Contained::new(value.clone())),
                 self.job.ttl.or(options.none_ttl).filter(|_| options.none_ttl.is_some())?,
             )),
-            Ok(value) => Some((Value::Value(value.clone()), self.job.ttl.unwrap_or(options.ttl))),
+            Ok(value) => Some((Value::Value(Contained::new(value.clone())), self.job.ttl.unwrap_or(options.ttl))),
             Err(_) => {
                 let ttl = options.err_ttl?;
                 if rules.err_if.is_some_and(|err_if| !err_if(result)) {

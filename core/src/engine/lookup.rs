@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Bytes, Fence, Group, Kept, LocalBackend, ObjectBackend, Snapshot, StoredValue, Version, Visit, When,
+    Bytes, Contained, Fence, Group, Kept, LocalBackend, ObjectBackend, Snapshot, StoredValue, Version, Visit, When,
 };
 
 use smallvec::SmallVec;
 
-use super::bytes::read;
+use super::bytes::read_at_once;
 use super::envelope::{Envelope, Fault, Outermost, damaged, unknown_name};
 use super::groups::Groups;
 use super::{ByteStore, Face, Plan};
@@ -25,6 +25,23 @@ const LEASE: Duration = Duration::from_secs(1);
 pub(crate) enum Looked<K> {
     Hit(Hit<K>),
     Miss,
+}
+
+impl<K> Looked<K> {
+    pub(crate) fn is_hit(&self) -> bool {
+        matches!(self, Looked::Hit(_))
+    }
+
+    /// The times of a value that was found. The value itself is not wanted, and neither is a panic of its `Drop`.
+    pub(crate) fn into_meta(self) -> Option<Meta> {
+        match self {
+            Looked::Hit(Hit::Value(value, meta)) => {
+                drop(Contained::new(value));
+                Some(meta)
+            }
+            Looked::Hit(Hit::Failure(_)) | Looked::Miss => None,
+        }
+    }
 }
 
 /// Something that may be served.
@@ -151,12 +168,12 @@ pub(crate) fn lookup_at_once<V>(
     look: &BytesLook<'_>,
     facts: &ValueFacts<V>,
 ) -> Result<BytesLooked<V>> {
-    let Snapshot { entry, fence, versions, verified, .. } = backend.read(look.key, read(look.lease, look.groups))?;
+    let Snapshot { entry, fence, versions, verified, .. } = read_at_once(backend, look.key, look.lease, look.groups)?;
     let looked = entry.map_or(Looked::Miss, |bytes| {
         let (entry, known) = (Found { bytes: &bytes, verified }, (look.groups, &*versions));
         let looked = match read_entry(plan, look, entry, &[known], facts) {
             Err(Unread::Asks(groups)) => {
-                let found = backend.read(look.key, read(None, &groups));
+                let found = read_at_once(backend, look.key, None, &groups);
                 read_again(plan, look, entry, known, (&groups, found), facts)
             }
             looked => looked,
@@ -231,7 +248,11 @@ pub(crate) async fn why_unread<V>(
             Some("it was created in the future: the clock that wrote it is ahead of this one".to_owned())
         }
         Err(Unread::Fault(fault)) => Some(fault.into_error().to_string()),
-        Ok(Looked::Hit(_)) | Err(Unread::Asks(_)) => None,
+        Ok(found) => {
+            found.into_meta();
+            None
+        }
+        Err(Unread::Asks(_)) => None,
     })
 }
 

@@ -1,12 +1,11 @@
 //! The function itself, told of: that it begins, that it has run, that it failed.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use retainit_plugin::{EventKind, EventParts};
+use retainit_plugin::{ErrorKind, EventKind, EventParts, caught};
 
 use super::load::Job;
 use crate::rt::{Facts, Shape};
@@ -93,7 +92,7 @@ fn ended<R, P: Shape<R>>(job: &Job, time: Duration, result: &R, shown: fn(&P::Er
         }
         Err(error) => tell_with(job, EventKind::FunctionError, time, || {
             // A `Display` that panics is no reason for the call to.
-            let shown = catch_unwind(AssertUnwindSafe(|| shown(error)));
+            let shown = caught(ErrorKind::Codec, "showing an error", || shown(error));
             Some(shown.unwrap_or_else(|_| std::any::type_name::<P::Error>().to_owned()).into())
         }),
     }

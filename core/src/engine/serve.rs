@@ -1,15 +1,17 @@
-//! What lies in the store, as the answer of a call.
+//! What lies in the store, or another's load has left, as the answer of a call.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::StoredValue;
+use retainit_plugin::{Contained, ErrorKind, ObjectBackend, StoredValue, caught};
 
+use super::flight::Fruit;
 use super::load::{How, Outcome, Run};
 use super::lookup::{BytesLook, BytesLooked, Failure, lookup_at_once};
 use super::verify::is_drawn;
-use super::{ByteStore, Hit, Looked, lookup_bytes};
-use crate::rt::{Sealed, Shape, Storage};
+use super::{ByteStore, Hit, Look, Looked, lookup_bytes, lookup_object};
+use crate::rt::{Sealed, Shape, Storage, contained};
 
 impl<R, P, S> Run<'_, R, P, S>
 where
@@ -58,14 +60,15 @@ where
         BytesLook { store, face, key, lease, groups, args_digest, even_dead: false }
     }
 
-    /// The result that something in the store stands for.
-    pub(super) fn serve(&self, looked: Looked<S::Kept>) -> Option<R> {
-        self.answer(looked, S::give)
+    /// The result that something in an object store stands for.
+    pub(super) fn find(&self, object: &dyn ObjectBackend, look: Look) -> Option<R> {
+        let plan = &self.job.plan;
+        contained(plan, || self.answer(lookup_object(plan, object, &self.job.key, look), S::give))
     }
 
     /// The same for a byte store.
     pub(super) fn serve_bytes(&self, looked: Looked<P::Value>) -> Option<R> {
-        self.answer(looked, |value| value)
+        contained(&self.job.plan, || self.answer(looked, |value| value))
     }
 
     fn answer<K>(&self, looked: Looked<K>, give: fn(K) -> P::Value) -> Option<R> {
@@ -88,6 +91,30 @@ where
                     .map_err(|error| plan.unread(&error.into()))
                     .ok()
             }
+        }
+    }
+
+    /// What followers get: the value, or the whole result if it can be cloned.
+    pub(super) fn fruit(&self, result: &R) -> Fruit {
+        let make = || match (P::split(result), self.facts.share) {
+            (Ok(value), _) => Fruit::Value(Arc::new(Contained::new(S::keep(value.clone())))),
+            (Err(_), Some(share)) => Fruit::Whole((share.share)(result)),
+            (Err(_), None) => Fruit::Unshared,
+        };
+        caught(ErrorKind::Codec, "copying a result for those who wait", make).unwrap_or_else(|error| {
+            self.job.plan.failed("share", &error);
+            Fruit::Unshared
+        })
+    }
+
+    /// A copy of what a leader has left.
+    pub(super) fn taste(&self, fruit: &Fruit) -> Option<R> {
+        match fruit {
+            Fruit::Value(any) => {
+                any.downcast_ref::<Contained<S::Kept>>().map(|kept| P::wrap(S::give(S::Kept::clone(kept))))
+            }
+            Fruit::Whole(any) => (self.facts.share?.take)(any.as_ref()),
+            Fruit::Unshared => None,
         }
     }
 }

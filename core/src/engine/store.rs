@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use retainit_plugin::{Built, Clock, Context, EventKind, Listener, Moment, ObjectBackend, Removal, RemovalCause};
+use retainit_plugin::{
+    Built, Clock, Context, EventKind, Listener, Moment, ObjectBackend, Removal, RemovalCause, caught,
+};
 
 use super::{ByteStore, Function};
 use crate::event::Bus;
@@ -11,7 +13,7 @@ use crate::key::{arguments_text, text};
 use crate::options::Options;
 use crate::runtime::Io;
 use crate::stats::{Count, count};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A backend under its name.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Store {
     pub(crate) type_name: &'static str,
     pub(crate) options: Options,
     pub(crate) kind: Kind,
+    /// Whether values that go there have to bring their weight.
+    pub(crate) weighs: bool,
     /// Made because a function named a type of backend; it is nobody's default.
     pub(crate) implicit: bool,
 }
@@ -42,21 +46,39 @@ impl Store {
         op_timeout: Duration,
         ear: Ear,
     ) -> Result<Store> {
-        let built = config
-            .build(Context::new(Arc::clone(&name), clock, Arc::new(ear)).op_timeout(op_timeout))
-            .map_err(|error| error.context("backend", &*name))?;
+        let context = Context::new(Arc::clone(&name), clock, Arc::new(ear)).op_timeout(op_timeout);
+        let build = || Store::of(Arc::clone(&name), config.build(context)?, config, io, op_timeout);
+        let built = caught(ErrorKind::Config, "building the backend", build).flatten();
+        built.map_err(|error| error.context("backend", &*name))
+    }
+
+    fn of(
+        name: Arc<str>,
+        built: Built,
+        config: &dyn retainit_plugin::BackendConfig,
+        io: &Arc<Io>,
+        op_timeout: Duration,
+    ) -> Result<Store> {
+        let weighs = matches!(&built, Built::Object(object) if object.weighs());
         let kind = match built {
             Built::Object(object) => Kind::Object(object),
             Built::Bytes(backend) => Kind::Bytes(ByteStore::remote(backend, io, op_timeout)),
             Built::Local(backend) => Kind::Bytes(ByteStore::local(backend, io, op_timeout)),
             other => {
                 return Err(Error::new(
-                    crate::ErrorKind::Unsupported,
+                    ErrorKind::Unsupported,
                     format!("this version of retainit does not know how to use {other:?}"),
                 ));
             }
         };
-        Ok(Store { name, type_name: config.type_name(), options: config.settings().into(), kind, implicit: false })
+        Ok(Store {
+            name,
+            type_name: config.type_name(),
+            options: config.settings().into(),
+            kind,
+            weighs,
+            implicit: false,
+        })
     }
 
     /// The bytes side, if it is one.

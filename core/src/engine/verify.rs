@@ -1,17 +1,16 @@
 //! `verify`: on some hits the function runs too, and what it returns is compared with what the cache has.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 
-use retainit_plugin::{EventKind, StoredValue};
+use retainit_plugin::{self as plugin, Contained, EventKind, StoredValue};
 
 use super::load::Run;
-use super::{Kind, Look, lookup_object};
+use super::{Kind, Look};
 use crate::rt::{Shape, Storage};
-use crate::runtime::{Panicked, caught};
+use crate::runtime::{Inside, caught, quietly};
+use crate::{Error, ErrorKind};
 
 impl<R, P, S> Run<'_, R, P, S>
 where
@@ -26,9 +25,9 @@ where
             function.cannot_verify(&self.job.plan.store.name);
             return;
         };
-        let fresh = verifying(caught(loader)).await;
+        let fresh = caught("the function", Inside::new(loader, Verifying::enter)).await.map(Contained::new);
         function.count_verified();
-        if let Some(difference) = difference(P::split(cached), fresh.as_ref().map(P::split), equal)
+        if let Some(difference) = difference(P::split(cached), fresh.as_deref().map(P::split), equal)
             && self.is_still_there(P::split(cached), equal).await
         {
             self.mismatched(difference);
@@ -40,7 +39,9 @@ where
         let (function, backend) = (&plan.function, &*plan.store.name);
         function.count_mismatch();
         if !function.bus.writes_log() {
-            tracing::warn!(target: "retainit", function = %function.id, backend, difference, "verify_mismatch");
+            quietly(|| {
+                tracing::warn!(target: "retainit", function = %function.id, backend, difference, "verify_mismatch");
+            });
         }
         plan.emit(EventKind::VerifyMismatch, Some(&self.job.key), |parts| parts.error = Some(difference.into()));
     }
@@ -53,21 +54,19 @@ where
         equal: fn(&P::Value, &P::Value) -> bool,
     ) -> bool {
         let now = match &self.job.plan.store.kind {
-            Kind::Object(object) => {
-                self.serve(lookup_object(&self.job.plan, object.as_ref(), &self.job.key, Look::Peek))
-            }
+            Kind::Object(object) => self.find(object.as_ref(), Look::Peek),
             Kind::Bytes(store) => {
                 self.look_bytes(store, None).await.ok().and_then(|found| self.serve_bytes(found.looked))
             }
         };
-        now.is_some_and(|now| difference(cached, Ok(P::split(&now)), equal).is_none())
+        now.map(Contained::new).is_some_and(|now| difference(cached, Ok(P::split(&now)), equal).is_none())
     }
 }
 
 /// What to say of a run that brought something else than the cache has. Errors count as equal: they need not compare.
 fn difference<V, E>(
     cached: std::result::Result<&V, &E>,
-    fresh: std::result::Result<std::result::Result<&V, &E>, &Panicked>,
+    fresh: std::result::Result<std::result::Result<&V, &E>, &Error>,
     equal: fn(&V, &V) -> bool,
 ) -> Option<&'static str> {
     match (cached, fresh) {
@@ -75,7 +74,7 @@ fn difference<V, E>(
         (Ok(_), Ok(Err(_))) => Some("the function returned an error"),
         (Err(_), Ok(Ok(_))) => Some("the function returned a value, and an error is stored"),
         (Err(_), Ok(Err(_))) => None,
-        (Ok(cached), Ok(Ok(fresh))) => match catch_unwind(AssertUnwindSafe(|| equal(cached, fresh))) {
+        (Ok(cached), Ok(Ok(fresh))) => match plugin::caught(ErrorKind::Codec, "comparing", || equal(cached, fresh)) {
             Ok(true) => None,
             Ok(false) => Some("the function returned another value"),
             Err(_) => Some("the comparison panicked"),
@@ -91,33 +90,43 @@ thread_local! {
     static VERIFYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a future inside which no hit is verified.
-async fn verifying<F: Future>(future: F) -> F::Output {
-    struct Outer(bool);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            VERIFYING.set(self.0);
-        }
+/// Marks what this thread runs as a run to verify a hit, until dropped.
+#[derive(Debug)]
+pub(crate) struct Verifying(bool);
+
+impl Verifying {
+    pub(crate) fn enter() -> Verifying {
+        Verifying(VERIFYING.try_with(|here| here.replace(true)).unwrap_or(false))
     }
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let _outer = Outer(VERIFYING.replace(true));
-        future.as_mut().poll(cx)
-    })
-    .await
+}
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        // A thread that has lost the mark verifies nothing.
+        VERIFYING.try_with(|here| here.set(self.0)).ok();
+    }
+}
+
+/// Whether what this thread runs is a run to verify a hit.
+pub(crate) fn is_verifying() -> bool {
+    VERIFYING.try_with(Cell::get).unwrap_or(true)
 }
 
 pub(super) fn is_drawn(fraction: f64) -> bool {
-    fraction > 0.0 && !VERIFYING.get() && uniform() < fraction
+    fraction > 0.0 && !is_verifying() && uniform() < fraction
 }
 
 /// A number from 0 up to, but not including 1, by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 fn uniform() -> f64 {
-    let state = match DRAWN.get() {
-        0 => RandomState::new().hash_one(0u8),
-        state => state.wrapping_add(0x9e37_79b9_7f4a_7c15),
+    let next = |drawn: &Cell<u64>| {
+        let state = match drawn.get() {
+            0 => RandomState::new().hash_one(0u8),
+            state => state.wrapping_add(0x9e37_79b9_7f4a_7c15),
+        };
+        drawn.set(state);
+        state
     };
-    DRAWN.set(state);
+    let state = DRAWN.try_with(next).unwrap_or_default();
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let bits = (mixed ^ (mixed >> 31)) >> 11;
@@ -140,7 +149,7 @@ mod tests {
     fn nothing_is_verified_inside_a_verifying_run() {
         crate::runtime::block_on(async {
             assert!(is_drawn(1.0));
-            assert!(!verifying(async { is_drawn(1.0) }).await);
+            assert!(!Inside::new(async { is_drawn(1.0) }, Verifying::enter).await);
             assert!(is_drawn(1.0));
         });
     }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use retainit_plugin::{
-    Bytes, EventKind, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl, Version,
-    When,
+    Bytes, Contained, EventKind, Extra, Inserted, Kept, Life, Mark, Moment, NewEntry, ObjectBackend, Put, Stored, Ttl,
+    Version, When, caught,
 };
 
 use super::envelope::{Envelope, Outermost, check_groups, too_large};
@@ -18,7 +18,7 @@ use retainit_plugin::StoredValue;
 
 /// What is to be stored.
 pub(crate) enum Value<V> {
-    Value(V),
+    Value(Contained<V>),
     /// A whole failed result, and its bytes if the store wants them.
     Failure(Arc<dyn std::any::Any + Send + Sync>, Option<Encoded>),
 }
@@ -64,7 +64,10 @@ pub(crate) async fn write<V: StoredValue>(write: Write<'_>, value: Value<V>, fac
         Ttl::For(ttl) => Some(write.jittered(ttl)),
     };
     let stored = match &write.plan.store.kind {
-        Kind::Object(object) => write.object(object.as_ref(), fresh_for, value, facts),
+        Kind::Object(object) => {
+            let insert = || write.object(object.as_ref(), fresh_for, value, facts);
+            caught(ErrorKind::Backend, "storing the value", insert)?
+        }
         Kind::Bytes(_) => write.face.apart(|| write.bytes(fresh_for, value, facts)).await?,
     };
     if stored {
@@ -108,8 +111,8 @@ impl Write<'_> {
             extra: self.extra(),
         };
         let kept = match value {
-            Value::Value(value) if facts.direct => Kept::new(value, life),
-            Value::Value(value) => Kept::new(Shared(Arc::new(value)), life),
+            Value::Value(value) if facts.direct => Kept::new(value.into_inner(), life),
+            Value::Value(value) => Kept::new(Shared::new(value), life),
             Value::Failure(any, _) => Kept::new(Failure::Any(any), life),
         };
         let ends = kept.ends();

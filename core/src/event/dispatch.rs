@@ -2,15 +2,14 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Event, Result, Subscriber};
+use retainit_plugin::{self as plugin, ErrorKind, Event, Result, Subscriber};
 
 use super::lane::{Handler, Lane, Next};
 use super::notice;
-use crate::runtime::block_on;
+use crate::runtime::{Inside, block_on, caught, quietly};
 
 /// After so many panics in a row, a handler hears nothing more.
 const PANICS: u32 = 3;
@@ -24,21 +23,24 @@ thread_local! {
 }
 
 /// The lane whose handler makes the calls of this thread: it does not hear of them.
-pub(super) fn handling() -> u64 {
+pub(crate) fn handling() -> u64 {
     HANDLING.try_with(Cell::get).unwrap_or(0)
 }
 
-struct Handling(u64);
+/// Makes the calls of this thread those of a lane's handler until dropped.
+#[derive(Debug)]
+pub(crate) struct Handling(u64);
 
 impl Handling {
-    fn enter(lane: u64) -> Handling {
-        Handling(HANDLING.replace(lane))
+    pub(crate) fn enter(lane: u64) -> Handling {
+        Handling(HANDLING.try_with(|here| here.replace(lane)).unwrap_or(0))
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        HANDLING.set(self.0);
+        // A thread without it handles nothing.
+        HANDLING.try_with(|here| here.set(self.0)).ok();
     }
 }
 
@@ -56,7 +58,9 @@ pub(super) fn start(lane: &Arc<Lane>, handler: Handler) {
         },
     };
     if let Err(error) = started {
-        tracing::error!(target: "retainit", subscriber = %lane.name, %error, "a subscriber could not be started");
+        quietly(|| {
+            tracing::error!(target: "retainit", subscriber = %lane.name, %error, "a subscriber could not be started");
+        });
         lane.cut();
         lane.finished();
     }
@@ -121,17 +125,11 @@ async fn handle(lane: &Arc<Lane>, handler: &mut Handler, event: Event, failing: 
         Handler::Async(handler) => {
             let started = {
                 let _handling = Handling::enter(lane.id);
-                catch_unwind(AssertUnwindSafe(|| handler(event)))
+                plugin::caught(ErrorKind::Backend, "the handler", || handler(event))
             };
-            let Ok(mut running) = started else { return false };
-            let ended = poll_fn(|cx| {
-                let _handling = Handling::enter(lane.id);
-                match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-                    Ok(polled) => polled.map(|()| true),
-                    Err(_) => std::task::Poll::Ready(false),
-                }
-            })
-            .await;
+            let Ok(running) = started else { return false };
+            let running = Inside::new(running, || Handling::enter(lane.id));
+            let ended = caught("the handler", running).await.is_ok();
             // Others share the one worker.
             tokio::task::yield_now().await;
             ended
@@ -172,7 +170,7 @@ fn guarded<T>(
     call: impl FnOnce(&mut dyn Subscriber) -> T,
 ) -> Option<T> {
     let _handling = Handling::enter(lane.id);
-    catch_unwind(AssertUnwindSafe(|| call(subscriber.as_mut()))).ok()
+    plugin::caught(ErrorKind::Backend, "the subscriber", || call(subscriber.as_mut())).ok()
 }
 
 /// Whether it went well. The first failure of a row is told, and its end.

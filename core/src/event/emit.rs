@@ -6,7 +6,7 @@ use super::Bus;
 use crate::engine::{Function, Plan};
 use crate::key::KeyBuf;
 use crate::meta::Evicted;
-use crate::runtime::Stopwatch;
+use crate::runtime::{Stopwatch, quietly};
 use crate::stats::{Count, count};
 use crate::{Error, Result};
 
@@ -26,6 +26,11 @@ impl Plan {
     pub(crate) fn hit(&self, key: &KeyBuf, watch: Option<&Stopwatch>) {
         count(self.site, Count::Hit);
         self.emit(EventKind::CacheHit, Some(key), |parts| parts.duration = watch.map(Stopwatch::elapsed));
+    }
+
+    /// Tells that a cache operation of this function failed.
+    pub(crate) fn failed(&self, operation: &'static str, error: &Error) {
+        self.function.failed(operation, &self.store.name, error);
     }
 
     /// Starts the watch of a hit, if anybody hears of those.
@@ -97,7 +102,7 @@ impl Bus {
         error: &str,
     ) {
         if !self.writes_log() {
-            tracing::warn!(target: "retainit", function, operation, backend, error, "{kind}");
+            quietly(|| tracing::warn!(target: "retainit", function, operation, backend, error, "{kind}"));
         }
         self.emit(kind, |parts| {
             parts.function = function.map(Into::into);
@@ -110,7 +115,7 @@ impl Bus {
     /// Tells that a backend has filled to nine tenths.
     pub(crate) fn near_capacity(&self, store: &str, used: u64, capacity: u64) {
         if !self.writes_log() {
-            tracing::warn!(target: "retainit", backend = store, used, capacity, "near_capacity");
+            quietly(|| tracing::warn!(target: "retainit", backend = store, used, capacity, "near_capacity"));
         }
         self.emit(EventKind::NearCapacity, |parts| {
             parts.backend = Some(store.into());

@@ -9,12 +9,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use retainit_plugin::{Clock, Error, Event, EventKind, EventKinds, Moment, QueuePolicy, Spill, Subscriber};
+use retainit_plugin::{
+    Clock, Error, ErrorKind, Event, EventKind, EventKinds, Moment, QueuePolicy, Spill, Subscriber, caught,
+};
 
 use super::Bus;
 use super::dispatch::start;
 use crate::rt::Boxed;
-use crate::runtime::Io;
+use crate::runtime::{Io, quietly, wake_all};
 
 /// How many events wait for one subscriber at most.
 pub(crate) const CAPACITY: usize = 4_096;
@@ -208,19 +210,23 @@ impl Lane {
     /// The queue cannot take this event.
     fn overflow(&self, state: &mut State, event: Event) -> u64 {
         match (self.policy, &self.spill) {
-            (QueuePolicy::Keep(_), Some(spill)) => match spill.put(&event) {
-                Ok(()) => {
-                    state.spilling = true;
-                    state.settled += 1;
-                    return 0;
+            (QueuePolicy::Keep(_), Some(spill)) => {
+                match caught(ErrorKind::Backend, "the subscriber", || spill.put(&event)).flatten() {
+                    Ok(()) => {
+                        state.spilling = true;
+                        state.settled += 1;
+                        return 0;
+                    }
+                    Err(error) if state.drops.untold == 0 => {
+                        quietly(|| {
+                            tracing::error!(
+                                target: "retainit", subscriber = %self.name, %error, "events could be neither queued nor spilled"
+                            )
+                        });
+                    }
+                    Err(_) => {}
                 }
-                Err(error) if state.drops.untold == 0 => {
-                    tracing::error!(
-                        target: "retainit", subscriber = %self.name, %error, "events could be neither queued nor spilled"
-                    );
-                }
-                Err(_) => {}
-            },
+            }
             (QueuePolicy::DropOldest | QueuePolicy::Sample(_), _) => {
                 state.queue.pop_front();
                 state.queue.push_back(event);
@@ -324,7 +330,7 @@ impl Lane {
     }
 
     fn wake_waiting(&self, state: &mut State) {
-        state.waiting.drain(..).for_each(Waker::wake);
+        wake_all(state.waiting.drain(..));
     }
 
     // ------------------------------------------------------------------------------------------------------ the end
@@ -409,11 +415,17 @@ impl Lane {
 
 impl Handler {
     pub(super) fn close(self, name: &str) {
-        if let Handler::Sync(mut subscriber) = self {
-            let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| subscriber.close()));
-            if let Ok(Err(error)) = closed {
-                tracing::error!(target: "retainit", subscriber = name, %error, "a subscriber could not end as it should");
+        let closed = caught(ErrorKind::Backend, "the subscriber", || match self {
+            Handler::Sync(mut subscriber) => subscriber.close(),
+            Handler::Async(handler) => {
+                drop(handler);
+                Ok(())
             }
+        });
+        if let Err(error) = closed.flatten() {
+            quietly(|| {
+                tracing::error!(target: "retainit", subscriber = name, %error, "a subscriber could not end as it should");
+            });
         }
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use retainit_plugin::{Event, EventKinds, Subscriber};
 
 pub(crate) use bus::Bus;
+pub(crate) use dispatch::{Handling, handling};
 pub(crate) use emit::Outcome;
 pub use on::{OnCall, OnHandler, on};
 

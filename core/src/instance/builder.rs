@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use retainit_plugin::{
     BackendConfig, ByteSize, Clock, Field, IntoField, Mark, Registration, Secret, Serializer, SubscriberConfig,
-    SubscriberContext, SystemClock,
+    SubscriberContext, SystemClock, caught,
 };
 
 use super::functions::Functions;
@@ -19,7 +19,7 @@ use crate::engine::groups::{Generation, Tags};
 use crate::engine::{Ear, Store};
 use crate::event::Bus;
 use crate::registry::{Extras, Registry};
-use crate::runtime::{Io, Timers};
+use crate::runtime::{Io, SteadyClock, Timers, quietly};
 use crate::{Error, ErrorKind, Result};
 
 /// Builds a [`Retainit`]. No network, no `await`, no runtime; files are read only where one is named.
@@ -146,7 +146,7 @@ impl Builder {
 
     /// Where time comes from. Default: the system's clocks. Tests pass a clock that they move by hand.
     pub fn clock(mut self, clock: impl Clock) -> Builder {
-        self.clock = Some(Arc::new(clock));
+        self.clock = Some(Arc::new(SteadyClock::new(clock)));
         self
     }
 
@@ -186,8 +186,11 @@ impl Builder {
     /// An instance for a program that configured nothing. It cannot fail: where the files or the environment are
     /// wrong, or nothing is linked, functions run uncached, and why is told.
     pub(crate) fn implicit() -> Retainit {
-        Builder::new().sources(Sources::implicit()).build().unwrap_or_else(|error| {
-            tracing::error!(target: "retainit", %error, "functions run uncached: the configuration cannot be used");
+        let build = || Builder::new().sources(Sources::implicit()).build();
+        caught(ErrorKind::Config, "making the cache", build).flatten().unwrap_or_else(|error| {
+            quietly(|| {
+                tracing::error!(target: "retainit", %error, "functions run uncached: the configuration cannot be used");
+            });
             let parts = Parts { problem: Some(error.to_string()), ..Parts::default() };
             let builder = Builder::new();
             let ground = builder.ground(&parts.configured);

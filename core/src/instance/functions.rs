@@ -244,12 +244,7 @@ impl Retainit {
     /// The plan of a function in this instance, outside every override.
     pub(crate) fn plan(&self, site: &'static Site) -> Result<Plan> {
         let plan = self.plan_under(site, &Overrides::default())?;
-        for option in plan.levels.shadowed() {
-            let function = plan.function.id.as_str();
-            let advice = "a file sets this below the attribute, which says something else: \
-                          `[retainit.override.functions]` stands above it";
-            tracing::warn!(target: "retainit::advisor", function, option, "{advice}");
-        }
+        plan.levels.advise(&plan.function.id);
         Ok(plan)
     }
 
@@ -365,6 +360,7 @@ impl Retainit {
                 type_name: "none",
                 options: Options::NONE,
                 kind: Kind::Bytes(crate::engine::ByteStore::nowhere()),
+                weighs: false,
                 implicit: true,
             })
         })
@@ -405,7 +401,7 @@ fn fits(instance: &Retainit, site: &'static Site, function: &Function, store: &A
             .context("at", site.descriptor.place()))
     };
     match &store.kind {
-        Kind::Object(object) if object.weighs() && kinds.is_some_and(|kinds| !kinds.weight) => {
+        Kind::Object(_) if store.weighs && kinds.is_some_and(|kinds| !kinds.weight) => {
             refuse("it has `max_bytes`, and the returned type implements neither `Weigh` nor `Serialize`")
         }
         Kind::Object(_) => Ok(()),
@@ -447,7 +443,7 @@ fn cache_fits(instance: &Retainit, name: &str, keys: KeyTerms, kinds: ValueKinds
         Kind::Bytes(_) if keys.kind == KeyKind::Digest && !instance.secret_is_given() => {
             refuse("its keys are hashed with a random secret; set `secret`")
         }
-        Kind::Object(object) if object.weighs() && !kinds.weight => {
+        Kind::Object(_) if store.weighs && !kinds.weight => {
             refuse("it has `max_bytes`, and the type has no weight; use `build`")
         }
         _ => Ok(()),

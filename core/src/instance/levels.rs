@@ -7,6 +7,7 @@ use crate::Retainit;
 use crate::config::Ranks;
 use crate::engine::Store;
 use crate::options::{Options, Resolved};
+use crate::runtime::quietly;
 
 /// Who said something about a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,16 @@ impl Levels {
         self.own
     }
 
-    /// Options that files set below an attribute that says something else.
-    pub(super) fn shadowed(&self) -> Vec<&'static str> {
+    /// Tells of options of a function that files set below its attribute, which says something else.
+    pub(super) fn advise(&self, function: &str) {
+        for option in self.shadowed() {
+            let advice = "a file sets this below the attribute, which says something else: \
+                          `[retainit.override.functions]` stands above it";
+            quietly(|| tracing::warn!(target: "retainit::advisor", function, option, "{advice}"));
+        }
+    }
+
+    fn shadowed(&self) -> Vec<&'static str> {
         let of = |wanted: Origin| self.said.iter().find(|(origin, _)| *origin == wanted).map(|(_, options)| *options);
         match (of(Origin::Own), of(Origin::File)) {
             (Some(own), Some(file)) => own.differences(&file),

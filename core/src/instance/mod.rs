@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use retainit_plugin::{Clock, EventKind, Mark, Moment, Strength};
+use retainit_plugin::{Clock, EventKind, Mark, Moment, Strength, caught};
 
 pub use blocking::Blocking;
 pub use builder::Builder;
@@ -282,8 +282,11 @@ impl Retainit {
         for store in self.stores() {
             match &store.kind {
                 Kind::Object(object) => {
-                    object.break_fences();
-                    object.retain(&mut |_| Some(retainit_plugin::RemovalCause::Removed));
+                    let empty = || {
+                        object.break_fences();
+                        object.retain(&mut |_| Some(retainit_plugin::RemovalCause::Removed))
+                    };
+                    result = result.and(caught(ErrorKind::Backend, "the backend", empty).map(drop));
                 }
                 Kind::Bytes(bytes) => result = result.and(bytes.close(face).await),
             }
@@ -301,7 +304,7 @@ impl Retainit {
 
 fn total_keys(store: &Store) -> u64 {
     match &store.kind {
-        Kind::Object(object) => object.len() as u64,
+        Kind::Object(object) => caught(ErrorKind::Backend, "the backend", || object.len() as u64).unwrap_or(0),
         Kind::Bytes(_) => 0,
     }
 }
@@ -412,7 +415,7 @@ impl Retainit {
         // At most a twentieth of one thread goes into sweeping.
         let pause = SWEEP_EVERY.max(watch.elapsed() * 20);
         let next = self.stores().into_iter().filter_map(|store| match &store.kind {
-            Kind::Object(object) => Some(object.next_deadline()),
+            Kind::Object(object) => caught(ErrorKind::Backend, "the backend", || object.next_deadline()).ok(),
             Kind::Bytes(_) => None,
         });
         let next = next.min().filter(|next| *next != Moment::NEVER)?;

@@ -8,6 +8,7 @@ pub(crate) mod text;
 
 use std::hash::{BuildHasher, Hasher};
 
+use retainit_plugin::caught;
 use serde::Serialize;
 
 pub use canon::KeyError;
@@ -89,9 +90,10 @@ impl KeyBuf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Key`] with what the value's own `Serialize` says.
+    /// [`ErrorKind::Key`] with what the value's own `Serialize` says, or with the text of its panic.
     pub fn new(key: &impl KeySource) -> Result<KeyBuf> {
-        KeyBuf::take(key).map_err(|error| Error::new(ErrorKind::Key, "the key has no canonical form").source(error))
+        caught(ErrorKind::Key, "writing the key", || KeyBuf::take(key))?
+            .map_err(|error| Error::new(ErrorKind::Key, "the key has no canonical form").source(error))
     }
 
     fn take<K: KeySource>(key: &K) -> Result<KeyBuf, KeyError> {

@@ -1,6 +1,8 @@
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use retainit_plugin::{EventKind, Kept, StoredValue, Visit};
+use retainit_plugin::{EventKind, Kept, StoredValue, Visit, caught};
 use serde::Serialize;
 
 use super::{Facts, Shape, Site, Storage};
@@ -10,7 +12,7 @@ pub use crate::engine::{How, Outcome};
 use crate::key::{self, KeyBuf, KeySource, Template, Values};
 use crate::runtime::block_on;
 use crate::stats::{Count, count};
-use crate::{Error, Result, overrides};
+use crate::{Error, ErrorKind, Result, overrides};
 
 // -------------------------------------------------------------------------------------------------------- the hit
 
@@ -28,7 +30,22 @@ where
     if overrides::possible() && is_detoured(site) {
         return None;
     }
-    hit_in::<P::Value, S, K>(site.plan()?, key).map(P::wrap)
+    let plan = site.plan()?;
+    contained(plan, || hit_in::<P::Value, S, K>(plan, key)).map(P::wrap)
+}
+
+/// Looks for a hit. A panic of what is the user's in that, or a backend's, is told and sends the call on to its function.
+#[inline(always)]
+pub(crate) fn contained<V>(plan: &Plan, look: impl FnOnce() -> Option<V>) -> Option<V> {
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|panic| panicked(plan, panic))
+}
+
+#[cold]
+#[inline(never)]
+fn panicked<V>(plan: &Plan, panic: Box<dyn Any + Send>) -> Option<V> {
+    let error = retainit_plugin::panicked(ErrorKind::Backend, "looking for the answer", panic);
+    plan.function.failed("read", &plan.store.name, &error);
+    None
 }
 
 /// Whether this call has to take the slow road: an override is in force, or somebody hears of this instance's hits.
@@ -45,9 +62,9 @@ pub(crate) fn hit_in<V: StoredValue, S: Storage<V>, K: KeySource>(plan: &Plan, k
     let hash = key::hash(&plan.hasher, key).ok()?;
     let mut probe = Probe { plan, key, found: None::<S::Kept> };
     object.get(plan.place(hash), &mut probe);
-    let kept = probe.found?;
+    let value = S::give(probe.found?);
     count(plan.site, Count::Hit);
-    Some(S::give(kept))
+    Some(value)
 }
 
 /// Compares a key where it stands and takes the value out under the store's lock; its clone runs no user code.
@@ -142,14 +159,23 @@ impl Call {
         Ok((self.plan?, self.key?, self.tags))
     }
 
+    /// Whether one of its tags could not be written: nothing may be stored then that an invalidation would not reach.
+    pub(crate) fn has_lost_a_tag(&self) -> bool {
+        self.tags.iter().any(|tag| tag == LOST_TAG)
+    }
+
     /// `None` when the call has to run uncached; why has been told.
     fn job<R, P: Shape<R>, S>(self, facts: &Facts<R, P, S>, rules: Rules<R>, face: Face) -> Option<(Job, Rules<R>)>
     where
         P::Value: 'static,
     {
         self.site.keep_facts(facts.value);
+        let has_lost_a_tag = self.has_lost_a_tag();
         let plan = self.plan.map_err(|error| failed(self.site, "plan", error)).ok()?;
         let key = self.key.inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
+        if has_lost_a_tag {
+            return None;
+        }
         let mut job = Job::new(plan, key, &self.tags, self.how, face)?;
         job.looked = self.looked && self.how == How::Call;
         let plan = &job.plan;
@@ -265,12 +291,49 @@ pub fn key_part<T: Serialize + ?Sized>(argument: &T) -> &T {
     argument
 }
 
-/// The text of a tag. A value that cannot be written gives a tag nobody invalidates by chance.
+/// The value of a key that is an expression.
+#[derive(Debug)]
+pub struct KeyValue<T>(Result<T>);
+
+/// Evaluates the expression of a key. If that panics, the key cannot be written.
+#[inline(always)]
+pub fn key_value<T: Serialize>(make: impl FnOnce() -> T) -> KeyValue<T> {
+    KeyValue(caught(ErrorKind::Key, KEY, make))
+}
+
+impl<T: Serialize> Serialize for KeyValue<T> {
+    #[inline(always)]
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0.as_ref().map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+const KEY: &str = "the expression of a key";
+
+/// The key that a function which writes names by an expression.
+///
+/// # Errors
+///
+/// [`ErrorKind::Key`].
+pub fn own_key(make: impl FnOnce() -> Result<KeyBuf>) -> Result<KeyBuf> {
+    caught(ErrorKind::Key, KEY, make).flatten()
+}
+
+/// The same with the tags that follow from it.
+pub fn put_key(make: impl FnOnce() -> (Result<KeyBuf>, Vec<String>)) -> (Result<KeyBuf>, Vec<String>) {
+    caught(ErrorKind::Key, KEY, make).unwrap_or_else(|error| (Err(error), Vec::new()))
+}
+
+/// What stands for a tag that could not be written: no text that a template could give.
+const LOST_TAG: &str = "\u{0}\u{10ffff}\u{0}";
+
+/// The text of a tag. One that cannot be written is told of, and what would carry it is not stored.
 pub fn tag<V: Values>(template: &Template<V>) -> String {
-    template.plain_text().unwrap_or_else(|error| {
-        let error = Error::new(crate::ErrorKind::Key, "a tag has no canonical form").source(error);
+    let text = caught(ErrorKind::Key, "writing a tag", || template.plain_text())
+        .and_then(|text| text.map_err(|error| Error::new(ErrorKind::Key, "a tag has no canonical form").source(error)));
+    text.unwrap_or_else(|error| {
         crate::global::current().bus().failed("tag", None, &error.context("tag", template.literals.join("…")));
-        format!("\u{0}{}", template.literals.join("\u{0}"))
+        LOST_TAG.to_owned()
     })
 }
 

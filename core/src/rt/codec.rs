@@ -2,10 +2,9 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use retainit_plugin::{Bytes, Serializer, ValueType, erased_serde};
+use retainit_plugin::{Bytes, Serializer, ValueType, caught, erased_serde};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -76,18 +75,15 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> {
 impl<V> Codec<V> {
     /// Writes a value; without a format, in the one of its type.
     pub(crate) fn write(&self, value: &V, format: Option<&Format>) -> Result<Encoded> {
-        caught("writing the value has panicked", || (self.encode)(value, format))
+        // A panic in a serializer, or in a type's own code for it, does not become the caller's.
+        caught(ErrorKind::Codec, "writing the value", || (self.encode)(value, format))?
     }
 
     /// Reads a value back from a payload that is a part of `whole`.
     pub(crate) fn read(&self, sealed: &Sealed<&[u8]>, whole: &Bytes, deadline: &Deadline<'_>) -> Result<V> {
-        caught("reading the stored value has panicked", || (self.decode)(sealed, Some(Source { whole, deadline })))
+        let read = || (self.decode)(sealed, Some(Source { whole, deadline }));
+        caught(ErrorKind::Codec, "reading the stored value", read)?
     }
-}
-
-/// A panic in a serializer, or in a type's own code for it, does not become the caller's.
-fn caught<T>(what: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(Error::new(ErrorKind::Codec, what)))
 }
 
 fn types<V: DeserializeOwned + 'static>() -> Types {

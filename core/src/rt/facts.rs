@@ -10,10 +10,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use retainit_plugin::{StoredValue, Weigh};
+use retainit_plugin::{Contained, StoredValue, Weigh, caught};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Codec, Types};
+use crate::{ErrorKind, Result};
 
 /// Asks about `R`.
 #[derive(Debug)]
@@ -104,8 +105,22 @@ pub struct Direct;
 #[derive(Clone, Copy, Debug)]
 pub struct Behind;
 
-/// A value behind an `Arc` of the engine's own.
-pub struct Shared<V>(pub(crate) Arc<V>);
+/// A value behind an `Arc` of the engine's own. Whoever drops it last need not be who knows of it.
+pub struct Shared<V>(Arc<Contained<V>>);
+
+impl<V> Shared<V> {
+    pub(crate) fn new(value: Contained<V>) -> Shared<V> {
+        Shared(Arc::new(value))
+    }
+}
+
+impl<V: Clone> Shared<V> {
+    /// A copy, by the user's `Clone`.
+    #[inline(always)]
+    pub(crate) fn copy(&self) -> V {
+        V::clone(&self.0)
+    }
+}
 
 impl<V> Clone for Shared<V> {
     fn clone(&self) -> Self {
@@ -137,12 +152,12 @@ impl<V: StoredValue> Storage<V> for Behind {
     type Kept = Shared<V>;
 
     fn keep(value: V) -> Shared<V> {
-        Shared(Arc::new(value))
+        Shared::new(Contained::new(value))
     }
 
     #[inline(always)]
     fn give(kept: Shared<V>) -> V {
-        V::clone(&kept.0)
+        kept.copy()
     }
 }
 
@@ -262,7 +277,17 @@ impl<R, P: Shape<R>, S: Storage<P::Value>> Facts<R, P, S> {
     }
 }
 
+/// A copy of a value, to be stored or handed to others.
+pub(crate) fn copied<V: Clone>(value: &V) -> Result<Contained<V>> {
+    caught(ErrorKind::Codec, "the `Clone` of a value", || Contained::new(value.clone()))
+}
+
 impl<V> ValueFacts<V> {
+    /// Whether a value is `None`, which may be asked of its `Serialize`.
+    pub(crate) fn finds_none(&self, value: &V) -> Result<bool> {
+        caught(ErrorKind::Codec, "looking whether a value is `None`", || (self.is_none)(value))
+    }
+
     pub(crate) fn kinds(&self) -> ValueKinds {
         let types = self.codec.map(|codec| codec.types);
         ValueKinds { types, weight: self.weigh.is_some(), equality: self.equal.is_some(), errors: false }
@@ -363,8 +388,8 @@ pub mod probe {
 
         ShareClone share [R: StoredValue] &Probe<R> => Option<Share<R>> {
             Some(Share {
-                share: |result| Arc::new(result.clone()),
-                take: |any| any.downcast_ref::<R>().cloned(),
+                share: |result| Arc::new(Contained::new(result.clone())),
+                take: |any| any.downcast_ref::<Contained<R>>().map(|result| R::clone(result)),
             })
         }
         ShareNone share [R] Probe<R> => Option<Share<R>> { None }

@@ -9,10 +9,10 @@ mod look;
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
+use retainit_plugin::{ErrorKind, caught};
 use serde::de::{DeserializeOwned, Error as _};
 
 use look::Look;
@@ -56,7 +56,9 @@ fn look_at<V: DeserializeOwned>() -> Shape {
     let mut seen = Seen::default();
     for _ in 0..MAX_RUNS {
         seen.begin();
-        let run = catch_unwind(AssertUnwindSafe(|| V::deserialize(Look { seen: &mut seen, at: Place::default() })));
+        let run = caught(ErrorKind::Codec, "reading a made-up value", || {
+            V::deserialize(Look { seen: &mut seen, at: Place::default() })
+        });
         match run {
             Ok(Ok(_)) if !seen.more => return seen.shape(false),
             Ok(Err(_)) if !seen.more && !seen.moved => return seen.shape(false),

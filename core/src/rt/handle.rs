@@ -154,7 +154,7 @@ macro_rules! value_methods {
             let ($this, $k) = (self, key);
             let ops = self.base.ops::<$value>()?;
             let key = ops.plan.key($buf?);
-            Ok(waiting!($mode ops.peek(&key))?.is_hit())
+            Ok(waiting!($mode ops.peek(&key))?.is_some())
         }
 
         /// What is left of a key's ttl: `Some(None)` for one that never expires, `None` for one that is not there.
@@ -166,7 +166,7 @@ macro_rules! value_methods {
             let ($this, $k) = (self, key);
             let ops = self.base.ops::<$value>()?;
             let key = ops.plan.key($buf?);
-            Ok(waiting!($mode ops.peek(&key))?.meta().map(|meta| meta.ttl()))
+            Ok(waiting!($mode ops.peek(&key))?.map(|meta| meta.ttl()))
         }
     };
 }

@@ -21,16 +21,16 @@ pub use crate::event::{OnCall, OnHandler};
 pub use crate::key::{Args, KeyBuf, KeyError, KeySource, Sink, Template, Values};
 pub use crate::{__facts as facts, __on as on, __submit as submit, Error, Result};
 
-pub(crate) use call::hit_in;
 pub use call::{
-    Call, How, Outcome, Reloaded, Rules, error_is, hit, key_part, reload, reload_sync, run, run_sync, succeeded, tag,
-    when,
+    Call, How, KeyValue, Outcome, Reloaded, Rules, error_is, hit, key_part, key_value, own_key, put_key, reload,
+    reload_sync, run, run_sync, succeeded, tag, when,
 };
+pub(crate) use call::{contained, hit_in};
 pub use codec::Codec;
 pub(crate) use codec::{Encoded, Sealed, Types};
 pub use descriptor::{Descriptor, duration, ttl, ttl_secs};
 pub use facts::*;
-pub(crate) use facts::{is_none, weigh_serialized};
+pub(crate) use facts::{copied, is_none, weigh_serialized};
 pub use function::{Boxed, Function, PutTarget, Reload, ReloadSync};
 pub use handle::{AnyHandle, Handle, ReloadHandle, SyncAnyHandle, SyncHandle, SyncReloadHandle};
 pub(crate) use site::linked;

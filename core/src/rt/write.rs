@@ -4,7 +4,7 @@ use std::future::Future;
 
 use retainit_plugin::{StoredValue, Strength};
 
-use super::{Call, Facts, Function, KeyBuf, PutTarget, Shape, Site, Storage};
+use super::{Call, Facts, Function, KeyBuf, PutTarget, Shape, Site, Storage, copied};
 use crate::engine::{Face, invalidate};
 use crate::runtime::block_on;
 use crate::{Result, cache};
@@ -29,12 +29,12 @@ where
     S: Storage<P::Value>,
 {
     // The value is taken at once, so that the future holds nothing of a result that may not be shared.
-    let (value, facts) = (P::split(result).ok().cloned(), facts.value);
+    let (copy, facts) = (P::split(result).ok().map(copied), facts.value);
     async move {
-        let Some(value) = value else { return };
+        let Some(copy) = copy else { return };
         F::site().keep_facts(facts);
         let call = Call::with_key(F::site(), key).tags(tags);
-        told(F::site(), "store", cache::put(call, value, &facts, face).await);
+        told(F::site(), "store", cache::put(call, copy, &facts, face).await);
     }
 }
 

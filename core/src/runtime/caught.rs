@@ -1,18 +1,52 @@
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
-/// What came instead of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Panicked;
+use retainit_plugin as plugin;
 
-/// Runs a future whose panic is not its caller's.
-pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
-    .await
+use crate::{ErrorKind, Result};
+
+pin_project_lite::pin_project! {
+    /// A future whose panic is not its caller's, nor is that of its destructor.
+    #[derive(Debug)]
+    pub(crate) struct Caught<F> {
+        #[pin]
+        future: Option<F>,
+        what: &'static str,
+    }
+
+    impl<F> PinnedDrop for Caught<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            drop(plugin::caught(ErrorKind::Backend, this.what, || this.future.set(None)));
+        }
+    }
+}
+
+/// Runs code that somebody else wrote; `what` names it in the error of its panic.
+pub(crate) fn caught<F: Future>(what: &'static str, future: F) -> Caught<F> {
+    Caught { future: Some(future), what }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let future = this.future.as_pin_mut().expect("only a drop takes it out");
+        match plugin::caught(ErrorKind::Backend, this.what, || future.poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Writes to the log, which may be the user's code too.
+pub(crate) fn quietly(log: impl FnOnce()) {
+    drop(plugin::caught(ErrorKind::Backend, "the log", log));
+}
+
+/// Wakes everybody, whatever becomes of one of them.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| quietly(|| waker.wake()));
 }

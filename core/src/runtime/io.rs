@@ -1,10 +1,10 @@
 use std::future::Future;
-use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::{Inside, caught};
 use crate::{Error, ErrorKind, Result};
 
 /// The instance's own runtime: connections, timers and background work of byte backends live on its one worker.
@@ -37,17 +37,18 @@ impl Io {
     /// Runs an operation for at most `limit`, polled where the caller is.
     pub(crate) async fn within<T>(&self, limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let handle = self.handle()?;
+        let operation = async { caught("the backend", operation).await? };
+        if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
+            // The thread is ending and has lost what tokio's timers need in it.
+            return operation.await;
+        }
+        let enter = || handle.enter();
         let timed = {
-            let _entered = handle.enter();
+            let _entered = enter();
             tokio::time::timeout(limit, operation)
         };
-        let mut timed = pin!(timed);
-        std::future::poll_fn(|cx| {
-            let _entered = handle.enter();
-            timed.as_mut().poll(cx)
-        })
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
+        let timed = Inside::new(timed, enter).await;
+        timed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))))
     }
 
     /// Runs a task in the background, for as long as this runtime lives.

@@ -5,13 +5,17 @@
 mod block;
 mod caught;
 mod gather;
+mod inside;
 mod io;
+mod steady;
 mod stopwatch;
 mod timers;
 
 pub(crate) use block::block_on;
-pub(crate) use caught::{Panicked, caught};
+pub(crate) use caught::{caught, quietly, wake_all};
 pub(crate) use gather::gather;
+pub(crate) use inside::{Inside, Surroundings};
 pub(crate) use io::Io;
+pub(crate) use steady::SteadyClock;
 pub(crate) use stopwatch::Stopwatch;
 pub(crate) use timers::{Task, Timers};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use retainit_plugin::{Clock, Moment};
+use retainit_plugin::{Clock, ErrorKind, Moment, caught};
 
 use crate::engine::flight::Alarm;
 
@@ -186,11 +186,10 @@ impl Timers {
 
     fn perform(&self, task: Task, now: Moment) {
         // Both run code of others: wakers, and destructors of values. The thread has to survive its panics.
-        use std::panic::{AssertUnwindSafe, catch_unwind};
         match task {
-            Task::Alarm(alarm) => drop(catch_unwind(AssertUnwindSafe(|| alarm.ring(now)))),
+            Task::Alarm(alarm) => drop(caught(ErrorKind::Backend, "an alarm", || alarm.ring(now))),
             Task::Sweep(sweep) => {
-                let next = catch_unwind(AssertUnwindSafe(|| sweep(now)));
+                let next = caught(ErrorKind::Backend, "a sweep", || sweep(now));
                 if let Ok(Some(next)) = next {
                     self.add(next, Task::Sweep(sweep));
                 }

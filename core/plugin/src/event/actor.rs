@@ -1,5 +1,6 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
+
+use crate::{ErrorKind, caught};
 
 type Hook = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
@@ -21,5 +22,5 @@ pub fn set_actor(hook: impl Fn() -> Option<String> + Send + Sync + 'static) {
 pub fn actor() -> Option<String> {
     // The hook runs outside the lock: it may be slow, or set another one.
     let hook = HOOK.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?;
-    catch_unwind(AssertUnwindSafe(|| hook())).ok().flatten()
+    caught(ErrorKind::Config, "the hook of `set_actor`", || hook()).ok().flatten()
 }

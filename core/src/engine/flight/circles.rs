@@ -3,14 +3,22 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::mem::ManuallyDrop;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::Id;
+use crate::runtime::Inside;
+
+type Links = ManuallyDrop<RefCell<SmallVec<[Id; 16]>>>;
 
 thread_local! {
     /// The loads that are being polled on this thread, outermost first.
-    static CHAIN: RefCell<Vec<Id>> = const { RefCell::new(Vec::new()) };
+    ///
+    /// Never dropped, so that it is there in destructors of other thread-locals too; it is empty, and holds no memory,
+    /// when nothing is being polled.
+    static CHAIN: Links = Links::default();
 }
 
 /// Who waits for whom, as far as loads wait inside loads.
@@ -25,7 +33,7 @@ pub(crate) struct Chain(usize);
 pub(super) struct Circle;
 
 impl Chain {
-    /// Marks what runs until the drop as part of these loads. A thread that is ending keeps no marks.
+    /// Marks what runs until the drop as part of these loads.
     pub(crate) fn enter(ids: &[Id]) -> Chain {
         let entered = CHAIN.try_with(|chain| chain.borrow_mut().extend_from_slice(ids));
         Chain(if entered.is_ok() { ids.len() } else { 0 })
@@ -33,7 +41,7 @@ impl Chain {
 
     /// The loads this code is part of.
     pub(crate) fn current() -> Vec<Id> {
-        CHAIN.try_with(|chain| chain.borrow().clone()).unwrap_or_default()
+        CHAIN.try_with(|chain| chain.borrow().to_vec()).unwrap_or_default()
     }
 
     /// Whether this code is part of no load.
@@ -70,10 +78,13 @@ impl Chain {
 impl Drop for Chain {
     fn drop(&mut self) {
         let own = self.0;
-        let take_off = |chain: &RefCell<Vec<Id>>| {
+        let take_off = |chain: &Links| {
             let mut chain = chain.borrow_mut();
             let rest = chain.len().saturating_sub(own);
             chain.truncate(rest);
+            if rest == 0 && chain.spilled() {
+                *chain = SmallVec::new();
+            }
         };
         CHAIN.try_with(take_off).ok();
     }
@@ -81,12 +92,8 @@ impl Drop for Chain {
 
 /// Runs a load that nobody can join, so that calls inside it know they are inside one.
 pub(crate) async fn apart<F: Future>(load: F) -> F::Output {
-    let (id, mut load) = (Id::new(), std::pin::pin!(load));
-    std::future::poll_fn(|cx| {
-        let _chain = Chain::enter(&[id]);
-        load.as_mut().poll(cx)
-    })
-    .await
+    let id = Id::new();
+    Inside::new(load, move || Chain::enter(&[id])).await
 }
 
 #[derive(Debug, Default)]

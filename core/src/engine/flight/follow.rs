@@ -8,6 +8,7 @@ use super::circles::Edges;
 use super::lead::Watch;
 use super::shared::{Flight, Phase};
 use super::{At, Entry, Flights, Got, Lead, Terms};
+use crate::runtime::wake_all;
 
 /// Waits for another caller's load.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Drop for Follow<'_> {
         let Some(token) = self.token else { return };
         let (own, wakers) = self.leave(token);
         drop(own);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 }
 

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Wake, Waker};
 
 use parking_lot::Mutex;
-use retainit_plugin::{Clock, Moment};
+use retainit_plugin::{Clock, ErrorKind, Moment, caught};
 
 use super::shared::{Flight, Phase, STARVED};
 use super::{At, Chain, Flights, Fruit, Ticket};
+use crate::runtime::{Inside, wake_all};
 
 /// The right and duty to load. Dropped before [`Lead::complete`], it passes to a follower.
 #[derive(Debug)]
@@ -33,19 +33,17 @@ impl<'f> Lead<'f> {
         Lead { flights, at, number, watch, abandoned, over: false }
     }
 
-    /// Runs a load in place, watched for starvation and for circles.
+    /// Runs a load in place, watched for starvation and for circles. A load that is given up ends as a part of itself
+    /// too: a destructor that asks for its key must not wait for it.
     pub(crate) async fn run<F: Future>(&self, load: F) -> F::Output {
-        let mut load = std::pin::pin!(load);
+        let mut load = std::pin::pin!(Inside::new(load, || Chain::enter(&[self.at.id])));
         let waker = self.watch.as_ref().map(|watch| Waker::from(Arc::clone(watch)));
-        std::future::poll_fn(|cx| {
-            let _chain = Chain::enter(&[self.at.id]);
-            match (&self.watch, &waker) {
-                (Some(watch), Some(waker)) => {
-                    watch.is_polled_by(cx.waker());
-                    load.as_mut().poll(&mut Context::from_waker(waker))
-                }
-                _ => load.as_mut().poll(cx),
+        std::future::poll_fn(|cx| match (&self.watch, &waker) {
+            (Some(watch), Some(waker)) => {
+                watch.is_polled_by(cx.waker());
+                load.as_mut().poll(&mut Context::from_waker(waker))
             }
+            _ => load.as_mut().poll(cx),
         })
         .await
     }
@@ -74,20 +72,13 @@ impl<'f> Lead<'f> {
             return;
         };
         // Making it runs code of the value's type. Should that panic, the others must not wait for ever.
-        let fruit = catch_unwind(AssertUnwindSafe(fruit));
-        let (fruit, panic) = match fruit {
-            Ok(fruit) => (fruit, None),
-            Err(panic) => (Fruit::Unshared, Some(panic)),
-        };
+        let fruit = caught(ErrorKind::Codec, "copying a result for those who wait", fruit).unwrap_or(Fruit::Unshared);
         let wakers = {
             let mut state = flight.state.lock();
             state.phase = Phase::Done(fruit);
             state.take_wakers()
         };
-        wakers.into_iter().for_each(Waker::wake);
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        wake_all(wakers);
     }
 
     /// Gives the lead away, to the wakers returned.
@@ -117,7 +108,7 @@ impl<'f> Lead<'f> {
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.pass_on().into_iter().for_each(Waker::wake);
+            wake_all(self.pass_on());
         }
     }
 }

@@ -48,12 +48,13 @@ thread_local! {
 
 impl Id {
     fn new() -> Id {
-        let next = match NEXT_ID.get() {
-            next if next % BUNDLE == 0 => NEXT_BUNDLE.fetch_add(1, Ordering::Relaxed) * BUNDLE,
-            next => next,
+        let bundle = || NEXT_BUNDLE.fetch_add(1, Ordering::Relaxed) * BUNDLE;
+        let next = |of_thread: &Cell<u64>| {
+            let next = Some(of_thread.get()).filter(|next| next % BUNDLE != 0).unwrap_or_else(bundle);
+            of_thread.set(next + 1);
+            next
         };
-        NEXT_ID.set(next + 1);
-        Id(next)
+        Id(NEXT_ID.try_with(next).unwrap_or_else(|_| bundle()))
     }
 }
 

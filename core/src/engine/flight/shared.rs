@@ -9,7 +9,7 @@ use retainit_plugin::{Clock, Moment};
 
 use super::lead::Watch;
 use super::{Entry, Fruit, Terms};
-use crate::runtime::Timers;
+use crate::runtime::{Timers, wake_all};
 
 /// A leader that was woken and not polled for this long has lost its place.
 pub(super) const STARVED: Duration = Duration::from_millis(50);
@@ -199,7 +199,7 @@ impl Flight {
             state.lead += 1;
             state.vacate()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         true
     }
 

@@ -231,8 +231,8 @@ fn a_panic_in_the_copy_for_the_others_strands_nobody() {
     let lead = bench.lead();
     let mut follow = bench.follow();
     assert!(poll(&mut follow, &waker).is_pending());
-    let completed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lead.complete(|| panic!("in a clone"))));
-    assert!(completed.is_err(), "it reaches the leader");
+    // Nor does it fall on the leader, whose load has ended well.
+    lead.complete(|| panic!("in a clone"));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert!(matches!(poll(&mut follow, &waker), Poll::Ready(Got::Fruit(Fruit::Unshared))));
 }

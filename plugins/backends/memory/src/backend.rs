@@ -102,7 +102,10 @@ impl<S: Store> ObjectBackend for MemoryBackend<S> {
             entry.bytes = 0;
         }
         let mut gone = Gone::default();
-        if let Err((why, _dropped_here)) = self.admit(entry, &put, &mut gone) {
+        if let Err((why, entry)) = self.admit(entry, &put, &mut gone) {
+            if let Err(error) = entry.kept.discard() {
+                self.listener.failed("drop", &error);
+            }
             return why;
         }
         self.tell(gone);

@@ -43,6 +43,9 @@ impl Gone {
     pub(crate) fn tell(&mut self, listener: &dyn Listener) {
         for (cause, slot) in self.first.take().into_iter().chain(mem::take(&mut self.rest)) {
             listener.removed(Removal { cause, entry: slot.entry() });
+            if let Err(error) = slot.discard() {
+                listener.failed("drop", &error);
+            }
         }
     }
 }

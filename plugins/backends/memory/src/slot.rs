@@ -1,6 +1,6 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
-use retainit_plugin::{Entry, Kept, NewEntry, Place, Visit};
+use retainit_plugin::{Entry, Kept, NewEntry, Place, Result, Visit};
 
 /// Keys up to this length lie in the slot itself.
 const SHORT: usize = 22;
@@ -61,6 +61,11 @@ impl Slot {
             Key::Heavy(heavy) => heavy.bytes,
             _ => u64::from(self.bytes),
         }
+    }
+
+    /// Drops it, and tells what came of that, see [`Kept::discard`].
+    pub(crate) fn discard(self) -> Result<()> {
+        self.kept.discard()
     }
 
     pub(crate) fn entry(&self) -> Entry<'_> {
