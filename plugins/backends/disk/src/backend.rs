@@ -10,7 +10,7 @@ use retainit_plugin::{
 
 use crate::database::{Database, Engine, Opened, Options};
 use crate::fault::{self, Fault};
-use crate::folder::Folder;
+use crate::folder::{Folder, Home};
 use crate::{lookup, scan, version, wait, write};
 
 /// How often an operation begins again because its database was replaced.
@@ -40,55 +40,56 @@ impl DiskBackend {
         DiskBackend { name, folder: Folder::new(base), options, engine, state: RwLock::new(State::Unopened) }
     }
 
-    /// Does an operation that changes nothing, on the current database.
+    /// Does an operation that changes nothing, on a database that stood when it began.
     fn read_with<T>(&self, operation: impl Fn(&Database) -> Result<T, Fault>) -> Result<T> {
-        self.with(operation, |_| true)
+        self.with(Home::stands, operation, |_| true)
     }
 
     /// Does an operation that changes something; again, if the database was replaced before it ended: what was
     /// acknowledged must hold in the database that others use.
     fn write_with<T>(&self, operation: impl FnMut(&Database) -> Result<T, Fault>) -> Result<T> {
-        self.with(operation, |database| database.home.stands())
+        self.with(|_| true, operation, Home::is_current)
     }
 
     fn with<T>(
         &self,
+        mut before: fn(&Home) -> bool,
         mut operation: impl FnMut(&Database) -> Result<T, Fault>,
-        holds: impl Fn(&Database) -> bool,
+        after: fn(&Home) -> bool,
     ) -> Result<T> {
         let _bound = wait::at_most(self.options.busy_timeout);
         for _ in 0..ATTEMPTS {
-            let database = self.database()?;
+            let database = self.database(before)?;
             match operation(&database) {
-                Ok(done) if holds(&database) => return Ok(done),
-                Err(Fault::Failed(error)) if database.home.stands() => return Err(self.named(error)),
+                Ok(done) if after(&database.home) => return Ok(done),
+                Err(Fault::Failed(error)) if database.home.is_current() => return Err(self.named(error)),
                 Err(Fault::Damaged(error)) => self.put_aside(&database, error)?,
                 Ok(_) | Err(Fault::Failed(_)) => {}
             }
-            database.home.forget();
+            before = Home::is_current;
         }
         Err(self.named(Error::new(ErrorKind::Backend, "the database is replaced again and again")))
     }
 
-    /// The current database, opened if it is not yet.
-    fn database(&self) -> Result<Arc<Database>> {
-        let opened = self.state.try_read().and_then(|state| self.opened(&state).transpose());
+    /// The open database, or the current one where none is open or the open one is not as it has to be.
+    fn database(&self, holds: fn(&Home) -> bool) -> Result<Arc<Database>> {
+        let opened = self.state.try_read().and_then(|state| self.opened(&state, holds).transpose());
         opened.unwrap_or_else(|| self.await_database()).map_err(|error| self.named(error))
     }
 
     #[cold]
     fn await_database(&self) -> Result<Arc<Database>> {
         let opened = match self.state.try_read_for(wait::left()).as_deref() {
-            Some(state) => self.opened(state)?,
+            Some(state) => self.opened(state, Home::is_current)?,
             None => return Err(opening()),
         };
         opened.map_or_else(|| self.open(), Ok)
     }
 
-    /// The open database, if it is the current one.
-    fn opened(&self, state: &State) -> Result<Option<Arc<Database>>> {
+    /// The open database, if it is as it has to be.
+    fn opened(&self, state: &State, holds: fn(&Home) -> bool) -> Result<Option<Arc<Database>>> {
         match state {
-            State::Open(database) if database.home.stood(self.engine.clock.now()) => Ok(Some(Arc::clone(database))),
+            State::Open(database) if holds(&database.home) => Ok(Some(Arc::clone(database))),
             State::Open(_) | State::Unopened => Ok(None),
             State::Closed => Err(Error::new(ErrorKind::Closed, "the backend was closed")),
         }
@@ -96,7 +97,7 @@ impl DiskBackend {
 
     fn open(&self) -> Result<Arc<Database>> {
         let mut state = self.state.try_write_for(wait::left()).ok_or_else(opening)?;
-        if let Some(database) = self.opened(&state)? {
+        if let Some(database) = self.opened(&state, Home::is_current)? {
             return Ok(database);
         }
         let mut broken = None;

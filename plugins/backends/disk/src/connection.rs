@@ -11,10 +11,9 @@ use crate::vfs;
 /// Statements that are kept prepared per connection; more than there are.
 const STATEMENTS: usize = 48;
 
-/// Opens a database, and fills it if it is `new`.
+/// Opens a database, and fills the empty file of one that is `new`.
 pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connection, Fault> {
-    let create = if new { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
-    let connection = connect(path, create, options)?;
+    let connection = connect(path, options)?;
     connection.execute_batch(&format!(
         "PRAGMA synchronous = {}; PRAGMA journal_size_limit = 16777216;",
         options.sync.pragma(),
@@ -30,14 +29,15 @@ pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connecti
 
 /// Another connection to a database that is open already.
 pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault> {
-    let connection = connect(path, OpenFlags::empty(), options)?;
+    let connection = connect(path, options)?;
     // A smaller cache than the first connection's: there may be many of these.
     connection.execute_batch("PRAGMA query_only = ON;")?;
     Ok(connection)
 }
 
-fn connect(path: &Path, create: OpenFlags, options: &Options) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+/// The file has to be there, and none of the names that lead to it may be a link.
+fn connect(path: &Path, options: &Options) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = match vfs::name() {
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
         None => Connection::open_with_flags(path, flags)?,

@@ -6,6 +6,7 @@ mod bounds;
 mod config;
 mod connection;
 mod database;
+mod dir;
 mod entry;
 mod fault;
 mod folder;

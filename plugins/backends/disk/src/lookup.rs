@@ -44,7 +44,7 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
     let now = database.now();
     let mut without_file = None;
     for _ in 0..ATTEMPTS {
-        let Some(look) = database.reading(|reader| look(reader, key, &read, now))? else {
+        let Some(look) = database.reading(|reader| look(reader, key, &read, now, database.home.salt()))? else {
             create_versions(database, read.groups)?;
             continue;
         };
@@ -63,7 +63,7 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
                 continue;
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(fault::at(&database.home.dir, error).into());
+                return Err(fault::at(database.home.dir.path(), error).into());
             }
             Ok(None) | Err(_) => {}
         }
@@ -84,7 +84,7 @@ fn used(database: &Database, id: i64) {
 }
 
 /// `None` if a group has no version.
-fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Option<Look>, Fault> {
+fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) -> Result<Option<Look>, Fault> {
     let Reader { connection, known, .. } = reader;
     let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
@@ -95,7 +95,7 @@ fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64) -> Result<Opt
         Some(seen) if !seen.head.is_empty(now) => (Some(seen.head.fence()), None),
         _ => {
             let (counter, raised) = stripe::counter_and_raised(connection, key)?;
-            (Some(stripe::of_counter(counter)), Some(raised))
+            (Some(stripe::of_counter(counter, salt)), Some(raised))
         }
     };
     let Some(versions) = versions(connection, known, raised, read.groups, now)? else { return Ok(None) };

@@ -30,23 +30,24 @@ pub(crate) fn of_entry(generation: u64) -> Fence {
     Fence::new(generation | ENTRY)
 }
 
-/// The fence of an empty slot.
-pub(crate) fn of_counter(counter: i64) -> Fence {
-    Fence::new(counter as u64 & !ENTRY)
+/// The fence of an empty slot. The salt is that of the database: a copy of it counts on from the same counters, and a
+/// load that began in one must not be stored in the other.
+pub(crate) fn of_counter(counter: i64, salt: u64) -> Fence {
+    Fence::new((counter as u64 & !ENTRY) ^ salt)
 }
 
-/// The counter that is the fence of an empty slot; `None` for the fence of an entry. Counters begin below 2^52, so none
-/// has lost a bit to [`of_counter`].
-pub(crate) fn counter_of(fence: Fence) -> Option<i64> {
-    (fence.token() & ENTRY == 0).then_some(fence.token() as i64)
+/// The counter that is the fence of an empty slot; `None` for the fence of an entry. Counters begin below 2^52 and salts
+/// are below 2^63, so none has lost a bit to [`of_counter`].
+pub(crate) fn counter_of(fence: Fence, salt: u64) -> Option<i64> {
+    (fence.token() & ENTRY == 0).then_some((fence.token() ^ salt) as i64)
 }
 
-/// Whether a fence stands, in the transaction that is going to store on it.
-pub(crate) fn holds(entry: Option<&Head>, counter: i64, fence: Fence, now: i64) -> bool {
+/// Whether a fence stands, in the transaction that is going to store on it. `empty` is that of the slot without entry.
+pub(crate) fn holds(entry: Option<&Head>, empty: Fence, fence: Fence, now: i64) -> bool {
     match entry {
         Some(entry) if entry.fence() == fence => true,
         Some(entry) if !entry.is_empty(now) => false,
-        _ => of_counter(counter) == fence,
+        _ => fence == empty,
     }
 }
 

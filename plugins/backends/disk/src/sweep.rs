@@ -1,7 +1,6 @@
 //! What has to be done now and then, in small steps beside the writes: expired entries and versions, the order of
 //! use, files without a row.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use retainit_plugin::Moment;
@@ -9,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use crate::blob;
 use crate::database::{Database, millis};
+use crate::dir::Dir;
 use crate::entry::Head;
 use crate::fault::Fault;
 use crate::touched::Touched;
@@ -91,26 +91,23 @@ impl Upkeep {
         let Some(shard) = self.next_shard(database) else { return Ok(()) };
         let mut select =
             connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen IN (?1, ?1 + 1)")?;
-        for (file, generation) in blob::files(&shard) {
-            let Ok(written) = file.metadata().and_then(|file| file.modified()) else { continue };
+        for name in shard.names().unwrap_or_default() {
+            let Some(generation) = blob::generation(&name) else { continue };
+            let Ok(written) = shard.read(&name).and_then(|file| file.metadata()?.modified()) else { continue };
             let old = now.saturating_sub(millis(written)) > ORPHAN_AGE;
             if old && !select.exists([generation as i64])? {
                 // One that cannot be removed is met again in the next round.
-                drop(std::fs::remove_file(file));
+                drop(shard.remove(&name));
             }
         }
         Ok(())
     }
 
-    fn next_shard(&mut self, database: &Database) -> Option<PathBuf> {
-        for _ in 0..=u8::MAX {
+    fn next_shard(&mut self, database: &Database) -> Option<Dir> {
+        (0..=u8::MAX).find_map(|_| {
             self.shard = self.shard.wrapping_add(1);
-            let shard = blob::shard(&database.home.dir, self.shard);
-            if shard.is_dir() {
-                return Some(shard);
-            }
-        }
-        None
+            database.home.dir.child(&blob::shard(self.shard)).ok()
+        })
     }
 }
 

@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
     /// to make, no order to keep. One statement, which is a transaction of its own; false if it has to be looked closer.
     fn fill_at_once(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<bool, Fault> {
         let When::Fenced(fence) = terms.when else { return Ok(false) };
-        let Some(counter) = stripe::counter_of(fence) else { return Ok(false) };
+        let Some(counter) = stripe::counter_of(fence, self.database.home.salt()) else { return Ok(false) };
         let Database { options, touched, .. } = self.database;
         let lives = |group| self.known.lives(group, new.deadline);
         let has_room = self.bounds.has_room(options, new.bytes.len()) && !touched.is_worth();
@@ -209,7 +209,8 @@ impl<'a> Work<'a> {
         let (old, holds) = match terms.when {
             When::Fenced(fence) => {
                 let (old, counter) = self.head_and_counter(new.key)?;
-                (old, stripe::holds(old.as_ref(), counter, fence, self.now))
+                let empty = stripe::of_counter(counter, self.database.home.salt());
+                (old, stripe::holds(old.as_ref(), empty, fence, self.now))
             }
             When::Always => (self.head(new.key)?, true),
             When::Absent => {

@@ -105,6 +105,7 @@ fn role() {
         "writer" => write(&open(folder)),
         "actor" => crate::actor::act(folder),
         "bumper" => bump(&open(folder), folder),
+        "follower" => follow(&open(folder), folder),
         role => panic!("no role is called {role}"),
     }
 }
@@ -225,5 +226,16 @@ fn bump(disk: &Disk, folder: &Path) {
         while disk.remove("key").is_err() {}
         say(number);
         thread::sleep(Duration::from_millis(number % 3));
+    }
+}
+
+/// Removes a key, and does so again each time the folder was renamed, as the number in a file beside it says.
+fn follow(disk: &Disk, folder: &Path) {
+    for round in 0..20 {
+        while disk.remove("key").is_err() {}
+        say("removed");
+        while std::fs::read_to_string(folder.with_extension("go")).ok() != Some(round.to_string()) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }

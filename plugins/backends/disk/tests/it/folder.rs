@@ -1,7 +1,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use retainit_disk::DiskConfig;
 use retainit_plugin::{ErrorKind, Read, Scan};
 
 use crate::child;
@@ -142,12 +143,53 @@ fn a_folder_that_is_taken_away_is_made_again() {
     set(&disk, "key", "value");
     assert_eq!(peek(&other, "key"), Some("value".into()));
     fs::remove_dir_all(bench.base()).unwrap();
-    // Readers look for the folder once in each tick of the clock.
-    while peek(&disk, "key").is_some() {
-        std::thread::yield_now();
-    }
+    assert_eq!(peek(&disk, "key"), None);
     set(&other, "key", "again");
     assert_eq!(peek(&disk, "key"), Some("again".into()));
+}
+
+#[test]
+fn each_part_of_the_layout_is_made_again_when_it_is_missing() {
+    let parts: [fn(&Bench) -> PathBuf; 8] = [
+        |bench| bench.home().join("blobs"),
+        |bench| bench.blobs()[0].parent().unwrap().to_owned(),
+        |bench| bench.blobs()[0].clone(),
+        |bench| bench.home(),
+        |bench| bench.home().join("store.db"),
+        |bench| bench.base().join("v1/lock"),
+        |bench| bench.base().join("v1/current"),
+        |bench| bench.base(),
+    ];
+    for (part, sync) in parts.iter().flat_map(|part| ["normal", "full"].map(|sync| (part, sync))) {
+        let bench = Bench::new();
+        let disk = bench.open_with(DiskConfig::new().sync(sync));
+        set(&disk, "key", bytes("blob", 100_000));
+        let missing = part(&bench);
+        if missing.is_dir() {
+            fs::remove_dir_all(&missing).unwrap()
+        } else {
+            fs::remove_file(&missing).unwrap()
+        }
+        for key in ["key", "other"] {
+            set(&disk, key, bytes(key, 100_000));
+            assert_eq!(peek(&disk, key), Some(bytes(key, 100_000)), "{} and {key}", missing.display());
+        }
+        let another = bench.open();
+        assert_eq!(peek(&another, "key"), Some(bytes("key", 100_000)), "{} elsewhere", missing.display());
+        assert_eq!(bench.failures(), [""; 0], "{}", missing.display());
+    }
+}
+
+#[test]
+fn a_lock_that_was_removed_while_it_was_held_keeps_nobody_out() {
+    let bench = Bench::new();
+    set(&bench.open(), "key", "value");
+    let path = bench.base().join("v1/lock");
+    let held = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    held.lock().unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(peek(&bench.open(), "key"), Some("value".into()));
+    assert!(path.exists());
 }
 
 /// What this thread has read from files so far.
