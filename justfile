@@ -49,6 +49,10 @@ test:
 coverage:
     ./scripts/coverage
 
+# Mutation testing: which changes of a package's code its tests do not find. Needs `cargo install cargo-mutants`.
+mutants package="retainit-memory" *arguments:
+    cargo mutants --package {{ package }} --output target/mutants --timeout 60 {{ arguments }}
+
 # Formats everything.
 fmt:
     cargo fmt --all
@@ -62,7 +66,7 @@ profile name="hit" *arguments:
     perf record --call-graph dwarf --output target/perf.data cargo bench --bench {{ name }} -- {{ arguments }}
     perf report --input target/perf.data
 
-# What a hit and a miss cost on each backend, in time and allocations, and what the counters say of them.
+# Measures a hit and a miss on each backend, in time and allocations, and prints the counters.
 hit-report:
     cargo bench --bench report
 

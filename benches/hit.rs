@@ -1,9 +1,10 @@
-//! What a hit costs, beside its peers: `cargo bench --bench hit`.
+//! Compares the cost of hits and misses with that of peers (T-123, T-125): `cargo bench --bench hit`.
 //!
-//! Everyone has room for 100 000 entries, 10 000 keys that are asked for in random order, values of
-//! `Arc<[u8; 100]>` and a ttl of an hour. The contenders of a group take turns, so a ratio compares what ran side by
-//! side; figures are medians over rounds. `BENCH_ROUNDS` sets the number of rounds (in each of five passes); words after `--`
-//! choose groups by their titles. Compare ratios, not nanoseconds: a neighbour changes those.
+//! Unless a group's title says otherwise, every cache has room for 100 000 entries, 10 000 keys that are read in random
+//! order, values of `Arc<[u8; 100]>` and a ttl of an hour. The contenders of a group take turns, so a ratio compares
+//! what ran side by side; figures are medians over rounds. `BENCH_ROUNDS` sets the number of rounds (in each of five
+//! passes); words after `--` choose groups by their titles. Compare ratios, not nanoseconds: the load of the machine
+//! changes those. `README.md` explains how to read the tables.
 
 mod groups;
 mod harness;
@@ -11,12 +12,13 @@ mod subjects;
 
 use retainit::Retainit;
 
+use groups::threads::{self, contenders};
 use harness::{Counting, Group, Series, Table, block_on, two_threads};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Every pass makes all caches anew: where their memory happens to lie makes a hit up to a half dearer or cheaper.
+/// Every pass makes all caches anew: their place in memory changes the cost of a hit by up to a half.
 const PASSES: usize = 5;
 const ROUNDS: usize = 5;
 const ROUNDS_OF_TWO_THREADS: usize = 5;
@@ -28,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     one_thread(rounds.unwrap_or(ROUNDS), &is_wanted)?;
     if is_wanted("two threads") {
-        threads(rounds.unwrap_or(ROUNDS_OF_TWO_THREADS))?;
+        read_through(rounds.unwrap_or(ROUNDS_OF_TWO_THREADS))?;
     }
     if is_wanted("concurrent misses") {
         misses()?;
@@ -38,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 type Make = fn(&Retainit) -> retainit::Result<Group<'static>>;
 
-const GROUPS: [(&str, Make); 10] = [
+const GROUPS: [(&str, Make); 11] = [
     ("fn(u64)", groups::sync::by_id),
     ("fn(&str)", groups::sync::by_str),
     ("fn(String), with the caller's allocation", groups::sync::by_string),
@@ -46,6 +48,7 @@ const GROUPS: [(&str, Make); 10] = [
     ("async fn(u64), beside sync quick_cache", groups::asynchronous::by_id),
     ("async fn of 50 ms, preloaded by warm", groups::asynchronous::preloaded),
     ("fn(u64), 50 % hits", groups::other::mixed),
+    ("fn(u64) -> u64, every call misses and evicts", groups::other::misses),
     ("set", groups::other::set),
     ("fn(&str) of 200 bytes", groups::other::long_keys),
     ("hash of a (u64, &str) key, beside quick_cache's hasher", groups::other::keys),
@@ -78,19 +81,25 @@ fn one_thread(rounds: usize, is_wanted: &dyn Fn(&str) -> bool) -> retainit::Resu
     Ok(())
 }
 
-fn threads(rounds: usize) -> retainit::Result<()> {
+fn read_through(rounds: usize) -> retainit::Result<()> {
     let retainit = subjects::retained::install()?;
-    let traces = groups::threads::traces();
-    let mut table = Table::new(1, &["two threads, Zipf 0.99, read-through", "M ops/s", "ratio", "hits"]);
-    for reached in two_threads(&groups::threads::contenders(), &traces, rounds) {
-        table.row(vec![
-            reached.name.to_owned(),
-            format!("{:.2}", reached.millions),
-            format!("{:.2}", reached.ratio),
-            format!("{:.1} %", reached.hits * 100.0),
-        ]);
+    let (values, numbers) = (contenders(threads::VALUES), contenders(threads::NUMBERS));
+    let traces = threads::traces();
+    for (title, contenders) in [
+        ("two threads, Zipf 0.99, read-through", values),
+        ("two threads, Zipf 0.99, read-through, fn(u64) -> u64", numbers),
+    ] {
+        let mut table = Table::new(1, &[title, "M ops/s", "ratio", "hits"]);
+        for reached in two_threads(&contenders, &traces, rounds) {
+            table.row(vec![
+                reached.name.to_owned(),
+                format!("{:.2}", reached.millions),
+                format!("{:.2}", reached.ratio),
+                format!("{:.1} %", reached.hits * 100.0),
+            ]);
+        }
+        println!("{table}");
     }
-    println!("{table}");
     block_on(retainit.close())
 }
 

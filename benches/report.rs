@@ -1,8 +1,9 @@
-//! What a hit and a miss cost, and where the calls went: `cargo bench --bench report`, or `just hit-report`.
+//! Measures hits, misses and removals per backend and prints the counters: `cargo bench --bench report`, or `just
+//! hit-report`.
 //!
 //! One retained function on each backend, with values of 100 bytes: time and heap allocations of the function alone, of
-//! a hit, of a miss that loads and stores, of a look that finds nothing and of a removal, then what the counters say.
-//! Times are means over 16 calls, as their median and as the one that 99 % stay below. Compare rows, not machines.
+//! a hit, of a miss that loads and stores, of a lookup that finds nothing and of a removal, then the counters. Times
+//! are means over 16 calls, as their median and as the one that 99 % stay below. Compare rows, not machines.
 
 #[path = "harness/counting.rs"]
 mod counting;
@@ -41,7 +42,7 @@ fn on_disk(id: u64) -> Arc<str> {
     make(id)
 }
 
-/// What one kind of call takes.
+/// Times and allocations of one kind of call.
 struct Profile {
     median: f64,
     slow: f64,

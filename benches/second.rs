@@ -1,7 +1,7 @@
-//! The same hits under another harness, so that nothing is tuned to one loop: `cargo bench --bench second`.
+//! Measures hits under a second harness, so that nothing is tuned to one loop: `cargo bench --bench second`.
 //!
-//! It shares no code with `hit`. Criterion warms each contender up and measures it on its own, so a busy neighbour may
-//! fall on one of them alone: run it twice before believing a difference.
+//! It shares no code with `hit`. Criterion warms each contender up and measures it on its own, so other load of the
+//! machine may affect one of them alone: run it twice before believing a difference.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -55,12 +55,12 @@ fn seconds() -> i64 {
     clock_gettime(CLOCK).tv_sec
 }
 
-/// The keys in the order in which they are stored.
+/// Returns the keys in the order in which they are stored.
 fn keys() -> Vec<u64> {
     (0..KEYS).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)).collect()
 }
 
-/// The same keys in the order in which they are asked for: one that no prefetcher guesses.
+/// Returns the keys in a shuffled order, which no prefetcher guesses.
 fn shuffled() -> Vec<u64> {
     let mut keys = keys();
     keys.sort_by_key(|key| key.wrapping_mul(0xbf58_476d_1ce4_e5b9).swap_bytes());

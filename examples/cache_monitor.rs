@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use retainit::{Event, EventKind, MemoryConfig, Retainit, Subscription, retain};
 
-/// What one function has done while the monitor was on.
+/// Counts of one function while the monitor was on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
     pub(crate) hits: u64,
@@ -22,7 +22,7 @@ impl Totals {
         self.hits as f64 / (self.hits + self.misses).max(1) as f64
     }
 
-    /// The mean duration of a run, of those that failed too.
+    /// Returns the mean duration of a run, of those that failed too.
     pub(crate) fn mean(&self) -> Duration {
         self.time / u32::try_from(self.runs.max(1)).unwrap_or(u32::MAX)
     }
@@ -45,7 +45,7 @@ impl CacheMonitor {
         CacheMonitor { functions, retainit: retainit.clone(), subscription }
     }
 
-    /// Hears what has happened so far, and nothing after it.
+    /// Receives the events so far, and none after them.
     pub(crate) fn stop(&self) {
         self.retainit.events().flush_blocking();
         self.subscription.unsubscribe();

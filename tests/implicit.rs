@@ -1,5 +1,5 @@
-//! What a program gets that configures nothing: the files of its working directory and its environment. Each case is
-//! a process of its own: this binary, started again in a folder for one role.
+//! Tests programs that configure nothing: they use the files of their working directory and their environment. Each
+//! case is a process of its own: this binary, started again in a folder for one role.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ fn user(id: u64) -> u64 {
     id
 }
 
-/// What the process says of itself.
+/// Prints the configuration that the process uses.
 fn tell(retainit: &Retainit) {
     let types = retainit.stats().storage_type;
     println!("> backends {} of {types}", retainit.backends().join("+"));
@@ -38,7 +38,7 @@ fn call_twice() {
     println!("> answers {answers:?} runs {}", RUNS.load(Ordering::SeqCst));
 }
 
-/// A role, in a process of its own; without one there is nothing to do.
+/// Plays a role in a process of its own; without one there is nothing to do.
 #[test]
 fn role() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -97,7 +97,7 @@ fn role() {
     }
 }
 
-/// What the advisor tells.
+/// Collects the advisor's warnings.
 #[derive(Clone, Default)]
 struct Advice(Arc<Mutex<Vec<String>>>);
 
@@ -154,12 +154,12 @@ impl Scene {
         self
     }
 
-    /// What a process in that role says.
+    /// Runs a process in a role and returns its output.
     fn run(&self, role: &str) -> String {
         self.run_with(role, ROLE.as_ref(), role.as_ref())
     }
 
-    /// The same with one variable more.
+    /// Runs a process in a role with one more variable, and returns its output.
     fn run_with(&self, role: &str, name: &OsStr, value: &OsStr) -> String {
         let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RETAINIT_")) {
@@ -274,6 +274,22 @@ fn a_variable_that_is_not_utf_8_is_named() {
     says(&referred, &["retainit.toml:2: secret: the environment variable FOREIGN is not valid UTF-8"]);
 }
 
+#[test]
+fn a_folder_that_cannot_be_used_is_an_error_of_init_and_no_call_fails() {
+    let disk = "[retainit.backends.default]\ntype = \"disk\"\nbase_path = \"file/cache\"\n";
+    let scene = Scene::new(&[("retainit.toml", disk), ("file", "")]);
+    says(&scene.run("init"), &["error config", "retainit.toml:3: backends.default.base_path: ", UNCACHED]);
+    says(&scene.run("call"), &[UNCACHED]);
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_that_name_is_no_setting() {
+    let scene = Scene::new(&[("retainit.toml", MEMORY)]).variable("RETAINIT_SERVICE_HOST", "10.0.0.1");
+    let scene = scene.variable("RETAINIT_PORT", "tcp://10.0.0.1:80").variable("RETAINIT_PORT_80_TCP_PORT", "80");
+    says(&scene.run("init"), &[CACHED, "namespace = from-file"]);
+    says(&scene.run("call"), &[CACHED]);
+}
+
 // T-54, T-55
 #[test]
 fn variables_alone_configure_it() {
@@ -297,7 +313,8 @@ fn load_config_reads_the_file_it_is_given_and_load_from_env_none() {
 // T-57, T-112
 #[test]
 fn three_presets_differ_in_what_they_show_and_where_they_keep() {
-    let scene = Scene::new(&[]);
+    // A busy machine may need longer than the limit to open a folder.
+    let scene = Scene::new(&[]).variable("RETAINIT_OP_TIMEOUT", "20s");
     says(&scene.run("init_dev"), &[CACHED, "events.keys = plain from preset development", "logging.level = debug"]);
     says(&scene.run("init_test"), &[CACHED, "namespace = test from preset test"]);
     says(&scene.run("init_prod"), &[CACHED, "of disk", "default_backend = production", "events.keys = hashed"]);

@@ -1,4 +1,5 @@
-//! What `install` finds wrong with the functions of a program. A binary of its own: every linked function counts.
+//! Tests the problems that `install` finds in the functions of a program. A binary of its own: every linked function
+//! counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,6 +97,22 @@ fn unknown_serializer(id: u64) -> u64 {
     run(id)
 }
 
+/// A colour by its name, of which no value can be made up.
+#[derive(Clone, serde::Serialize)]
+struct Color(String);
+
+impl<'de> serde::Deserialize<'de> for Color {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == "crimson" { Ok(Color(name)) } else { Err(serde::de::Error::custom("no colour")) }
+    }
+}
+
+#[retain(backend = "bytes", id = "colored", serializer = "postcard")]
+fn colored(id: u64) -> (Color, u64) {
+    (Color("crimson".into()), run(id))
+}
+
 static TRIES: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Debug)]
@@ -134,8 +151,8 @@ fn instance(store: &ByteStore) -> Retainit {
         .expect("the backends are sound")
 }
 
-// T-23; section 1: two functions of one id are an error that names both places; section 4: naming a byte backend for a
-// type that cannot be bytes is an error that names the function.
+// T-23: two functions of one id are an error that names both places; a byte backend for a type that cannot be bytes is
+// an error that names the function.
 #[test]
 fn install_tells_every_problem_and_installs_nothing() {
     let store = ByteStore::new();
@@ -156,6 +173,8 @@ fn install_tells_every_problem_and_installs_nothing() {
     assert!(line("init_errors::borrowed ").contains("reference"), "{text}");
     assert!(line("init_errors::not_text").contains("`string` cannot hold values of type u64"), "{text}");
     assert!(line("init_errors::unknown_serializer").contains("there are: bytes, json"), "{text}");
+    let unseen = line("function: colored");
+    assert!(unseen.contains("`postcard`") && unseen.contains("Color") && unseen.contains("\"msgpack\""), "{text}");
     assert!(line("init_errors::weightless").contains("max_bytes"), "{text}");
     assert!(line("in_a_body").contains("`id`"), "{text}");
     assert!(line("nameless_method").contains("`id`"), "{text}");
@@ -186,9 +205,9 @@ fn calls_that_go_on_run_uncached_and_never_share() {
                 assert_eq!((borrows_an_id(1), borrowed_id(1)), (301, 401));
                 assert_eq!((nowhere(1), no_serde(1).0, borrowed(1), a_body()), (1, 1, "text", 1));
                 assert_eq!((Service.nameless_method(1), hashed(1)), (1, 1));
-                assert_eq!((not_text(1), unknown_serializer(1)), (1, 1));
+                assert_eq!((not_text(1), unknown_serializer(1), colored(1).1), (1, 1, 1));
             }
-            assert_eq!(runs(), 24);
+            assert_eq!(runs(), 26);
             assert_eq!((weightless(1).0, fine(1), fine(1)), (1, 1, 1));
             let keys = one::twin::cache().keys().expect("there is nothing to list");
             assert!(keys.is_empty(), "{keys:?}");
@@ -200,7 +219,7 @@ fn calls_that_go_on_run_uncached_and_never_share() {
     }
 }
 
-// Section 4: an error that cannot go where it is sent is not kept, which is told once; values are.
+// An error that its backend cannot hold is not stored, which is reported once; values are.
 #[test]
 fn errors_that_have_no_bytes_are_not_kept() {
     let store = ByteStore::new();

@@ -1,4 +1,4 @@
-//! What a million distinct keys and tags leave behind. A binary of its own: it counts the whole heap.
+//! Tests that a million distinct keys and tags leave no memory behind. A binary of its own: it counts the whole heap.
 #![expect(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -48,7 +48,7 @@ fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// One life: what is held before, when full, and after what `empty` does.
+/// Runs one cycle of filling and emptying; returns the bytes held before, when full, and after `empty`.
 fn life(instance: &Retainit, ids: Range<u64>, empty: impl FnOnce()) -> [usize; 3] {
     let base = live();
     retainit::with_instance_sync(instance, || ids.for_each(|id| drop(user(id))));
@@ -57,7 +57,7 @@ fn life(instance: &Retainit, ids: Range<u64>, empty: impl FnOnce()) -> [usize; 3
     [base, full, live()]
 }
 
-// Issue 3, item 7: 1 000 000 distinct tags and keys, expired: memory returns to its base.
+// 1 000 000 distinct tags and keys, expired: memory returns to its base.
 #[test]
 fn a_million_keys_and_tags_leave_nothing() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -1,5 +1,5 @@
-//! The life of the process-wide default: implicit, installed, closed. A binary of its own, and one test: there is
-//! only one default.
+//! Tests the process-wide default: implicit, installed, closed. A binary of its own, and one test: there is only one
+//! default.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +48,8 @@ async fn implicit() {
     let evicted = retainit::invalidate_pattern("*::user:*").await.expect("memory lists its keys");
     assert_eq!((evicted.count(), user(1), runs()), (Some(1), 1, 1));
     assert_eq!(retainit::clear().await.expect("memory counts").count(), Some(1));
-    assert!(retainit::health().await.expect("it is open").is_healthy());
+    let health = retainit::health().await.expect("it is open");
+    assert!(!health.is_healthy() && health.to_string().contains("on_late"), "{health}");
     assert!(retainit::stats().loads >= 4);
 
     // D-07, T-15: a backend that comes later, in code; its functions plan again.
@@ -58,11 +59,12 @@ async fn implicit() {
     assert_eq!(error.kind(), ErrorKind::UnknownBackend);
     retainit::register_backend("late", MemoryConfig::new()).expect("the name is free");
     assert_eq!((on_late(1), on_late(1), runs()), (1, 1, 1));
+    assert!(retainit::health().await.expect("it is open").is_healthy());
     let again = retainit::register_backend("late", MemoryConfig::new()).expect_err("it is taken");
     assert_eq!(again.kind(), ErrorKind::Duplicate);
 }
 
-// Section 10: `install()` replaces an implicit instance, whose functions plan again.
+// `install()` replaces an implicit instance, whose functions plan again.
 fn installed_over_implicit() -> Retainit {
     let implicit = retainit::current();
     assert_eq!((user(7), runs()), (7, 1));

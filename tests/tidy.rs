@@ -1,5 +1,5 @@
-//! What holds for the whole repository and no compiler checks: who may depend on whom, what every crate and every
-//! backend has, and what no file contains.
+//! Checks the rules of the repository that no compiler checks: dependencies between crates, the parts of every crate
+//! and backend, and words that no file contains.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,11 +9,17 @@ use std::sync::LazyLock;
 
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/layers.rs"]
+mod layers;
+#[path = "tidy/names.rs"]
+mod names;
 #[cfg(unix)]
 #[path = "tidy/new_backend.rs"]
 mod new_backend;
+#[path = "tidy/promises.rs"]
+mod promises;
 
-/// The repository, or a copy of it that is to be looked at.
+/// Returns the root of the repository, or of a copy of it that is to be checked.
 fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
@@ -26,7 +32,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every file with one of these endings, as a path from the root with `/` in it. Build folders are left out.
+/// Lists every file with one of these endings, as a path from the root with `/` in it. Build folders are left out.
 fn files(endings: &[&str]) -> Vec<String> {
     let (mut found, mut open) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(folder) = open.pop() {
@@ -55,7 +61,7 @@ fn report(problems: Vec<String>) {
 
 // ------------------------------------------------------------------------------------------------------ manifests
 
-/// The lines of a `Cargo.toml`, each with the table it stands in: as much TOML as the manifests here use.
+/// The lines of a `Cargo.toml`, each with the table it is in: as much TOML as the manifests here use.
 struct Manifest {
     folder: String,
     lines: Vec<(String, String)>,
@@ -78,7 +84,7 @@ impl Manifest {
         self.lines.iter().any(|(t, l)| t == table && l == line)
     }
 
-    /// The value of `key = "…"`.
+    /// Returns the value of `key = "…"`.
     fn text(&self, table: &str, key: &str) -> Option<&str> {
         self.lines.iter().filter(|(t, _)| t == table).find_map(|(_, line)| {
             let (found, value) = line.split_once('=')?;
@@ -86,7 +92,7 @@ impl Manifest {
         })
     }
 
-    /// Our own crates in the tables of this kind: `dependencies` or `dev-dependencies`.
+    /// Returns our own crates in the tables of this kind: `dependencies` or `dev-dependencies`.
     fn ours(&self, kind: &str) -> Vec<&str> {
         let of_kind = |table: &str| table == kind || table.ends_with(&format!(".{kind}"));
         self.lines
@@ -106,7 +112,47 @@ fn members() -> Vec<Manifest> {
     [""].into_iter().chain(folders.filter(|folder| !folder.is_empty())).map(Manifest::read).collect()
 }
 
-/// The backends: a folder each.
+/// Plugins are found by what they register: the engine names none, so that no plugin has a place of its own in it.
+#[test]
+fn the_engine_names_no_plugin() {
+    let offers = read("plugins/offers.rs");
+    let offered = offers.lines().filter_map(|line| {
+        let offer = line.strip_prefix("feature!(").or_else(|| line.strip_prefix("planned!("))?;
+        offer.split('"').nth(3)
+    });
+    // Files are written in JSON too.
+    let names: Vec<&str> = offered.filter(|name| *name != "json").collect();
+    assert!(names.contains(&"memory") && names.len() > 10, "{names:?}");
+    let mut problems = Vec::new();
+    for path in files(&[".rs"])
+        .into_iter()
+        .filter(|path| ["core/src/", "core/plugin/src/"].iter().any(|it| path.starts_with(it)))
+    {
+        let text = read(&path);
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let named = names.iter().filter(|name| line.contains(&format!("\"{name}\"")));
+            problems.extend(named.map(|name| format!("{path}:{}: names the plugin `{name}`", number + 1)));
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn remedies_name_features_that_exist() {
+    let (facade, offers) = (Manifest::read(""), read("plugins/offers.rs"));
+    let mut problems = Vec::new();
+    for (macro_name, exists) in [("feature!(", true), ("planned!(", false)] {
+        let offered = offers.lines().filter_map(|line| line.strip_prefix(macro_name)?.split('"').nth(3));
+        let wrong = offered.filter(|name| facade.text("features", name).is_some() != exists);
+        problems.extend(
+            wrong.map(|name| format!("plugins/offers.rs: `{macro_name}…` for `{name}`, a feature: {}", !exists)),
+        );
+    }
+    report(problems);
+}
+
+/// Lists the backends: a folder each.
 fn backends() -> Vec<String> {
     let folder = root().join("plugins/backends");
     let entries = fs::read_dir(folder).expect("there are backends");
@@ -147,7 +193,7 @@ fn every_crate_is_a_member_and_says_what_all_say() {
     report(problems);
 }
 
-/// abi ← plugin ← core ← facade ← cli, benches; plugin ← plugins/*.
+/// Returns the crates that a folder may depend on: abi ← plugin ← core ← facade ← cli, benches; plugin ← plugins/*.
 fn may_depend_on(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core/abi" | "core/macros" => Some(&[]),
@@ -275,7 +321,7 @@ fn files_stay_readable() {
     report(problems);
 }
 
-/// Lines of source files that contain one of these; this file spells them apart.
+/// Returns lines of source files that contain one of these; this file spells them apart.
 fn lines_with(endings: &[&str], needles: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in files(endings) {
@@ -315,8 +361,14 @@ fn no_file_names_a_path_of_one_machine() {
     report(lines_with(&endings, &needles));
 }
 
-/// Where `unsafe` may stand; allocators that count for tests and benches may use it too.
-const UNSAFE: [&str; 3] = ["core/plugin/src/kept.rs", "core/src/rt/site.rs", "plugins/backends/disk/src/vfs.rs"];
+/// Files that may contain `unsafe`; allocators that count for tests and benches may use it too.
+const UNSAFE: [&str; 5] = [
+    "core/plugin/src/cached_entry.rs",
+    "core/plugin/src/process.rs",
+    "core/src/site/static_site.rs",
+    "plugins/backends/disk/src/vfs.rs",
+    "tests/fork.rs",
+];
 
 #[test]
 fn unsafe_code_stays_where_it_is_allowed() {

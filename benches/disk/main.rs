@@ -1,4 +1,4 @@
-//! What the disk backend costs beside its peers: `cargo bench --bench disk`.
+//! Compares the disk backend with its peers: `cargo bench --bench disk`.
 //!
 //! Pages of 1 KB and of 100 KB are read, filled (a miss, then a store) and set by 1 and by 64 callers: threads for the
 //! sync functions, tasks for the async ones. The contenders of a group take turns, so a ratio compares what ran side
@@ -6,10 +6,9 @@
 //! hop to a thread that may block, one for each step, as a fill loads between its two.
 //!
 //! `BENCH_ROUNDS` sets the number of rounds, of which reads take three times as many; words after `--` choose groups by
-//! their titles, such as `sync`, `"100 KB fill"` or `opening`. Everything lies in the folder for temporary files;
-//! `TMPDIR` names another, and an ext4 without a journal is a bad one: for minutes after files were removed there, it
-//! looks long for a free inode.
-//! Compare ratios: a neighbour changes the rest.
+//! their titles, such as `sync`, `"100 KB fill"` or `opening`. Everything is stored in the folder for temporary files;
+//! `TMPDIR` sets another. Avoid an ext4 without a journal: for minutes after files were removed there, it searches long
+//! for a free inode. Compare ratios: the load of the machine changes the rest.
 
 mod opening;
 mod peers;
@@ -112,7 +111,7 @@ struct Stage {
     backend: Arc<dyn Steps>,
     redb: Arc<dyn Store>,
     files: Arc<dyn Store>,
-    /// Pages from here on were never asked for.
+    /// First of the pages that were never read.
     fresh: AtomicU64,
 }
 
@@ -138,7 +137,7 @@ impl Stage {
 
     fn measure(&self, case: Case, is_sync: bool, callers: usize, mut title: String, table: &mut Table) {
         let contenders = if is_sync { self.threads(case) } else { self.tasks(case) };
-        // A round of reads is short, so a neighbour weighs more in it.
+        // A round of reads is short, so other load of the machine weighs more in it.
         let rounds = if let What::Read = case.what { 3 * self.rounds } else { self.rounds };
         let group = Group { rounds, operations: case.operations(), callers };
         for measured in measure(&group, &contenders, &self.runtime) {
@@ -192,12 +191,12 @@ async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static)
     spawn_blocking(act).await.expect("contenders do not panic")
 }
 
-/// What is done with which pages.
+/// A measured operation and the pages it is run on.
 #[derive(Clone, Copy)]
 struct Case {
     load: &'static Load,
     what: What,
-    /// For fills: nobody has pages from here on.
+    /// First page that nobody has stored, for fills.
     first: u64,
 }
 
@@ -236,7 +235,7 @@ impl Case {
         Page { size: self.load.size, number }
     }
 
-    /// SQLite does not write what is there already, page by page: each round has other bytes throughout.
+    /// Returns bytes that differ in each round throughout: SQLite does not write pages that are there already.
     fn value(self, step: usize) -> Bytes {
         retained::value(self.load.size, step / self.operations())
     }

@@ -1,4 +1,4 @@
-//! How long a folder of a million entries takes to answer.
+//! Measures the first answers from a folder of a million entries.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ const ENTRIES: u64 = 1_000_000;
 const SIZE: usize = 100;
 const OPENINGS: u64 = 5;
 
-/// The median over some openings, from before the build to the answer of the first read.
+/// Returns the median over some openings, from before the build to the answer of the first read.
 pub(crate) fn table(folder: &Path) -> Result<Table, Box<dyn std::error::Error>> {
     let folder = folder.join("million");
     let config = DiskConfig::new().base_path(&folder).max_bytes("64GiB").sync("off");
@@ -41,7 +41,7 @@ pub(crate) fn table(folder: &Path) -> Result<Table, Box<dyn std::error::Error>> 
     Ok(table)
 }
 
-/// What this process has read from files so far; zero where the system does not say.
+/// Returns the bytes that this process has read from files so far; zero where the system does not count them.
 fn bytes_read() -> Result<u64, Box<dyn std::error::Error>> {
     let counters = fs::read_to_string("/proc/self/io").unwrap_or_default();
     let read = counters.lines().find_map(|line| line.strip_prefix("rchar: "));

@@ -1,4 +1,4 @@
-//! What retained functions are compared with: each keeps the same pages under the same keys.
+//! The contenders beside retained functions: each stores the same pages under the same keys.
 
 use std::fs;
 use std::hint::black_box;
@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Fence, Group, Listener, LocalBackend, Read, Removal, Stored, SystemClock,
-    Terms, When,
+    BackendConfig, Built, Context, Error, Fence, Group, Listener, LocalBackend, Read, Removal, StoreCondition,
+    StoreOptions, Stored, SystemClock,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -26,28 +26,28 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// As long as the key the engine makes of them.
+    /// Returns a key as long as the one that the engine makes.
     fn key(self) -> String {
         format!("r1:d:default:-:page@1:({},{})", self.size, self.number)
     }
 }
 
-/// Does one operation, and panics if it fails.
+/// Performs one operation, and panics if it fails.
 pub(crate) trait Store: Send + Sync {
-    /// Reads what is there.
+    /// Reads a page that is there.
     fn read(&self, page: Page);
 
-    /// Looks for what is not there, then stores it.
+    /// Looks for a page that is missing, then stores it.
     fn fill(&self, page: Page, value: Bytes);
 
-    /// Replaces what is there.
+    /// Replaces a page that is there.
     fn set(&self, page: Page, value: Bytes);
 }
 
-/// A store whose fill can be taken apart, as an async caller has to: it loads between the two steps, and not on a thread
-/// that may block.
+/// A store whose fill can be taken apart, as an async caller has to: it loads between the two steps, and not on a
+/// thread that may block.
 pub(crate) trait Steps: Store {
-    /// What a load that begins now has to show when it stores; `None` if the page is there.
+    /// Looks for a page; `None` if it is there, otherwise the fence on which a load that begins now may store.
     fn look(&self, page: Page) -> Option<Fence>;
 
     fn store(&self, page: Page, value: Bytes, fence: Fence);
@@ -109,9 +109,9 @@ impl Store for Bare {
     }
 }
 
-/// It has no fences.
+/// Stores without fences.
 impl Steps for Bare {
-    /// On the writer's connection: each commit spoils the caches of all others.
+    /// Reads on the writer's connection: each commit invalidates the caches of all others.
     fn look(&self, page: Page) -> Option<Fence> {
         Bare::select(&self.writer.lock(), &page.key()).is_none().then(|| Fence::new(0))
     }
@@ -121,7 +121,7 @@ impl Steps for Bare {
     }
 }
 
-/// The disk backend, asked as the engine asks it.
+/// The disk backend, called as the engine calls it.
 pub(crate) struct Backend {
     disk: Arc<dyn LocalBackend>,
     groups: [Group; 2],
@@ -140,8 +140,8 @@ impl Backend {
         }
     }
 
-    fn put(&self, page: Page, value: Bytes, when: When) {
-        let terms = Terms::new(when).ttl(Some(TTL)).groups(&self.groups);
+    fn put(&self, page: Page, value: Bytes, when: StoreCondition) {
+        let terms = StoreOptions::new(when).ttl(Some(TTL)).groups(&self.groups);
         assert_eq!(self.disk.store(&page.key(), value, terms).expect("a store"), Stored::Yes);
     }
 }
@@ -158,7 +158,7 @@ impl Store for Backend {
     }
 
     fn set(&self, page: Page, value: Bytes) {
-        self.put(page, value, When::Always);
+        self.put(page, value, StoreCondition::Always);
     }
 }
 
@@ -169,11 +169,11 @@ impl Steps for Backend {
     }
 
     fn store(&self, page: Page, value: Bytes, fence: Fence) {
-        self.put(page, value, When::Fenced(fence));
+        self.put(page, value, StoreCondition::Fenced(fence));
     }
 }
 
-/// A listener for backends that have nothing to complain of.
+/// A listener for backends that have nothing to report.
 #[derive(Debug)]
 pub(crate) struct Strict;
 
@@ -185,7 +185,8 @@ impl Listener for Strict {
     }
 }
 
-/// Belongs to one process. Its commits are lost with that: it promises nothing between that and an fsync each.
+/// A database of one process. Its commits are lost with the process: it promises nothing between that and an fsync
+/// each.
 pub(crate) struct Redb(Database);
 
 const PAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("pages");

@@ -20,7 +20,7 @@ async fn page_async(size: usize, number: u64) -> Bytes {
     value(size, number as usize)
 }
 
-/// How many values of each size there are.
+/// Number of values of each size.
 const KINDS: usize = 16;
 
 static SMALL: LazyLock<[Bytes; KINDS]> = LazyLock::new(|| values(1_000));
@@ -30,13 +30,13 @@ fn values(size: usize) -> [Bytes; KINDS] {
     std::array::from_fn(|kind| (0..size).map(|i| (i / 7 + kind * 37) as u8).collect())
 }
 
-/// A value that is made without a copy, and shares no byte with the next kind.
+/// Returns a value that is made without a copy, and shares no byte with the next kind.
 pub(crate) fn value(size: usize, kind: usize) -> Bytes {
     let values = if size == 1_000 { &*SMALL } else { &*LARGE };
     values[kind % KINDS].clone()
 }
 
-/// A cache made in code, for what is set.
+/// Returns a cache made in code, for what is set.
 pub(crate) fn cache(retainit: &Retainit) -> retainit::Result<Cache<Bytes>> {
     retainit.cache("pages").ttl("1h").backend("disk").build()
 }
@@ -57,7 +57,7 @@ impl Store for Sync {
     }
 }
 
-/// One operation of a task.
+/// Performs one operation of a task.
 pub(crate) async fn act(cache: Cache<Bytes>, what: What, Page { size, number }: Page, value: Bytes) {
     match what {
         What::Read | What::Fill => drop(black_box(page_async(size, number).await)),
@@ -65,7 +65,7 @@ pub(crate) async fn act(cache: Cache<Bytes>, what: What, Page { size, number }: 
     }
 }
 
-/// The async function for one who waits: it stores what will be read.
+/// Calls the async function and waits: it stores the pages that will be read.
 pub(crate) struct Waiting<'a>(pub(crate) &'a Runtime, pub(crate) Cache<Bytes>);
 
 impl Waiting<'_> {

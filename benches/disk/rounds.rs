@@ -1,4 +1,4 @@
-//! Rounds that alternate between contenders, so that a busy neighbour falls on all alike.
+//! Rounds that alternate between contenders, so that other load of the machine affects all alike.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ enum Face {
     Tasks(Arc<dyn Fn(usize) -> Task + Send + Sync>),
 }
 
-/// What a contender took.
+/// Measured times of one contender.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     /// Median over the rounds: time of the round over the number of its operations.
@@ -56,7 +56,7 @@ pub(crate) fn measure(group: &Group, contenders: &[Contender], runtime: &Runtime
 }
 
 impl Contender {
-    /// Does a step on the thread that calls.
+    /// Runs a step on the calling thread.
     pub(crate) fn threads(name: &'static str, step: impl Fn(usize) + Sync + 'static) -> Contender {
         Contender { name, face: Face::Threads(Box::new(step)) }
     }
@@ -71,7 +71,7 @@ impl Contender {
 }
 
 impl Group {
-    /// The time from the first operation of a round to the end of the last.
+    /// Runs a round and returns the time from the first operation of a round to the end of the last.
     fn run(&self, contender: &Contender, round: usize, runtime: &Runtime) -> Duration {
         match &contender.face {
             Face::Threads(step) if self.callers == 1 => {
@@ -88,7 +88,7 @@ impl Group {
         }
     }
 
-    /// The steps of one caller.
+    /// Returns the steps of one caller.
     fn steps(&self, round: usize, caller: usize) -> impl Iterator<Item = usize> + Send + use<> {
         let from = round * self.operations;
         (from + caller..from + self.operations).step_by(self.callers)

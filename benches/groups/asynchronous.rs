@@ -13,7 +13,7 @@ async fn ready(value: &Value) -> Value {
     black_box(value).clone()
 }
 
-/// One number.
+/// Measures async functions of one number.
 pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     keys.ids.iter().for_each(|id| drop(retained::by_id(*id)));
@@ -49,7 +49,7 @@ pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
 
 const PRELOADED: u64 = 1_000;
 
-/// A function of 50 ms whose results were loaded before. // A-41
+/// Measures a function of 50 ms whose results were loaded before. // A-41
 pub(crate) fn preloaded(_: &Retainit) -> retainit::Result<Group<'static>> {
     let warm = Warm::new().concurrency(PRELOADED as usize);
     block_on(retained::slow::cache().warm_with(0..PRELOADED, warm))?;

@@ -1,4 +1,4 @@
-//! Many callers, one missing key.
+//! Measures many callers of one missing key.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::subjects::{CAPACITY, RUNS, Value, peers, retained, slow};
 const CALLERS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What came of it.
+/// Outcome of a storm of misses.
 pub(crate) struct Storm {
     pub(crate) name: &'static str,
-    /// How often the function ran.
+    /// Number of times the function ran.
     pub(crate) loads: u64,
-    /// How many of the 999 others were answered after the first caller was cancelled while it was loading.
+    /// Number of the 999 others that were answered after the first caller was cancelled while it was loading.
     pub(crate) served: usize,
 }
 
-/// A key that nobody asked for before.
+/// Returns a key that nobody has read before.
 fn fresh() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -80,7 +80,7 @@ where
             served += usize::from(answer.is_ok());
         }
     };
-    // Whoever is stranded would wait for ever; the count says so.
+    // A stranded caller would wait for ever; the count shows it.
     drop(tokio::time::timeout(PATIENCE, all).await);
     Storm { name, loads, served }
 }

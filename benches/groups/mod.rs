@@ -6,5 +6,5 @@ pub(crate) mod other;
 pub(crate) mod sync;
 pub(crate) mod threads;
 
-/// What every group is compared with.
+/// The baseline of every group.
 pub(crate) const RAW: &str = "quick_cache, own coarse deadline";

@@ -1,4 +1,4 @@
-//! More than hits.
+//! Measures more than hits.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -8,11 +8,11 @@ use retainit::__private::{Args, KeyBuf};
 use retainit::Retainit;
 
 use super::RAW;
-use crate::harness::{FEW, Group, time};
+use crate::harness::{FEW, Group, time, time_async};
 use crate::subjects::raw::Raw;
-use crate::subjects::{KEYS, TTL, Value, load, peers, retained};
+use crate::subjects::{KEYS, SMALL, TTL, Value, load, number, peers, retained};
 
-/// Every second call asks for a key that nobody asked for before. // A-40
+/// Measures calls of which every second one reads a key that nobody has read before. // A-40
 pub(crate) fn mixed(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let raw = Raw::filled(keys.ids.iter().copied());
@@ -49,21 +49,50 @@ pub(crate) fn mixed(_: &Retainit) -> retainit::Result<Group<'static>> {
     Ok(group)
 }
 
+/// Measures calls that all read a key which nobody has read before, into full caches: each evicts an entry.
+pub(crate) fn misses(_: &Retainit) -> retainit::Result<Group<'static>> {
+    let (raw, moka) = (Raw::new(SMALL), peers::moka_of(SMALL));
+    let fresh = [(); 6].map(|()| Fresh::default());
+    let next = |fresh: &Fresh| fresh.next().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [floor, reference, sync, asynchronous, of_moka, of_cached] = fresh;
+    let group = Group::new()
+        .case("floor: the load", move |n| time(n, |_| number(next(&floor))))
+        .reference(RAW, move |n| {
+            time(n, |_| {
+                let key = next(&reference);
+                raw.read_through(key, || number(key))
+            })
+        })
+        .case("retainit", move |n| time(n, |_| retained::missed(next(&sync))))
+        .case("retainit, async", move |n| time_async(n, async |_| retained::missed_async(next(&asynchronous)).await))
+        .sized("moka", FEW, move |n| {
+            time(n, |_| {
+                let key = next(&of_moka);
+                moka.get_with(key, || number(key))
+            })
+        })
+        .case("cached", move |n| time(n, |_| peers::cached_missed(next(&of_cached))));
+    Ok(group)
+}
+
 /// Counts the keys that were given out.
 #[derive(Clone, Default)]
 struct Fresh(std::rc::Rc<Cell<u64>>);
 
-#[inline(always)]
-fn fresh_key(fresh: &Fresh, i: usize) -> u64 {
-    if i.is_multiple_of(2) {
-        KEYS.id(i)
-    } else {
-        fresh.0.set(fresh.0.get() + 1);
-        fresh.0.get()
+impl Fresh {
+    #[inline(always)]
+    fn next(&self) -> u64 {
+        self.0.set(self.0.get() + 1);
+        self.0.get()
     }
 }
 
-/// Storing under keys that are there already. // R-35
+#[inline(always)]
+fn fresh_key(fresh: &Fresh, i: usize) -> u64 {
+    if i.is_multiple_of(2) { KEYS.id(i) } else { fresh.next() }
+}
+
+/// Measures storing under keys that are there already. // R-35
 pub(crate) fn set(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let raw = Raw::filled(keys.ids.iter().copied());
@@ -95,7 +124,7 @@ pub(crate) fn long_keys(_: &Retainit) -> retainit::Result<Group<'static>> {
     Ok(group)
 }
 
-/// Keys alone: what a hit hashes in place, and what a miss takes by value. // T-122
+/// Measures keys alone: hashed in place by a hit, and taken by value by a miss. // T-122
 pub(crate) fn keys(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let (fold, sip) = (DefaultHashBuilder::default(), RandomState::new());

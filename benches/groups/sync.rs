@@ -7,12 +7,12 @@ use crate::harness::{Group, time};
 use crate::subjects::raw::{Pair, Raw};
 use crate::subjects::{HOT, KEYS, Value, load, peers, retained};
 
-/// The values without a cache: what the loop itself and the clone of an `Arc` cost.
+/// Returns the values without a cache, for the cost of the loop itself and of the clone of an `Arc`.
 fn values() -> Vec<Value> {
     (0..HOT as u64).map(load).collect()
 }
 
-/// One number. // A-39, R-34
+/// Measures functions of one number. // A-39, R-34
 pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     for fill in [retained::by_id, retained::tagged, retained::idle, peers::cached_by_id] {
@@ -36,7 +36,7 @@ pub(crate) fn by_id(retainit: &Retainit) -> retainit::Result<Group<'static>> {
     Ok(group)
 }
 
-/// Borrowed text.
+/// Measures functions of borrowed text.
 pub(crate) fn by_str(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     for fill in [retained::by_str, peers::cached_by_str] {
@@ -52,7 +52,7 @@ pub(crate) fn by_str(_: &Retainit) -> retainit::Result<Group<'static>> {
     Ok(group)
 }
 
-/// Owned text; the `String` is made by the caller, inside the loop.
+/// Measures functions of owned text; the `String` is made by the caller, inside the loop.
 pub(crate) fn by_string(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     for fill in [retained::by_string, peers::cached_by_string] {
@@ -73,7 +73,7 @@ pub(crate) fn by_string(_: &Retainit) -> retainit::Result<Group<'static>> {
     Ok(group)
 }
 
-/// Two arguments.
+/// Measures functions of two arguments.
 pub(crate) fn by_pair(_: &Retainit) -> retainit::Result<Group<'static>> {
     let keys = &*KEYS;
     let pairs = || keys.ids.iter().copied().zip(keys.names.iter().cloned());

@@ -1,4 +1,4 @@
-//! Rounds that alternate between contenders, so that a busy neighbour falls on all alike.
+//! Rounds that alternate between contenders, so that other load of the machine affects all alike.
 
 mod counting;
 mod random;
@@ -19,17 +19,17 @@ const CHUNK: usize = 2_048;
 
 /// Operations of one contender per round, unless it is a slow one.
 pub(crate) const OPERATIONS: usize = 64 * CHUNK;
-/// For contenders that take microseconds.
+/// Number of operations for contenders that take microseconds.
 pub(crate) const FEW: usize = 8 * CHUNK;
 
-/// One contender: does that many operations and says what the median one took in nanoseconds.
+/// A contender: performs that many operations and returns the nanoseconds of the median one.
 pub(crate) struct Case<'a> {
     name: &'static str,
     operations: usize,
     run: Box<dyn FnMut(usize) -> f64 + 'a>,
 }
 
-/// What a contender took.
+/// Measured times of one contender.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     /// Median over the rounds, in nanoseconds per operation.
@@ -50,7 +50,7 @@ impl<'a> Group<'a> {
         Group { cases: Vec::new(), reference: 0 }
     }
 
-    /// Adds what the others are compared with.
+    /// Adds the contender with which the others are compared.
     pub(crate) fn reference(self, name: &'static str, run: impl FnMut(usize) -> f64 + 'a) -> Group<'a> {
         let reference = self.cases.len();
         Group { reference, ..self.case(name, run) }
@@ -148,7 +148,7 @@ pub(crate) fn time<T>(operations: usize, mut operation: impl FnMut(usize) -> T) 
     median(chunks)
 }
 
-/// The same for operations that are awaited, in a runtime of this thread.
+/// Times operations that are awaited, in a runtime of this thread.
 #[inline(always)]
 pub(crate) fn time_async<T>(operations: usize, mut operation: impl AsyncFnMut(usize) -> T) -> f64 {
     block_on(async {

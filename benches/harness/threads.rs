@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{median, time};
 
-/// Answers one key and says whether it was a hit.
+/// Reads one key and returns whether it was a hit.
 pub(crate) type Answer<'a> = Box<dyn Fn(u64) -> bool + Sync + 'a>;
 
-/// Something that reads through.
+/// A cache that is read through, with its name.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
     pub(crate) answer: Answer<'a>,
 }
 
-/// What a contender reached.
+/// Measured throughput of one contender.
 pub(crate) struct Throughput {
     pub(crate) name: &'static str,
     /// Millions of operations per second of both threads together.
@@ -25,8 +25,8 @@ pub(crate) struct Throughput {
     pub(crate) hits: f64,
 }
 
-/// Every contender once per round, each thread with its own trace. Caches stay, so only the first, unrecorded round
-/// fills them.
+/// Runs every contender once per round, each thread with its own trace. Caches stay, so only the first, unrecorded
+/// round fills them.
 pub(crate) fn two_threads(contenders: &[Contender<'_>], traces: &[Vec<u64>; 2], rounds: usize) -> Vec<Throughput> {
     let count = contenders.len();
     let mut millions = vec![Vec::new(); count];

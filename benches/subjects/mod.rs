@@ -1,4 +1,4 @@
-//! What is measured: the same keys, the same values, the same room for everyone.
+//! The measured caches: all with equal keys, values and capacity.
 
 pub(crate) mod peers;
 pub(crate) mod raw;
@@ -14,14 +14,16 @@ use crate::harness::Random;
 
 pub(crate) type Value = Arc<[u8; 100]>;
 
-/// What a cache may hold.
+/// Number of entries that every cache has room for.
 pub(crate) const CAPACITY: usize = 100_000;
-/// Keys that are asked for.
+/// Number of entries that the caches of calls which all miss have room for.
+pub(crate) const SMALL: usize = 10_000;
+/// Number of keys that are read.
 pub(crate) const HOT: usize = 10_000;
-/// How long everything is fresh.
+/// Time for which every entry is fresh.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
-/// What the function would have returned.
+/// Returns the value of a key, as the retained function would.
 pub(crate) fn load(id: u64) -> Value {
     let mut bytes = [7; 100];
     bytes[..8].copy_from_slice(&id.to_le_bytes());
@@ -32,23 +34,34 @@ thread_local! {
     static RAN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// As [`load`], and notes for this thread that it ran.
+/// Loads as [`load`] does, and notes for this thread that it ran.
 pub(crate) fn noted(id: u64) -> Value {
     RAN.set(true);
     load(id)
 }
 
-/// Whether a call was answered without running [`noted`].
+/// Loads as [`number`] does, and notes for this thread that it ran.
+pub(crate) fn noted_number(id: u64) -> u64 {
+    RAN.set(true);
+    number(id)
+}
+
+/// Returns the number of a key, which costs a load nothing.
+pub(crate) fn number(id: u64) -> u64 {
+    black_box(id) / 2
+}
+
+/// Returns whether a call was answered without running [`noted`].
 #[inline(always)]
 pub(crate) fn is_hit<T>(call: impl FnOnce() -> T) -> bool {
     black_box(&call());
     !RAN.replace(false)
 }
 
-/// How often [`slow`] began.
+/// Number of times [`slow`] began.
 pub(crate) static RUNS: AtomicU64 = AtomicU64::new(0);
 
-/// What the function would have returned, after 50 ms.
+/// Loads as [`load`] does, after 50 ms.
 pub(crate) async fn slow(id: u64) -> Value {
     RUNS.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -57,7 +70,7 @@ pub(crate) async fn slow(id: u64) -> Value {
 
 const ORDER: usize = 1 << 16;
 
-/// The hot keys and the order in which they are asked for.
+/// The hot keys and the order in which they are read.
 pub(crate) struct Keys {
     pub(crate) ids: Vec<u64>,
     pub(crate) names: Vec<String>,
@@ -77,7 +90,7 @@ pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| {
 });
 
 impl Keys {
-    /// The index of the key that the `i`-th call asks for.
+    /// Returns the index of the key that the `i`-th call reads.
     #[inline(always)]
     pub(crate) fn at(&self, i: usize) -> usize {
         self.order[i % ORDER] as usize

@@ -8,11 +8,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{CAPACITY, TTL, Value, load};
 
-pub(crate) struct Raw<K> {
-    cache: Cache<K, (Value, u64)>,
+pub(crate) struct Raw<K, V = Value> {
+    cache: Cache<K, (V, u64)>,
 }
 
-/// Nanoseconds of the coarse monotonic clock.
+/// Returns nanoseconds of the coarse monotonic clock.
 #[inline(always)]
 fn now() -> u64 {
     #[cfg(target_os = "linux")]
@@ -24,29 +24,31 @@ fn now() -> u64 {
 }
 
 impl<K: Eq + Hash> Raw<K> {
-    pub(crate) fn new() -> Raw<K> {
-        Raw { cache: Cache::new(CAPACITY) }
-    }
-
     pub(crate) fn filled(keys: impl IntoIterator<Item = K>) -> Raw<K> {
-        let raw = Raw::new();
+        let raw = Raw::new(CAPACITY);
         keys.into_iter().zip(0..).for_each(|(key, id)| raw.set(key, load(id)));
         raw
     }
+}
+
+impl<K: Eq + Hash, V: Clone> Raw<K, V> {
+    pub(crate) fn new(capacity: usize) -> Raw<K, V> {
+        Raw { cache: Cache::new(capacity) }
+    }
 
     #[inline(always)]
-    pub(crate) fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<Value> {
+    pub(crate) fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<V> {
         self.cache.get(key).filter(|(_, deadline)| *deadline > now()).map(|(value, _)| value)
     }
 
     #[inline(always)]
-    pub(crate) fn set(&self, key: K, value: Value) {
+    pub(crate) fn set(&self, key: K, value: V) {
         self.cache.insert(key, (value, now() + TTL.as_nanos() as u64));
     }
 
-    /// Loads what is missing. True for a hit.
+    /// Reads a key and loads a missing one. True for a hit.
     #[inline(always)]
-    pub(crate) fn read_through(&self, key: K, load: impl FnOnce() -> Value) -> bool {
+    pub(crate) fn read_through(&self, key: K, load: impl FnOnce() -> V) -> bool {
         let hit = self.get(&key).is_some();
         if !hit {
             self.set(key, load());

@@ -2,7 +2,7 @@
 
 use retainit::{Cache, MemoryConfig, Retainit, retain};
 
-use super::{CAPACITY, KEYS, TTL, Value, load, noted};
+use super::{CAPACITY, KEYS, SMALL, TTL, Value, load, noted, noted_number, number};
 
 #[retain(ttl = "1h", backend = "by_id")]
 pub(crate) fn by_id(id: u64) -> Value {
@@ -54,12 +54,27 @@ pub(crate) fn read_through(id: u64) -> Value {
     noted(id)
 }
 
+#[retain(ttl = "1h", backend = "read_through_number")]
+pub(crate) fn read_through_number(id: u64) -> u64 {
+    noted_number(id)
+}
+
+#[retain(ttl = "1h", backend = "missed")]
+pub(crate) fn missed(id: u64) -> u64 {
+    number(id)
+}
+
+#[retain(ttl = "1h", backend = "missed_async")]
+pub(crate) async fn missed_async(id: u64) -> u64 {
+    number(id)
+}
+
 #[retain(ttl = "1h", backend = "slow")]
 pub(crate) async fn slow(id: u64) -> Value {
     super::slow(id).await
 }
 
-const BACKENDS: [&str; 12] = [
+const BACKENDS: [&str; 13] = [
     "by_id",
     "by_id_async",
     "by_str",
@@ -69,6 +84,7 @@ const BACKENDS: [&str; 12] = [
     "tagged",
     "mixed",
     "read_through",
+    "read_through_number",
     "slow",
     "cache",
     "set",
@@ -79,13 +95,15 @@ pub(crate) fn install() -> retainit::Result<Retainit> {
     let config = MemoryConfig::new().max_entries(CAPACITY);
     let idle = config.clone().max_idle("30m");
     let builder = Retainit::builder().register_backend("idle", idle).default_backend("cache");
+    let small = config.clone().max_entries(SMALL);
+    let builder = builder.register_backend("missed", small.clone()).register_backend("missed_async", small);
     let retainit =
         BACKENDS.into_iter().fold(builder, |builder, name| builder.register_backend(name, config.clone())).build()?;
     retainit.install()?;
     Ok(retainit)
 }
 
-/// A cache made in code, filled with the hot keys.
+/// Returns a cache made in code, filled with the hot keys.
 pub(crate) fn cache(retainit: &Retainit) -> retainit::Result<Cache<Value>> {
     let cache = retainit.cache::<Value>("values").ttl(TTL).build_local()?;
     KEYS.ids.iter().try_for_each(|id| cache.blocking().set(id, load(*id)))?;

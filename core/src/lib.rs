@@ -1,42 +1,54 @@
 //! The engine of retainit.
 
 mod cache;
+mod call;
 mod config;
 mod engine;
 mod event;
 mod explain;
 mod global;
+pub mod handle;
 mod instance;
 mod key;
 mod meta;
 mod options;
 mod overrides;
 mod registry;
+pub mod requirements;
 #[doc(hidden)]
 pub mod rt;
 mod runtime;
+mod site;
 mod stats;
+mod value;
 
-pub use cache::{BlockingCache, Cache, CacheBuilder, Progress, Warm, Warmed};
-pub use config::{Effective, EventKeys, Found, Setting, SingleFlight};
+pub use cache::{BlockingCache, Cache, CacheBuilder, Warm, WarmProgress, Warmed};
+#[doc(hidden)]
+pub use config::Preset;
+pub use config::{Effective, EffectiveSetting, EventKeys, FoundSetting, SingleFlight};
 pub use engine::Keys;
 pub use event::{Events, Subscription, on};
-pub use explain::{Explain, Explained, Reason};
+pub use explain::{Explain, Reason};
+#[doc(hidden)]
+pub use global::backends_named;
 pub use global::{
-    clear, current, expire_tag, health, init, init_dev, init_prod, init_test, invalidate_pattern, invalidate_tag,
-    load_config, load_from_env, register_backend, registry, stats,
+    clear, current, expire_tag, functions, health, init, invalidate_pattern, invalidate_tag, load_config,
+    load_from_env, register_backend, registry, stats,
 };
-pub use instance::{Blocking, Builder, Health, Retainit};
+pub use instance::{Blocking, Builder, Explained, FunctionInfo, FunctionList, Health, Retainit};
 pub use key::Pattern;
 pub use meta::{Entry, Evicted, Freshness, Lookup, Meta};
-pub use options::CallOptions;
+pub use options::{CallOptions, Overrides};
+#[cfg(feature = "test")]
+#[doc(hidden)]
+pub use overrides::{InstanceGuard, use_instance};
 pub use overrides::{
-    Overrides, With, disabled, disabled_sync, propagate, with, with_instance, with_instance_sync, with_sync,
+    WithOverrides, disabled, disabled_sync, propagate, with, with_instance, with_instance_sync, with_sync,
 };
-pub use registry::{Listed, Registry};
+pub use registry::{PluginInfo, Registry};
 pub use retainit_plugin::{
-    Error, ErrorKind, Event, EventKind, EventKinds, IntoTtl, QueuePolicy, Result, Spill, Subscriber, Ttl, Weigh,
-    set_actor,
+    Error, ErrorKind, Event, EventKind, EventKinds, IntoTtl, QueuePolicy, RemovalCause, Result, Spill, Subscriber, Ttl,
+    Weigh, set_actor,
 };
-pub use rt::TypeTag;
+pub use site::TypeTag;
 pub use stats::Stats;

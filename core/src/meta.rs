@@ -1,10 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use retainit_plugin::{Kept, Moment};
-
-use crate::engine::Plan;
-
-/// Where an entry stands in its life.
+/// State of an entry with regard to its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Freshness {
@@ -14,56 +10,52 @@ pub enum Freshness {
     Stale,
     /// Past that, and served because the load failed.
     Grace,
-    /// Past every use; only `entry` shows it.
+    /// Past every use, or invalidated; only `get_entry` returns it.
     Expired,
 }
 
-/// What is known of an entry, as of the moment it was read.
+/// Metadata of an entry at the moment it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Meta {
-    /// Where it stands.
+    /// State with regard to its times.
     pub freshness: Freshness,
-    /// When it was stored.
+    /// Time at which it was stored.
     pub created_at: SystemTime,
-    /// When it stops being fresh; `None` for never.
+    /// Time at which it stops being fresh; `None` for never.
     pub fresh_until: Option<SystemTime>,
-    /// How long its load took.
+    /// Duration of its load.
     pub load_time: Duration,
     age: Duration,
     ttl: Option<Duration>,
 }
 
 impl Meta {
-    /// Whether it is within its ttl.
+    /// Returns true if it is within its ttl, and was not invalidated.
     pub fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
     }
 
-    /// How long it has been stored.
+    /// Returns the time since it was stored.
     pub fn age(&self) -> Duration {
         self.age
     }
 
-    /// How much of its ttl is left: `None` for one that never expires, zero for one that has.
+    /// Returns the rest of its ttl: `None` for an entry that never expires, zero for one that has expired.
     pub fn ttl(&self) -> Option<Duration> {
         self.ttl
     }
 
-    pub(crate) fn of(kept: &Kept, plan: &Plan) -> Meta {
-        let now = plan.now();
-        let fresh_for = match kept.fresh_until() {
-            Moment::NEVER => None,
-            until => Some(until.since(kept.created())),
-        };
-        Meta::new(plan.instance.clock().wall(), now.since(kept.created()), fresh_for, kept.load_time())
-    }
-
-    pub(crate) fn new(now: SystemTime, age: Duration, fresh_for: Option<Duration>, load_time: Duration) -> Meta {
+    pub(crate) fn new(
+        now: SystemTime,
+        age: Duration,
+        fresh_for: Option<Duration>,
+        load_time: Duration,
+        freshness: Freshness,
+    ) -> Meta {
         let created_at = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let is_fresh = fresh_for.is_none_or(|fresh_for| age < fresh_for);
         Meta {
-            freshness: if is_fresh { Freshness::Fresh } else { Freshness::Expired },
+            freshness,
             created_at,
             fresh_until: fresh_for.and_then(|fresh_for| created_at.checked_add(fresh_for)),
             load_time,
@@ -73,32 +65,32 @@ impl Meta {
     }
 }
 
-/// The answer of a look into the cache.
+/// Result of a look into the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
-    /// Nothing that may be used.
+    /// No usable entry.
     Miss,
-    /// Something is there. A stored `None` is a hit too.
+    /// An entry was found. A stored `None` is a hit too.
     Hit {
-        /// What was stored.
+        /// Stored value.
         value: V,
-        /// What is known of it.
+        /// Metadata of the entry.
         meta: Meta,
     },
 }
 
 impl<V> Lookup<V> {
-    /// Whether something is there.
+    /// Returns true if an entry was found.
     pub fn is_hit(&self) -> bool {
         matches!(self, Lookup::Hit { .. })
     }
 
-    /// Whether nothing is there.
+    /// Returns true if no entry was found.
     pub fn is_miss(&self) -> bool {
         matches!(self, Lookup::Miss)
     }
 
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     pub fn value(self) -> Option<V> {
         match self {
             Lookup::Hit { value, .. } => Some(value),
@@ -106,7 +98,7 @@ impl<V> Lookup<V> {
         }
     }
 
-    /// What is known of the entry, if there is one.
+    /// Returns the metadata of the entry, if there is one.
     pub fn meta(&self) -> Option<&Meta> {
         match self {
             Lookup::Hit { meta, .. } => Some(meta),
@@ -115,39 +107,39 @@ impl<V> Lookup<V> {
     }
 }
 
-/// An entry as it lies in the store, whether or not it may still be served.
+/// An entry as it is in the store, even if it may not be served any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry<V> {
-    /// What was stored.
+    /// Stored value.
     pub value: V,
-    /// What is known of it.
+    /// Metadata of the entry.
     pub meta: Meta,
 }
 
 impl<V> Entry<V> {
-    /// Whether it is within its ttl.
+    /// Returns true if it is within its ttl, and was not invalidated.
     pub fn is_fresh(&self) -> bool {
         self.meta.is_fresh()
     }
 
-    /// How long it has been stored.
+    /// Returns the time since it was stored.
     pub fn age(&self) -> Duration {
         self.meta.age()
     }
 }
 
-/// How many entries a clear has removed.
+/// Number of entries that an operation has removed, for whatever reason it removes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evicted {
-    /// Exactly so many.
+    /// Exact number of entries.
     Exact(u64),
-    /// The store keeps no index to count with. They are gone all the same.
+    /// Unknown number: the store has no index to count with. The entries are removed all the same.
     Unknown,
 }
 
 impl Evicted {
-    /// The count, if it is known.
+    /// Returns the number, if it is known.
     pub fn count(self) -> Option<u64> {
         match self {
             Evicted::Exact(n) => Some(n),

@@ -1,6 +1,6 @@
-//! What runs on other threads or tasks for a caller is part of that caller's loads: none of it waits for them.
+//! Tests that work on other threads or tasks for a caller is part of that caller's loads: none of it waits for them.
 //!
-//! The clock stands still in all of this, so `max_load_time` ends no wait.
+//! The clock never moves in these tests, so `max_load_time` ends no wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -212,7 +212,7 @@ fn calls_in_threads_of_a_handlers_warming_are_the_handlers() {
     });
 }
 
-/// Asks for a key when it is dropped.
+/// Reads a key when it is dropped.
 struct AsksAtTheEnd(Cache<u64>, Arc<AtomicU64>);
 
 impl Drop for AsksAtTheEnd {

@@ -30,7 +30,7 @@ pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// The same for an async test, on a runtime with two workers.
+/// Runs an async test under watch, on a runtime with two workers.
 pub(crate) fn watched_async(test: impl Future<Output = ()> + Send + 'static) {
     watched(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -39,7 +39,7 @@ pub(crate) fn watched_async(test: impl Future<Output = ()> + Send + 'static) {
     });
 }
 
-/// Lets loads wait until the test says so, tasks and threads alike.
+/// Holds loads until the test opens it, in tasks and threads alike.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Inner>);
 
@@ -71,7 +71,7 @@ impl Gate {
         *permits -= 1;
     }
 
-    /// How many have come to the gate.
+    /// Returns the number of callers that have come to the gate.
     pub(crate) fn arrived(&self) -> u64 {
         self.0.arrived.load(Ordering::SeqCst)
     }
@@ -91,21 +91,21 @@ pub(crate) fn until(come: impl Fn() -> bool) {
     }
 }
 
-/// The same in a task.
+/// Waits in a task until `come` is true.
 pub(crate) async fn until_async(come: impl Fn() -> bool) {
     while !come() {
         tokio::task::yield_now().await;
     }
 }
 
-/// An instance in memory whose clock stands still.
+/// Builds an instance in memory whose clock never moves.
 pub(crate) fn memory() -> (Retainit, ManualClock) {
     let clock = ManualClock::new();
     let builder = Retainit::builder().clock(clock.clone());
     (builder.register_backend("memory", MemoryConfig::new()).build().unwrap(), clock)
 }
 
-/// A cache of its own instance.
+/// Builds a cache of its own instance.
 pub(crate) fn cache() -> (Cache<u64>, ManualClock) {
     let (retainit, clock) = memory();
     (retainit.cache("numbers").build().unwrap(), clock)

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod carried;
-mod circles;
 mod common;
+mod cycles;
 mod results;
 mod tasks;
 mod threads;

@@ -1,4 +1,4 @@
-//! What followers get of a load that failed.
+//! Tests the results that followers get of a load that failed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -84,7 +84,7 @@ fn of_an_error_that_cannot_be_cloned_everyone_gets_an_own_one_a_few_side_by_side
 
 // T-129
 #[test]
-fn the_value_of_one_of_them_ends_the_crowd() {
+fn the_value_of_one_of_them_ends_unshared_loads() {
     watched_async(async {
         let ((cache, _), runs, gate) = (cache(), std::sync::Arc::new(AtomicU64::new(0)), Gate::default());
         let mut callers = JoinSet::new();
@@ -111,7 +111,7 @@ fn the_value_of_one_of_them_ends_the_crowd() {
 
 // T-129
 #[test]
-fn a_crowd_inside_a_crowd_ends() {
+fn unshared_loads_inside_unshared_loads_end() {
     watched_async(async {
         let ((cache, _), gate, crowd) = (cache(), Gate::default(), Gate::default());
         let mut callers = JoinSet::new();

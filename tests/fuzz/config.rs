@@ -1,4 +1,4 @@
-//! Files and variables of any text: an error that says where, or settings that can be shown; never a panic.
+//! Reads files and variables of any text: an error that names the place, or settings that can be shown; never a panic.
 
 use std::fs;
 use std::path::PathBuf;

@@ -48,9 +48,9 @@ struct Sample {
     store: ByteStore,
     key: String,
     entry: Vec<u8>,
-    /// Where the checksum stands.
+    /// Offset of the checksum.
     checksum: usize,
-    /// Whether the entry is found; if it is, whether it is the value that was written.
+    /// Reads the entry: `None` if it is not found, otherwise whether it is the value that was written.
     read: Box<dyn Fn() -> Option<bool>>,
 }
 
@@ -95,18 +95,18 @@ impl Sample {
     }
 }
 
-/// The checksum of an entry whose checksum stands at `at`.
+/// Computes the checksum of an entry that has it at `at`.
 fn sum(entry: &[u8], at: usize) -> [u8; 8] {
     XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(&entry[at + 8..]), &entry[..at]).to_le_bytes()
 }
 
-/// The envelope of the golden file.
+/// Returns the envelope of the golden file.
 fn golden() -> Vec<u8> {
     let hex: String = include_str!("../../core/tests/golden/envelope-v1.hex").split_whitespace().collect();
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// A changed entry is a miss, never another value.
+/// Checks that a changed entry is a miss, never another value.
 fn damage(samples: &[Sample], others: &[&[u8]], random: &mut Random) {
     let sample = &samples[random.below(samples.len())];
     let mut entry = if random.one_in(8) { golden() } else { sample.entry.clone() };
@@ -116,8 +116,8 @@ fn damage(samples: &[Sample], others: &[&[u8]], random: &mut Random) {
     assert!(unchanged || found.is_none(), "a changed entry was served");
 }
 
-/// With a checksum made for it, what was changed reaches the decoders. What they make of it is a value of the type or
-/// an error.
+/// Gives changed bytes a checksum of their own, so that they reach the decoders, which return a value of the type or an
+/// error.
 fn forgery(samples: &[Sample], others: &[&[u8]], random: &mut Random) {
     let sample = &samples[random.below(samples.len())];
     let at = sample.checksum;

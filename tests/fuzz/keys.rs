@@ -6,7 +6,7 @@ use retainit_testkit::{ByteConfig, ByteStore};
 use crate::mutate::mutate;
 use crate::runner::{Random, run};
 
-/// What keys and patterns are made of: everything that means something somewhere, and ordinary text.
+/// Pieces of keys and patterns: all characters with a meaning somewhere, and ordinary text.
 const PIECES: [&str; 26] = [
     "", "a", "user", ":", "/", "%", "%25", "=", "@", "*", "?", "[", "]", "[!a]", "{", "}", "\\", " ", "\n", "\0", "ü",
     "🦀", "#", "\"", "(", ",",
@@ -71,14 +71,14 @@ impl Keys {
     }
 }
 
-/// A key like many others, so that some are equal.
+/// Returns a key like many others, so that some are equal.
 fn near(random: &mut Random) -> Key {
     (random.of(&PIECES).to_owned(), None, Vec::new())
 }
 
 // T-131
 #[test]
-fn keys_of_any_text_are_told_apart() {
+fn keys_of_any_text_are_distinct() {
     let keys = Keys::new();
     run(10_000, |random| keys.iteration(random));
 }

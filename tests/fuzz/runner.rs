@@ -38,7 +38,7 @@ pub(crate) fn run(default: u64, mut iteration: impl FnMut(&mut Random)) {
     }
 }
 
-/// The same numbers for the same seed: splitmix64.
+/// Generates equal numbers for equal seeds: splitmix64.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -55,7 +55,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, or zero.
+    /// Returns a number below `end`, or zero.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.number() % end.max(1) as u64) as usize
     }

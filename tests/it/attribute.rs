@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit::{MemoryConfig, Retainit, retain};
+use retainit::{MemoryConfig, Reason, Retainit, retain};
 use retainit_testkit::{ByteConfig, ManualClock};
 
 use crate::common::{Gate, Runs, Stage, soon};
@@ -97,7 +97,7 @@ fn on_nothing(id: u64) -> u64 {
 
 static PLACELESS: Runs = Runs::new();
 
-// Section 9: what is broken runs uncached with a `cache_error`.
+// What is broken runs uncached with a `cache_error`.
 #[test]
 fn an_unknown_backend_runs_uncached() {
     for stage in Stage::each() {
@@ -137,7 +137,7 @@ async fn negative_too(id: u64) -> Result<Option<u64>, String> {
     }
 }
 
-// Section 4: neither None nor Err is stored unless asked for; `err_if` says which errors.
+// Neither None nor Err is stored unless asked for; `err_if` selects the errors.
 #[tokio::test]
 async fn none_ttl_err_ttl_err_if() {
     for stage in Stage::each() {
@@ -158,6 +158,11 @@ async fn none_ttl_err_ttl_err_if() {
         assert!(stage.run(negative_too::cache().get(&1)).await.unwrap().is_miss());
         let why = stage.run(negative_too::cache().explain(&1)).await.unwrap();
         assert!(!why.is_hit() && why.to_string().contains("err_ttl"), "{why}");
+        stage.seconds(60);
+        let why = stage.run(negative_too::cache().explain(&1)).await.unwrap();
+        assert!(matches!(why.reason(), Reason::Expired(_) | Reason::Absent), "{why}");
+        stage.run(negative_too(1)).await.unwrap_err();
+        assert_eq!(NEGATIVE.take(), 1);
         assert!(stage.run(negative_too::cache().remove(&1)).await.unwrap() || stage.is_memory());
         stage.run(negative_too(1)).await.unwrap_err();
         assert_eq!(NEGATIVE.take(), 1);
@@ -200,7 +205,6 @@ async fn together(id: u64) -> u64 {
     id
 }
 
-// Section 6
 #[tokio::test]
 async fn single_flight() {
     for stage in Stage::each() {
@@ -235,7 +239,7 @@ async fn slow(id: u64) -> u64 {
     id + run
 }
 
-// Section 6: at `max_load_time` a follower may lead.
+// At `max_load_time` a follower may lead.
 #[tokio::test]
 async fn max_load_time() {
     for stage in Stage::each() {
@@ -269,7 +273,7 @@ mod earlier {
     }
 }
 
-// `id` and `version` are what a byte store knows a function by.
+// `id` and `version` identify a function in a byte store.
 #[test]
 fn id_and_version() {
     let config = ByteConfig::new();

@@ -1,4 +1,4 @@
-//! Caches without the macro: section 4 of the interface.
+//! Tests caches without the macro.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +47,7 @@ async fn get_set_remove_exists_clear() {
 
 // C-12: the same methods for sync programs, without a runtime.
 #[test]
-fn blocking_faces() {
+fn blocking_forms() {
     for stage in Stage::each() {
         let users = stage.retainit.cache::<User>("users").build().unwrap();
         let users = users.blocking();
@@ -78,7 +78,7 @@ fn blocking_faces() {
         assert_eq!(blocking.keys("users:3").unwrap(), ["users:3"]);
         assert!(users.clear().is_ok() && blocking.clear().is_ok());
         assert!(blocking.keys("").unwrap().is_empty());
-        assert!(users.stats().hits > 0 && users.explain(&9).unwrap().to_string().contains("absent"));
+        assert!(users.stats().hits > 0 && users.explain(&9).unwrap().to_string().contains("is not there"));
         blocking.close().unwrap();
     }
 }
@@ -119,7 +119,7 @@ fn one_of_a_thousand_threads_sets_if_absent() {
     assert_eq!(winners.into_inner(), 1);
 }
 
-// "if there is none that could be served": what expired or was invalidated is none, whether or not it still lies there.
+// "if there is none that could be served": what expired or was invalidated is none, whether or not it is still stored.
 #[tokio::test]
 async fn set_if_absent_sees_only_what_could_be_served() {
     for stage in Stage::each() {
@@ -214,7 +214,7 @@ async fn two_caches_of_one_name() {
 
 struct Opaque;
 
-// A type that cannot be serialized lives in memory, and a byte backend is refused by name.
+// A type that cannot be serialized is kept in memory, and a byte backend is refused by name.
 #[tokio::test]
 async fn local_caches_take_any_value() {
     let retainit = Retainit::builder()
@@ -226,8 +226,8 @@ async fn local_caches_take_any_value() {
     let cache = retainit.cache::<Arc<Opaque>>("opaque").build_local().unwrap();
     let value = Arc::new(Opaque);
     cache.set(&1, Arc::clone(&value)).await.unwrap();
-    let kept = cache.get(&1).await.unwrap().value().unwrap();
-    assert!(Arc::ptr_eq(&value, &kept), "it is kept as it is");
+    let cached = cache.get(&1).await.unwrap().value().unwrap();
+    assert!(Arc::ptr_eq(&value, &cached), "it is kept as it is");
     for backend in ["bytes", "weighed"] {
         let error = retainit.cache::<Arc<Opaque>>("opaque 2").backend(backend).build_local().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -259,7 +259,7 @@ fn a_builder_names_every_option_that_cannot_be_used() {
     }
 }
 
-// Section 2 of semantics.md: the payload never encodes the outermost `Some`.
+// The payload never encodes the outermost `Some`.
 #[tokio::test]
 async fn a_stored_none_inside_a_some() {
     for stage in Stage::each() {

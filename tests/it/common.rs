@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use retainit::{MemoryConfig, Retainit};
+use retainit::{Builder, MemoryConfig, Retainit};
 use retainit_testkit::{ByteConfig, ManualClock};
 use tokio::sync::Semaphore;
 
@@ -21,12 +21,12 @@ impl Runs {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// The runs so far.
+    /// Returns the runs so far.
     pub(crate) fn so_far(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// The runs since this was last asked.
+    /// Returns the runs since the last call.
     pub(crate) fn take(&self) -> u64 {
         self.0.swap(0, Ordering::SeqCst)
     }
@@ -43,26 +43,31 @@ impl Gate {
         Gate { arrived: Semaphore::const_new(0), open: Semaphore::const_new(0) }
     }
 
-    /// In the load: says that it has begun and waits.
+    /// Signals that a load has begun, and waits; called in the load.
     pub(crate) async fn pass(&self) {
         self.arrived.add_permits(1);
         self.open.acquire().await.unwrap().forget();
     }
 
-    /// In the test: waits until one more load has begun.
+    /// Waits until one more load has begun; called in the test.
     pub(crate) async fn reached(&self) {
         soon(self.arrived.acquire()).await.unwrap().forget();
     }
 
-    /// In the test: lets one load go on.
+    /// Lets one load go on; called in the test.
     pub(crate) fn open(&self) {
         self.open.add_permits(1);
     }
 }
 
-/// Waits for what has to come; a test that hangs says where.
+/// Waits for a future that has to end; a test that hangs fails at the caller's line.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it has to come within 20 s")
+}
+
+/// Begins an instance whose limit for the store is no matter of the test: a busy machine cannot reach it.
+pub(crate) fn patient() -> Builder {
+    Retainit::builder().op_timeout(Duration::from_secs(20))
 }
 
 /// An instance with a clock that is moved by hand.
@@ -76,7 +81,7 @@ pub(crate) struct Stage {
 impl Stage {
     fn new(bytes: Option<ByteConfig>) -> Stage {
         let clock = ManualClock::new();
-        let builder = Retainit::builder().clock(clock.clone()).secret("a secret of tests");
+        let builder = patient().clock(clock.clone()).secret("a secret of tests");
         let builder = match &bytes {
             Some(bytes) => builder.register_backend("default", bytes.clone()),
             None => builder.register_backend("default", MemoryConfig::new()),
@@ -84,22 +89,22 @@ impl Stage {
         Stage { retainit: builder.build().unwrap(), clock, bytes }
     }
 
-    /// One that keeps values in memory.
+    /// Builds a stage that keeps values in memory.
     pub(crate) fn memory() -> Stage {
         Stage::new(None)
     }
 
-    /// One that keeps bytes behind a network.
+    /// Builds a stage that keeps bytes behind a network.
     pub(crate) fn bytes() -> Stage {
         Stage::new(Some(ByteConfig::new().jitter(0.0)))
     }
 
-    /// One that keeps bytes in a store that blocks.
+    /// Builds a stage that keeps bytes in a store that blocks.
     pub(crate) fn local() -> Stage {
         Stage::new(Some(ByteConfig::new().jitter(0.0).blocking()))
     }
 
-    /// One of each kind.
+    /// Makes a subscriber of each kind.
     pub(crate) fn each() -> [Stage; 3] {
         [Stage::memory(), Stage::bytes(), Stage::local()]
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use retainit::{Evicted, MemoryConfig, Result, Retainit};
 use retainit_plugin::{
-    BackendConfig, Built, Bytes, Capabilities, Context, Fence, LocalBackend, Read, Section, Settings, Snapshot, Stored,
-    Terms, When,
+    BackendConfig, Built, Bytes, Capabilities, Context, Fence, LocalBackend, Read, Section, Settings, Snapshot,
+    StoreCondition, StoreOptions, Stored,
 };
 
 /// The five required methods and fences, over a map; every one of them blocks for a while.
@@ -57,10 +57,10 @@ impl LocalBackend for Map {
         Ok(self.snapshot(entry.clone(), Some(Fence::new(*generation))))
     }
 
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         self.pause();
         let mut slots = self.slots.lock().expect("no test panics under it");
-        if let When::Fenced(fence) = terms.when
+        if let StoreCondition::Fenced(fence) = terms.when
             && slots.get(key).is_none_or(|(generation, _)| *generation != fence.token())
         {
             return Ok(Stored::Refused);
@@ -78,11 +78,11 @@ impl LocalBackend for Map {
     }
 }
 
-/// Its typed configuration.
+/// Typed configuration of the backend.
 #[derive(Clone, Debug, Default)]
 struct MapConfig {
     pause: Duration,
-    /// What is read differs in its last bit from what was stored.
+    /// Changes the last bit of everything that is read.
     spoils: bool,
     verifies: bool,
 }
@@ -129,7 +129,7 @@ async fn five_methods_are_a_backend() {
     assert!(cache.get(&1).await.expect("readable").is_miss());
 }
 
-// T-118: the engine compares checksums, unless the backend says that it has done so.
+// T-118: the engine compares checksums, unless the backend reports that it has done so.
 #[test]
 fn bytes_are_compared_once() {
     for (verifies, found) in [(false, None), (true, Some("loadee"))] {

@@ -8,7 +8,7 @@ use retainit::{Evicted, Retainit, retain};
 use retainit_disk::DiskConfig;
 use retainit_testkit::ManualClock;
 
-use crate::common::Runs;
+use crate::common::{Runs, patient};
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
@@ -24,10 +24,10 @@ fn square(n: u64) -> u64 {
     n * n
 }
 
-/// What another process, or this one after a restart, would have.
+/// Builds an instance on a folder, as another process would, or this one after a restart.
 fn instance(folder: &Path) -> Retainit {
     let disk = DiskConfig::new().base_path(folder);
-    Retainit::builder().register_backend("disk", disk).build().expect("a disk backend")
+    patient().register_backend("disk", disk).build().expect("a disk backend")
 }
 
 // T-20, T-26, R-13 (disk): sync and async functions, restart, two instances on one folder.
@@ -40,14 +40,17 @@ async fn results_outlive_an_instance_and_are_shared_by_two() {
         assert_eq!(square(4), 16);
     })
     .await;
+    assert_eq!(one.stats().total_keys, 2);
     one.close().await.expect("closable");
     let after_restart = instance(folder.path());
+    assert_eq!(after_restart.stats().total_keys, 0, "statistics open no folder that nothing has used");
     retainit::with_instance(&after_restart, async {
         assert_eq!((report(5).await.as_deref(), square(4)), (Some("report 5"), 16));
         assert_eq!(RUNS.load(Ordering::SeqCst), 2, "both were answered from disk");
         let mut keys = after_restart.keys("").collect().await.expect("listable");
         keys.sort();
         assert_eq!(keys, ["disk.report:5", "disk.square:4"]);
+        assert_eq!(after_restart.stats().total_keys, 2);
         assert_eq!(report::cache().ttl(&5).await.expect("readable"), Some(None));
         after_restart.invalidate_tag("reports").await.expect("acknowledged");
         square::cache().remove(&4).expect("acknowledged");
@@ -60,9 +63,9 @@ async fn results_outlive_an_instance_and_are_shared_by_two() {
     .await;
 }
 
-/// The same with a clock that is moved by hand.
+/// Builds an instance with a clock that is moved by hand.
 fn timed(disk: DiskConfig, folder: &Path, clock: &ManualClock) -> Retainit {
-    let builder = Retainit::builder().clock(clock.clone()).register_backend("disk", disk.base_path(folder));
+    let builder = patient().clock(clock.clone()).register_backend("disk", disk.base_path(folder));
     builder.build().expect("a disk backend")
 }
 
@@ -80,7 +83,7 @@ fn order(name: &str) -> usize {
     name.len()
 }
 
-/// Calls all of them, and says how often a function ran.
+/// Calls all of them, and returns the number of runs.
 async fn ask() -> u64 {
     USERS.take();
     for name in ["ann", "anton", "bert"] {
@@ -113,7 +116,7 @@ async fn keys_patterns_and_times_of_entries_on_the_disk() {
         assert_eq!(one.invalidate_pattern("disk.user:an*").await.expect("acknowledged"), Evicted::Exact(0));
         assert_eq!(ask().await, 2, "what the other instance removed by pattern, and nothing else");
 
-        // The four that were not removed end now, though they lie on the disk still.
+        // The four that were not removed end now, though they are still on the disk.
         clock.advance(Duration::from_secs(45));
         assert_eq!(order::cache().ttl("bert").expect("answered"), None);
         assert_eq!(one.keys("").collect().await.expect("listed").len(), 2);
@@ -146,7 +149,8 @@ async fn what_the_disk_evicts_is_counted_for_its_function() {
     .await;
 }
 
-/// While the disk keeps one task waiting, another runs on the same thread: it is the one that ends the wait.
+/// Checks that while the disk keeps one task waiting, another runs on the same thread: it is the one that ends the
+/// wait.
 // C-31
 #[tokio::test(flavor = "current_thread")]
 async fn a_task_that_waits_for_the_disk_blocks_no_other() {

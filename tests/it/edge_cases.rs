@@ -16,9 +16,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::common::patient;
+
 const SERIALIZERS: [&str; 4] = ["auto", "msgpack", "json", "postcard"];
 
-/// Both kinds of store, and the folder of one.
+/// Stores of both kinds, and the folder of one.
 struct Table {
     instance: Retainit,
     _folder: tempfile::TempDir,
@@ -27,23 +29,22 @@ struct Table {
 impl Table {
     fn new() -> Table {
         let folder = tempfile::tempdir().unwrap();
-        let instance = Retainit::builder()
+        let instance = patient()
             .register_backend("memory", MemoryConfig::new())
             .register_backend("disk", DiskConfig::new().base_path(folder.path()))
             .default_backend("memory")
-            .op_timeout(Duration::from_secs(20))
             .decode_timeout(Duration::from_secs(20))
             .build()
             .unwrap();
         Table { instance, _folder: folder }
     }
 
-    /// A value that every serializer holds.
+    /// Checks a value that every serializer holds.
     async fn same<V: Edge>(&self, value: V) {
         self.refused_by(&[], value).await;
     }
 
-    /// A value that these serializers cannot hold, and the others can. Memory holds everything.
+    /// Checks a value that these serializers cannot hold, and the others can. Memory holds everything.
     async fn refused_by<V: Edge>(&self, refused: &[&str], value: V) {
         for backend in ["memory", "disk"] {
             for serializer in SERIALIZERS {
@@ -55,7 +56,7 @@ impl Table {
         }
     }
 
-    /// Whether a value was stored; if it was, it came back as it went.
+    /// Returns whether a value was stored, after checking that a stored one comes back as it was.
     async fn round<V: Edge>(&self, backend: &str, serializer: &str, value: V, what: &str) -> bool {
         let name = format!("{serializer} {}", std::any::type_name::<V>());
         let Ok(cache) = self.instance.cache::<V>(name).backend(backend).serializer(serializer).build() else {

@@ -17,7 +17,7 @@ use retainit_testkit::ByteConfig;
 use crate::common::{Runs, Stage};
 
 #[retain(id = "endings.kept", ttl = "1h")]
-fn kept(id: u64) -> u64 {
+fn cached(id: u64) -> u64 {
     id
 }
 
@@ -26,11 +26,11 @@ struct CallsAtTheEnd(u64);
 
 impl Drop for CallsAtTheEnd {
     fn drop(&mut self) {
-        kept(self.0);
+        cached(self.0);
     }
 }
 
-/// A future that ends with a call, whether or not it was polled, and never by itself.
+/// Returns a future that ends with a call, whether or not it was polled, and never by itself.
 fn given_up(id: u64) -> impl Future<Output = ()> {
     let calls = CallsAtTheEnd(id);
     async move {
@@ -45,7 +45,7 @@ fn poll_once<F: Future>(future: F) {
 }
 
 fn ttl_of(stage: &Stage, id: u64) -> Option<u64> {
-    stage.run_sync(|| kept::cache().ttl(&id).unwrap()).map(|ttl| ttl.unwrap().as_secs())
+    stage.run_sync(|| cached::cache().ttl(&id).unwrap()).map(|ttl| ttl.unwrap().as_secs())
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_future_is_dropped_in_its_scope() {
         assert_eq!(ttl_of(&stage, 8), Some(3_600));
 
         // And leaves nothing in force.
-        other.run_sync(|| kept(9));
+        other.run_sync(|| cached(9));
         assert_eq!((ttl_of(&stage, 9), ttl_of(&other, 9)), (None, Some(3_600)));
     }
 }
@@ -120,7 +120,7 @@ fn recursive(id: u64) -> u64 {
     if id == 0 { 0 } else { recursive(id - 1) + 1 }
 }
 
-/// Everything there is, through one instance.
+/// Uses the whole interface through one instance.
 fn use_everything(instance: &Retainit) {
     let functions = || {
         for _ in 0..3 {
@@ -165,7 +165,7 @@ fn use_everything(instance: &Retainit) {
     assert!(!instance.stats().storage_type.is_empty());
 }
 
-/// Does something in the destructor of a thread-local, where a panic would end the process.
+/// Acts in the destructor of a thread-local, where a panic would end the process.
 struct AtTheEnd {
     work: Option<Box<dyn FnOnce() + Send>>,
     outcome: Arc<Mutex<Option<Result<(), String>>>>,
@@ -185,7 +185,8 @@ thread_local! {
     static LAST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
 }
 
-/// Runs `before` on a thread, and `at_the_end` in destructors that run after and before those of what `before` has used.
+/// Runs `before` on a thread, and `at_the_end` in destructors that run after and before those of what `before` has
+/// used.
 fn on_an_ending_thread(before: impl FnOnce() + Send + 'static, at_the_end: impl Fn() + Clone + Send + 'static) {
     let outcomes = [Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None))];
     let [first, last] = outcomes.clone().map(|outcome| {
@@ -238,7 +239,7 @@ fn what_a_thread_does_at_its_end_is_counted() {
     let work = move || {
         retainit::with_instance_sync(&instance, || {
             for id in 0..10 {
-                assert_eq!((kept(id), kept(id)), (id, id));
+                assert_eq!((cached(id), cached(id)), (id, id));
             }
         });
     };

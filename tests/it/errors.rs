@@ -46,7 +46,7 @@ fn names_in_code_are_among_all_problems() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let error = Retainit::builder()
         .register_backend("one", MemoryConfig::new().max_entries(0).ttl("x"))
         .register_backend("two", ByteConfig::new().jitter(2.0))
@@ -124,7 +124,7 @@ async fn a_closed_instance() {
     }
 }
 
-/// Cannot be a key: it says so when it is asked.
+/// Fails to serialize, so it cannot be a key.
 struct NoKey;
 
 impl Serialize for NoKey {
@@ -151,7 +151,14 @@ fn a_key_that_cannot_be_written() {
         let cache = stage.retainit.cache::<u8>("c").build().unwrap();
         let error = cache.blocking().set(&NoKey, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key);
-        assert!(error.to_string().contains("no key today"), "{error}");
+        assert_eq!(
+            format!("{error}"),
+            "the key has no canonical form",
+            "its cause is the source, which reports print once"
+        );
+        assert_eq!(format!("{error:#}"), "the key has no canonical form: no key today");
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("no key today"));
         assert_eq!(cache.blocking().get_or_load(&NoKey, || 7), 7);
     }
 }
@@ -223,7 +230,7 @@ fn panics(id: u64) -> Result<Option<u64>, String> {
     Ok(Some(id))
 }
 
-// Section 4: a panic is never stored, and reaches the caller.
+// A panic is never stored, and reaches the caller.
 #[test]
 fn a_panic_is_not_stored() {
     for stage in Stage::each() {

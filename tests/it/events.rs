@@ -1,4 +1,4 @@
-//! What happens is told, once, in order, and to those only who listen.
+//! Tests that each event is reported once, in order, and only to those who subscribed.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,7 +10,7 @@ use retainit_testkit::{ByteConfig, ManualClock, Op};
 
 use crate::common::{Runs, Stage, soon};
 
-/// Everything an instance tells.
+/// Collects all events of an instance.
 #[derive(Clone)]
 struct Log {
     events: Arc<Mutex<Vec<Event>>>,
@@ -26,7 +26,7 @@ impl Log {
         Log { events, retainit: retainit.clone() }
     }
 
-    /// Everything since this was last asked.
+    /// Takes the events since the last call.
     async fn take(&self) -> Vec<Event> {
         soon(self.retainit.events().flush()).await;
         std::mem::take(&mut *self.events.lock().unwrap())
@@ -47,7 +47,7 @@ async fn user(id: u64) -> Result<String, String> {
     if id == 0 { Err("no such user".to_owned()) } else { Ok(format!("user {id}")) }
 }
 
-// T-01, T-02, T-03: each happening is told once, and nothing else is.
+// T-01, T-02, T-03: each event is reported once, and no other.
 #[tokio::test]
 async fn a_scenario() {
     for stage in Stage::each() {
@@ -90,7 +90,7 @@ async fn a_scenario() {
     }
 }
 
-// T-01: typed caches tell what functions tell.
+// T-01: typed caches report what functions report.
 #[tokio::test]
 async fn a_scenario_of_a_cache() {
     for stage in Stage::each() {
@@ -171,7 +171,7 @@ fn fails(how: u8) -> Result<u8, Silent> {
 }
 
 #[tokio::test]
-async fn a_function_that_fails_is_told_with_what_there_is_to_say() {
+async fn a_function_that_fails_is_reported_with_what_there_is_to_say() {
     let stage = Stage::memory();
     let log = Log::of(&stage.retainit, [FunctionCallStart, FunctionCallEnd, FunctionError]);
     assert!(stage.run_sync(|| fails(0)).is_err());
@@ -204,7 +204,7 @@ async fn a_caller_who_goes_away() {
 
 // T-84, T-85: one record with function, operation and backend; a counter by operation.
 #[tokio::test]
-async fn a_cache_that_fails_is_told_and_counted() {
+async fn a_cache_that_fails_is_reported_and_counted() {
     let stage = Stage::bytes();
     let log = Log::of(&stage.retainit, [CacheError]);
     let faults = stage.bytes.as_ref().unwrap().faults();
@@ -243,7 +243,7 @@ async fn a_full_backend_tells_of_it_and_of_what_leaves() {
     assert_eq!((events[0].backend(), events[0].count(), events[0].detail()), (Some("near"), Some(9), Some("9 of 10")));
     assert_eq!((events[1].backend(), events[1].function()), (Some("near"), Some("numbers")));
     assert!(events[1].key().is_some());
-    // Emptied and full again: told again, but not within the same minute.
+    // Emptied and full again: reported again, but not within the same minute.
     for (seconds, expected) in [(1, vec![]), (60, vec![NearCapacity])] {
         numbers.clear().await.unwrap();
         clock.advance(Duration::from_secs(seconds));
@@ -254,7 +254,7 @@ async fn a_full_backend_tells_of_it_and_of_what_leaves() {
 
 // T-03
 #[tokio::test]
-async fn backends_are_told_of_once_whenever_they_come() {
+async fn backends_are_reported_once_whenever_they_come() {
     let retainit = Retainit::builder()
         .register_backend("one", MemoryConfig::new())
         .register_backend("two", ByteConfig::new())
@@ -278,7 +278,7 @@ async fn backends_are_told_of_once_whenever_they_come() {
     }
 }
 
-// A handler's own cache calls raise no events for itself; others hear of them.
+// A handler's own cache calls raise no events for itself; others receive them.
 #[tokio::test]
 async fn a_handler_that_uses_the_cache() {
     let stage = Stage::memory();

@@ -9,7 +9,7 @@ use crate::common::{Runs, Stage, soon};
 
 const OPERATIONS: [Op; 6] = [Op::Read, Op::Store, Op::Remove, Op::Scan, Op::Raise, Op::All];
 
-/// An instance that waits 30 ms at most, and the faults of its backend.
+/// Builds an instance that waits 30 ms at most, and the faults of its backend.
 fn stage(config: ByteConfig) -> (Retainit, Faults) {
     let faults = config.faults();
     let builder = Retainit::builder().op_timeout(Duration::from_millis(30)).register_backend("main", config);
@@ -55,7 +55,7 @@ async fn calls_answer_when_any_operation_fails() {
     }
 }
 
-// Section 8: the call path waits at most `op_timeout` for any operation, then loads.
+// The call path waits at most `op_timeout` for any operation, then loads.
 #[tokio::test]
 async fn calls_wait_for_the_limit_and_no_longer() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -97,7 +97,7 @@ async fn a_slow_store_is_stored_in_the_background() {
     soon(stored).await;
 }
 
-// Architecture: a hit is one round trip, a miss at most two beyond the load, a remove one, a tag one.
+// A hit is one round trip, a miss at most two beyond the load, a remove one, a tag one.
 #[tokio::test]
 async fn round_trips() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -128,7 +128,7 @@ async fn round_trips() {
     }
 }
 
-// T-40 under faults; section 3: what was not acknowledged is `Pending`, is not served meanwhile, and goes first.
+// T-40 under faults: what was not acknowledged is `Pending`, is not served meanwhile, and goes first.
 #[tokio::test]
 async fn removals_that_are_not_acknowledged() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -181,7 +181,7 @@ async fn a_removal_whose_answer_is_lost() {
     assert!(retainit::with_instance(&instance, user::cache().get(&1)).await.unwrap().is_hit());
 }
 
-// A server that loses its memory is a miss, and loads under way are not stored on top of what they cannot know.
+// A server that loses its memory is a miss, and loads under way are not stored over values that may be newer.
 #[tokio::test]
 async fn a_server_that_restarts() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -195,7 +195,7 @@ async fn a_server_that_restarts() {
     }
 }
 
-// Infallible caches answer too; the others say what is wrong.
+// Infallible caches answer too; the others return the error.
 #[tokio::test]
 async fn caches_over_a_backend_that_is_down() {
     let (instance, faults) = stage(ByteConfig::new());
@@ -217,7 +217,7 @@ async fn caches_over_a_backend_that_is_down() {
     assert_eq!(soon(cache.get(&1)).await.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
-/// A removal that its backend does not acknowledge, of the entry that `other` sees too.
+/// Leaves a removal pending that its backend does not acknowledge, of an entry that another process sees too.
 async fn owed(store: &ByteStore) -> (Retainit, Faults, Cache<u8>) {
     let (instance, faults) = stage(ByteConfig::on(store));
     let cache = instance.cache::<u8>("owed").build().unwrap();
@@ -227,9 +227,9 @@ async fn owed(store: &ByteStore) -> (Retainit, Faults, Cache<u8>) {
     (instance, faults, cache)
 }
 
-// Section 3: what was not acknowledged is applied on recovery, whether or not this process calls again.
+// What was not acknowledged is applied on recovery, whether or not this process calls again.
 #[tokio::test]
-async fn an_owed_removal_is_paid_without_a_call() {
+async fn a_pending_removal_is_retried_without_a_call() {
     let store = ByteStore::new();
     let (_instance, faults, _cache) = owed(&store).await;
     assert_eq!(store.keys().len(), 1);
@@ -243,7 +243,7 @@ async fn an_owed_removal_is_paid_without_a_call() {
 }
 
 #[tokio::test]
-async fn close_pays_what_is_owed_or_says_that_it_is_lost() {
+async fn close_flushes_pending_removals_or_reports_that_they_are_lost() {
     let store = ByteStore::new();
     let (instance, faults, _cache) = owed(&store).await;
     faults.heal();
@@ -256,7 +256,7 @@ async fn close_pays_what_is_owed_or_says_that_it_is_lost() {
     assert!(instance.close().await.is_ok(), "it is closed all the same");
 }
 
-// Section 8: a sync caller waits for one key that fails, not for each.
+// A sync caller waits for one key that fails, not for each.
 #[test]
 fn many_keys_are_not_asked_for_once_one_has_failed() {
     let (instance, faults) = stage(ByteConfig::new().blocking());
@@ -270,7 +270,7 @@ fn many_keys_are_not_asked_for_once_one_has_failed() {
     assert_eq!(cache.blocking().get_many([0]).unwrap().len(), 1);
 }
 
-// Section 3: an entry with tags that its reader does not know costs one read more, whoever asks.
+// An entry with tags that its reader does not have costs one read more, whoever reads.
 #[tokio::test]
 async fn unknown_tags_cost_one_read_more() {
     let (instance, faults) = stage(ByteConfig::new().blocking());

@@ -45,7 +45,7 @@ impl Service {
     }
 }
 
-// Methods say what of `self` belongs to the key.
+// Methods choose the parts of `self` that belong to the key.
 #[tokio::test]
 async fn methods() {
     for stage in Stage::each() {
@@ -187,7 +187,7 @@ fn io(id: u64) -> std::io::Result<u64> {
     if id == 0 { Err(std::io::Error::other("zero")) } else { Ok(id) }
 }
 
-// Section 4: decided on the real type, not on the token `Result`.
+// Decided on the real type, not on the token `Result`.
 #[test]
 fn aliases() {
     for stage in Stage::each() {
@@ -225,7 +225,7 @@ fn no_serde(n: u64) -> NoSerde {
     NoSerde(n)
 }
 
-// Values are kept as they are; those that cannot become bytes live in memory only.
+// Values are kept as they are; those that cannot become bytes stay in memory only.
 #[test]
 fn arcs_references_and_types_without_serde() {
     let stage = Stage::memory();
@@ -261,10 +261,10 @@ fn without(id: u64) -> u64 {
 }
 
 mod framework {
-    pub(crate) use ::retainit as kept;
+    pub(crate) use ::retainit as cached;
 }
 
-#[retain(crate = crate::forms::framework::kept)]
+#[retain(crate = crate::forms::framework::cached)]
 fn renamed(id: u64) -> u64 {
     id
 }

@@ -1,4 +1,4 @@
-//! How long things last: by a clock that is moved by hand.
+//! Tests ttl, grace and idle times by a clock that is moved by hand.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn unset(id: u64) -> u64 {
 
 const CENTURY: u64 = 100 * 365 * 86_400;
 
-// P-07, A-05; section 13: zero means never.
+// P-07, A-05: zero means never.
 #[test]
 fn zero_never_and_no_ttl_at_all_last_for_ever() {
     for stage in Stage::each() {
@@ -80,7 +80,7 @@ fn off(id: u64) -> u64 {
     OFF.add() + id
 }
 
-// Section 13: "off" stores nothing.
+// "off" stores nothing.
 #[test]
 fn off_stores_nothing() {
     for stage in Stage::each() {
@@ -114,7 +114,7 @@ fn backend_alone(id: u64) -> u64 {
     id
 }
 
-// T-18, T-36; section 10: override above call above attribute above backend.
+// T-18, T-36: override above call above attribute above backend.
 #[test]
 fn the_narrower_ttl_wins() {
     let clock = ManualClock::new();
@@ -174,7 +174,7 @@ fn jitter_spreads_ttls_below_the_ttl_and_never_above() {
     }
 }
 
-// Section 5: deterministic per key and generation, so that copies of one entry end together.
+// Deterministic per key and epoch, so that copies of one entry end together.
 #[test]
 fn jitter_is_the_same_in_another_process() {
     let config = ByteConfig::new();
@@ -220,7 +220,7 @@ async fn three_ends(id: u64) -> Result<Option<u64>, String> {
     }
 }
 
-// Section 4: values, `None` and errors have a ttl each.
+// Values, `None` and errors have a ttl each.
 #[tokio::test]
 async fn none_and_errors_have_ttls_of_their_own() {
     for stage in Stage::each() {
@@ -241,7 +241,7 @@ async fn none_and_errors_have_ttls_of_their_own() {
     }
 }
 
-// An entry from a clock that is ahead is a miss (section 2).
+// An entry from a clock that is ahead is a miss.
 #[tokio::test]
 async fn an_entry_from_the_future_is_a_miss() {
     let ahead = Stage::bytes();

@@ -1,9 +1,10 @@
-//! The handle of a function: section 3 of the interface.
+//! Tests the handle of a function.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use retainit::handle::{Handle, SyncHandle};
 use retainit::{Evicted, Freshness, Lookup, Reason, Warm, retain};
 
 use crate::common::{Gate, Runs, Stage, soon};
@@ -103,7 +104,7 @@ async fn slow(id: u64) -> u64 {
     read
 }
 
-// Section 3: a refresh that stores breaks the key's fence: a load from before it does not overwrite it.
+// A refresh that stores breaks the key's fence: a load from before it does not overwrite it.
 #[tokio::test]
 async fn a_load_under_way_never_overwrites_a_refresh() {
     for stage in Stage::each() {
@@ -261,7 +262,7 @@ async fn stats() {
     }
 }
 
-// `explain` says why, and is `Display`.
+// `explain` gives the reason, and is `Display`.
 #[tokio::test]
 async fn explain() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -273,7 +274,12 @@ async fn explain() {
         assert!(hit.is_hit() && matches!(hit.reason(), Reason::Fresh(_)));
         assert_eq!((hit.key().as_str(), hit.to_string().contains("60s left")), ("handle.user:1", true));
         stage.retainit.invalidate_tag("user:1").await.unwrap();
-        assert!(matches!(why().await.reason(), Reason::Invalidated(_)), "{}", why().await);
+        assert_eq!(*why().await.reason(), Reason::Invalidated("one of its tags was invalidated"));
+        let entry = stage.run(user::cache().get_entry(&1)).await.unwrap().expect("nobody has met it since");
+        assert_eq!((entry.is_fresh(), entry.meta.freshness), (false, Freshness::Expired));
+        stage.run(user(1)).await.unwrap();
+        stage.run(user::cache().clear()).await.unwrap();
+        assert!(matches!(why().await.reason(), Reason::Absent | Reason::Invalidated("the function was cleared")));
         stage.run(user(1)).await.unwrap();
         stage.seconds(60);
         let expired = why().await;
@@ -281,4 +287,50 @@ async fn explain() {
         let disabled = stage.run(retainit::disabled(user::cache().explain(&1))).await.unwrap();
         assert_eq!(*disabled.reason(), Reason::Disabled);
     }
+}
+
+/// Keeps handles in fields, by the names of their types.
+struct Handles {
+    user: Handle<user, Result<Option<String>, String>>,
+    add: SyncHandle<add, u64>,
+}
+
+#[retain(id = "handle.add", tags("sums"))]
+fn add(one: u64, other: u64) -> u64 {
+    one + other
+}
+
+#[tokio::test]
+async fn handles_can_be_named_and_kept() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let handles = Handles { user: user::cache(), add: add::cache() };
+    let stage = Stage::memory();
+    stage.run(async { user(1).await.ok() }).await;
+    assert!(stage.run(handles.user.get(&1)).await.unwrap().is_hit());
+    stage.run_sync(|| {
+        assert_eq!(add(1, 2), 3);
+        assert_eq!(handles.add.get(&(1, 2)).unwrap().value(), Some(3));
+    });
+}
+
+// C-32: counted on the way, whatever makes entries leave.
+#[test]
+fn keys_held_are_counted_as_they_come_and_go() {
+    let stage = Stage::memory();
+    let held = || add::cache().stats().total_keys;
+    stage.run_sync(|| {
+        for one in 0..10 {
+            add(one, 0);
+        }
+        add::cache().refresh((1, 0));
+        assert_eq!(held(), 10);
+        add::cache().remove(&(1, 0)).unwrap();
+        assert_eq!(held(), 9);
+        stage.retainit.blocking().invalidate_tag("sums").unwrap();
+        stage.retainit.cleanup_expired();
+        assert_eq!(held(), stage.retainit.stats().total_keys);
+        add(1, 0);
+        add::cache().clear().unwrap();
+        assert_eq!((held(), stage.retainit.stats().total_keys), (0, 0));
+    });
 }

@@ -14,7 +14,7 @@ async fn user(id: u64) -> u64 {
     id
 }
 
-/// What a test writes to have a cache of its own.
+/// Builds an instance of its own for one test.
 fn fixture() -> Retainit {
     Retainit::builder().register_backend("default", MemoryConfig::new()).build().unwrap()
 }
@@ -49,7 +49,7 @@ async fn a_fixture_of_its_own() {
     }
 }
 
-// A-06, P-11, section 1: namespaces keep programs apart in one store, and clear only themselves.
+// A-06, P-11: namespaces keep programs apart in one store, and clear only themselves.
 #[tokio::test]
 async fn namespaces_in_one_store() {
     let store = ByteStore::new();

@@ -1,4 +1,4 @@
-//! Invalidation of section 3: by key, function, tag, pattern and namespace; during loads.
+//! Tests invalidation: by key, function, tag, pattern and namespace; during loads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +21,7 @@ async fn order(user: u64, id: u64) -> u64 {
 static LOADS: Runs = Runs::new();
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Calls everything once and says how many loads it took.
+/// Calls everything once and returns the number of loads.
 async fn loads(stage: &Stage) -> u64 {
     LOADS.take();
     stage
@@ -159,7 +159,7 @@ async fn loads_that_begin_later_are_stored() {
     }
 }
 
-// What a backend cannot do it says, instead of pretending.
+// A backend fails at what it cannot do, instead of pretending.
 #[tokio::test]
 async fn backends_that_cannot() {
     let with = |capabilities: Capabilities| {

@@ -1,4 +1,4 @@
-//! Keys and tags as the attribute's arguments make them: section 1.
+//! Tests keys and tags as the attribute's arguments make them.
 
 use std::collections::BTreeSet;
 
@@ -220,7 +220,7 @@ fn hostile_canonical(a: &str, b: Option<&str>) -> String {
 const HOSTILE: [&str; 18] =
     ["", "*", "?", "a*", "%2A", "%", ":", "/", "=", "@", "{}", "[a]", " ", "\n", "\0", "\"", "null", "é"];
 
-// T-45; section 1: nothing in an argument escapes its field, or matches another's pattern.
+// T-45: nothing in an argument escapes its field, or matches another's pattern.
 #[test]
 fn nothing_in_an_argument_means_anything_to_keys_and_patterns() {
     for stage in Stage::each() {
@@ -252,7 +252,7 @@ fn long(text: &str) -> usize {
     text.len()
 }
 
-// Arguments longer than 64 bytes are shown by their digest, and told apart all the same.
+// Arguments longer than 64 bytes are shown by their digest, and distinguished all the same.
 #[test]
 fn long_arguments() {
     for stage in Stage::each() {
@@ -268,7 +268,7 @@ fn long_arguments() {
     }
 }
 
-// Section 1: the same in every process: these are the keys of this version for good.
+// Keys are equal in every process: these are the keys of this version for good.
 #[test]
 fn the_text_of_keys() {
     let config = ByteConfig::new();

@@ -1,4 +1,4 @@
-//! What an entry may say of itself: groups and header have bounds, on the way in and on the way out.
+//! Tests the limits of an entry's groups and header, when it is written and when it is read.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-/// A whole entry of wire version 1 that never expires, with these groups and a `u64` of 7.
+/// Writes a whole entry of wire version 1 that never expires, with these groups and a `u64` of 7.
 fn entry(groups: &[String], serializer: &str) -> Vec<u8> {
     let mut out = b"RI\x01\x00".to_vec();
     number(&mut out, 1_750_000_000_000);
@@ -56,7 +56,7 @@ fn value(id: u64) -> u64 {
 
 const KEY: &str = "r1:d:default:-:limits.value@0:1";
 
-// Section 2: an entry has at most 256 groups. More are refused before a version of any is asked for.
+// An entry has at most 256 groups. More are refused before a version of any is asked for.
 #[test]
 fn an_entry_with_more_groups_than_it_may_have_costs_nothing() {
     for stage in [Stage::bytes(), Stage::local()] {
@@ -122,7 +122,7 @@ fn a_name_from_an_entry_is_not_shown_as_it_is() {
     assert!(text.contains(r"serializer `\n2025-01-01 forged\u{1b}[2J") && text.len() < 300, "{text}");
 }
 
-// Who stores more is told so.
+// Storing more is an error.
 #[test]
 fn more_tags_than_an_entry_may_have_are_an_error() {
     for stage in Stage::each() {
@@ -154,7 +154,7 @@ fn tagged(id: String) -> usize {
     id.len()
 }
 
-// A call whose entry could not be read again runs uncached, which is told; nothing is asked of the backend.
+// A call whose entry could not be read again runs uncached, which is reported; the backend is not called.
 #[test]
 fn a_call_whose_tags_are_too_long_runs_uncached() {
     for stage in Stage::each() {

@@ -1,10 +1,15 @@
 //! The promises of retainit, held against its public interface: one module per topic.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod advice;
+mod alike;
 mod attribute;
+mod bounded;
 mod cache;
+mod comes_back;
 mod common;
 mod config;
+mod counted;
 mod custom;
 mod disk;
 mod edge_cases;
@@ -14,22 +19,31 @@ mod events;
 mod faults;
 mod forms;
 mod fresh;
+mod fresh_for;
+mod given_up;
 mod handle;
+mod health;
+mod idle;
 mod instances;
 mod invalidation;
 mod keys;
 mod limits;
 mod memory;
 mod on;
+mod outage;
 mod overrides;
 mod panics;
+mod positional;
 mod registry;
+mod removals;
 mod serializers;
 mod sins;
-mod stack;
+mod sparse;
 mod statics;
 #[cfg(unix)]
 mod stopped;
 mod subscribers;
+mod surroundings;
+mod uncached;
 mod verify;
 mod writers;

@@ -187,7 +187,7 @@ async fn cleanup_expired_counts_exactly() {
     assert_eq!((retainit.cleanup_expired(), retainit.cleanup_expired()), (5, 0));
 }
 
-// Item 6: idle time. A read keeps an entry, looking at it does not.
+// Idle time. A read keeps an entry, looking at it does not.
 #[tokio::test]
 async fn idle_entries_leave() {
     for policy in [Policy::Default, Policy::Lru] {
@@ -209,7 +209,7 @@ async fn idle_entries_leave() {
     }
 }
 
-// Item 6: functions of different value types share one backend and its bound.
+// Functions of different value types share one backend and its bound.
 #[test]
 fn functions_of_different_types_share_one_backend() {
     let (retainit, _clock) = stage(MemoryConfig::new().max_entries(10).policy("lru"));

@@ -1,5 +1,5 @@
-//! `#[on]`: handlers that hear every instance, and what no handler hears. None of them is about hits, which would take
-//! every hit of this binary off its short road; those are heard in the macro's own tests.
+//! `#[on]`: handlers that receive events of every instance, and events that no handler receives. None of them is about
+//! hits, which would take every hit of this binary off the fast path; those are in the macro's own tests.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,7 @@ use retainit_testkit::ByteConfig;
 
 use crate::common::Stage;
 
-/// What one handler has heard of the function below.
+/// Events of the function below that one handler has received.
 struct Heard {
     kinds: Mutex<Vec<EventKind>>,
     more: Condvar,
@@ -28,7 +28,7 @@ impl Heard {
         }
     }
 
-    /// The events so far, once there are so many.
+    /// Waits until there are so many events, and returns them.
     fn at_least(&self, count: usize) -> Vec<EventKind> {
         let (kinds, late) = self
             .more
@@ -60,7 +60,7 @@ fn subject(id: u64) -> u64 {
 
 // T-05: in their order, of their kinds only, from every instance.
 #[test]
-fn a_function_hears_every_instance() {
+fn a_function_receives_events_of_every_instance() {
     for stage in [Stage::memory(), Stage::bytes()] {
         stage.run_sync(|| {
             assert_eq!((subject(1), subject(1)), (1, 1));

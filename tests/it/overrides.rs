@@ -24,7 +24,7 @@ async fn ttl_of(id: u64) -> Option<u64> {
     user::cache().ttl(&id).await.unwrap().map(|ttl| ttl.unwrap().as_secs())
 }
 
-/// Two backends, each of both kinds of store, and the names they are under.
+/// Builds instances with two backends, each of both kinds of store, under their names.
 fn two() -> [Retainit; 2] {
     let builder = || Retainit::builder().clock(ManualClock::new()).default_backend("main");
     let memory = || MemoryConfig::new();
@@ -70,15 +70,15 @@ async fn disabled_reads_and_stores_nothing() {
     for stage in Stage::each() {
         SYNC.take();
         stage.run_sync(|| {
-            let kept = user_sync(0);
+            let cached = user_sync(0);
             retainit::disabled_sync(|| {
                 assert_eq!((user_sync(0), user_sync(0)), (2, 3));
                 assert!(user_sync::cache().get(&0).unwrap().is_miss());
-                retainit::with_sync(Overrides::new().disabled(false), || assert_eq!(user_sync(0), kept));
-                assert!(retainit::with_sync(Overrides::new().ttl("1s"), || user_sync(0)) > kept);
+                retainit::with_sync(Overrides::new().disabled(false), || assert_eq!(user_sync(0), cached));
+                assert!(retainit::with_sync(Overrides::new().ttl("1s"), || user_sync(0)) > cached);
                 user_sync(77);
             });
-            assert_eq!(user_sync(0), kept);
+            assert_eq!(user_sync(0), cached);
             assert!(!user_sync::cache().exists(&77).unwrap());
         });
         stage.run(retainit::disabled(user(5))).await;
@@ -158,7 +158,7 @@ async fn bad_values_run_uncached() {
     }
 }
 
-// Section 10: removals under an override also reach the function's own backend.
+// Removals under an override also reach the function's own backend.
 #[tokio::test]
 async fn removals_reach_the_functions_own_backend() {
     for instance in two() {
@@ -190,7 +190,7 @@ async fn removals_reach_the_functions_own_backend() {
     }
 }
 
-// Section 6: flights are those of one effective plan: a caller under another ttl does not wait for this one's.
+// Flights are those of one effective plan: a caller under another ttl does not wait for this one's.
 #[tokio::test]
 async fn callers_under_other_options_load_for_themselves() {
     static LOADING: Gate = Gate::new();
@@ -259,9 +259,9 @@ fn none_ttl_and_err_ttl_can_be_overridden() {
     }
 }
 
-// Section 10: an override around the call stands above what the call itself asks for.
+// An override around the call takes precedence over the call's own options.
 #[tokio::test]
-async fn an_override_stands_above_the_option_of_a_call() {
+async fn an_override_takes_precedence_over_the_option_of_a_call() {
     let retainit = Retainit::builder().build().unwrap();
     let cache = retainit.cache::<u8>("calls").build().unwrap();
     for (outer, own) in [("30s", "1h"), ("1h", "30s")] {

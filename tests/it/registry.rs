@@ -4,11 +4,12 @@ use retainit::{DiskConfig, ErrorKind, MemoryConfig, Retainit};
 use retainit_plugin::{Part, Registration};
 use tempfile::TempDir;
 
+use crate::common::patient;
 use crate::serializers::Turned;
 
 const SHELF: Registration = Registration::new("shelf", "a program", Part::Backend(|| Box::new(MemoryConfig::new())));
 
-// A-28 (linked): what a program links is there, and says where it comes from.
+// A-28 (linked): linked plugins are there, with their origin.
 #[test]
 fn linked_plugins_are_listed_by_kind_and_name() {
     let retainit = Retainit::builder().build().unwrap();
@@ -63,6 +64,38 @@ fn two_plugins_of_one_name_are_refused() {
     assert!(text.contains("retainit-memory") && text.contains("a program"), "{text}");
 }
 
+#[test]
+fn one_type_of_backend_serves_programs_that_configure_none() {
+    let error = Retainit::builder().plugin(SHELF.used_unconfigured()).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Duplicate);
+    let text = error.to_string();
+    assert!(text.contains("backend memory (retainit-memory)") && text.contains("backend shelf (a program)"), "{text}");
+}
+
+#[test]
+fn a_subscriber_has_a_second_name_in_variables() {
+    let ear = Part::Subscriber(|| Box::new(retainit::LoggingConfig::new()));
+    let ear = Registration::new("ear", "a program", ear).variables("EARS");
+    let levels = ["RETAINIT_EARS_LEVEL", "RETAINIT_EAR_LEVEL"].map(|variable| {
+        let retainit = Retainit::builder().plugin(ear).variables([(variable, "off")]).build().unwrap();
+        let level = retainit.effective();
+        (level.get("ear.level").value().to_owned(), level.get("ear.level").source().to_owned())
+    });
+    let off = |variable: &str| ("off".to_owned(), variable.to_owned());
+    assert_eq!(levels, [off("RETAINIT_EARS_LEVEL"), off("RETAINIT_EAR_LEVEL")]);
+}
+
+// An error lists the problems it contains, with place and field apart from the text.
+#[test]
+fn problems_of_a_configuration_are_distinct() {
+    let variables = [("RETAINIT_OP_TIMEOUT", "soon"), ("RETAINIT_NAMESPCE", "x")];
+    let error = Retainit::builder().variables(variables).build().unwrap_err();
+    let told: Vec<_> = error.problems().iter().map(|problem| (problem.place(), problem.field())).collect();
+    assert_eq!(told, [(Some("RETAINIT_NAMESPCE"), None), (Some("RETAINIT_OP_TIMEOUT"), Some("op_timeout"))]);
+    let one = Retainit::builder().variables([variables[0]]).build().unwrap_err();
+    assert_eq!((one.place(), one.field(), one.problems().len()), (Some("RETAINIT_OP_TIMEOUT"), Some("op_timeout"), 1));
+}
+
 // Names that mean something without any plugin, in options and as keys of profiles.
 #[test]
 fn a_plugin_does_not_take_a_name_with_a_meaning_of_its_own() {
@@ -96,8 +129,8 @@ fn names_of_backends_have_no_blanks() {
 #[test]
 fn one_backend_and_a_ttl_is_a_whole_configuration() {
     let folder = TempDir::new().unwrap();
-    let memory = Retainit::builder().register_backend("default", MemoryConfig::new().ttl(300));
-    let disk = Retainit::builder().register_backend("default", DiskConfig::new().base_path(folder.path()).ttl(300));
+    let memory = patient().register_backend("default", MemoryConfig::new().ttl(300));
+    let disk = patient().register_backend("default", DiskConfig::new().base_path(folder.path()).ttl(300));
     for (builder, kind) in [(memory, "memory"), (disk, "disk")] {
         let retainit = builder.build().unwrap();
         let cache = retainit.cache::<String>("users").build().unwrap();

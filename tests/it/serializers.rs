@@ -1,4 +1,4 @@
-//! Who writes an entry, who reads it, and what is done about entries that cannot be used.
+//! Tests which serializer writes and reads an entry, and the handling of entries that cannot be used.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::Runs;
 
-/// An instance on a store, as another process would have it.
+/// Builds an instance on a store, as another process would have it.
 fn on(store: &ByteStore, set: impl FnOnce(Builder) -> Builder) -> Retainit {
     set(Retainit::builder().register_backend("default", ByteConfig::on(store).jitter(0.0))).build().unwrap()
 }
@@ -20,7 +20,7 @@ fn same(builder: Builder) -> Builder {
     builder
 }
 
-/// The entry of the only key.
+/// Returns the entry of the only key.
 fn entry(store: &ByteStore) -> (String, Vec<u8>) {
     let keys = store.keys();
     let [key] = keys.as_slice() else { panic!("one key, not {keys:?}") };
@@ -55,7 +55,8 @@ impl Serializer for Turned {
     }
 
     fn serialize(&self, value: &dyn erased_serde::Serialize, out: &mut Vec<u8>) -> Result<()> {
-        let bytes = serde_json::to_vec(value).map_err(|e| Error::new(ErrorKind::Codec, "not written").source(e))?;
+        let bytes =
+            serde_json::to_vec(value).map_err(|e| Error::new(ErrorKind::Codec, "not written").with_source(e))?;
         out.extend(bytes.iter().map(|byte| !byte));
         Ok(())
     }
@@ -64,7 +65,7 @@ impl Serializer for Turned {
         let bytes: Vec<u8> = input.iter().map(|byte| !byte).collect();
         let mut input = serde_json::Deserializer::from_slice(&bytes);
         read(&mut <dyn erased_serde::Deserializer>::erase(&mut input))
-            .map_err(|e| Error::new(ErrorKind::Codec, "not read").source(e))
+            .map_err(|e| Error::new(ErrorKind::Codec, "not read").with_source(e))
     }
 }
 
@@ -148,7 +149,7 @@ fn what_asks_the_format_cannot_go_by_place() {
     assert!(instance.cache::<Vec<Untagged>>("any").serializer("json").build().is_ok());
 }
 
-/// What was told, once the instance is closed.
+/// Collects the events until the instance is closed.
 struct Told(Arc<Mutex<Vec<(EventKind, String)>>>);
 
 impl Told {
@@ -182,7 +183,7 @@ async fn stored<V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static>
     entry(store).1
 }
 
-// Section 2: another program's serializer is a miss, is not deleted, and is told once a minute.
+// Another program's serializer is a miss, is not deleted, and is reported once a minute.
 #[tokio::test]
 async fn an_unknown_serializer_is_left_alone() {
     let (store, clock) = (ByteStore::new(), ManualClock::new());
@@ -227,7 +228,7 @@ async fn a_changed_type_is_a_miss_where_fields_go_by_place() {
     assert!(!is_miss(&instance.cache::<User>("c").build().unwrap()).await);
 }
 
-// T-118, T-83: damage is a miss that is told once, for it is removed, unless a load puts a value in its place.
+// T-118, T-83: damage is a miss that is reported once, for it is removed, unless a load puts a value in its place.
 #[tokio::test]
 async fn a_damaged_entry_is_removed_or_replaced() {
     let store = ByteStore::new();
@@ -255,7 +256,7 @@ async fn a_damaged_entry_is_removed_or_replaced() {
     assert_eq!(kinds, [EventKind::Security, EventKind::Security, EventKind::CacheError]);
 }
 
-// T-83: what cannot be read as the type that is asked for is removed too; what a newer program may have written stays.
+// T-83: what cannot be read as the requested type is removed too; what a newer program may have written stays.
 #[tokio::test]
 async fn an_entry_of_another_type_is_removed() {
     let store = ByteStore::new();
@@ -350,10 +351,12 @@ impl Serializer for Broken {
     }
 }
 
-/// Stores bytes that were made by hand, and has them read by another serializer.
+/// Stores bytes that were made by hand, and has them read by another serializer. When a value is read back before it
+/// is stored, the bytes are still what they should be.
 #[derive(Clone, Debug)]
 struct Forged<S> {
     payload: Vec<u8>,
+    honest: Arc<Mutex<Option<Vec<u8>>>>,
     reader: S,
 }
 
@@ -362,25 +365,29 @@ impl<S: Serializer> Serializer for Forged<S> {
         "forged"
     }
 
-    fn serialize(&self, _: &dyn erased_serde::Serialize, out: &mut Vec<u8>) -> Result<()> {
+    fn serialize(&self, value: &dyn erased_serde::Serialize, out: &mut Vec<u8>) -> Result<()> {
+        let mut honest = Vec::new();
+        self.reader.serialize(value, &mut honest)?;
+        *self.honest.lock().unwrap() = Some(honest);
         out.extend_from_slice(&self.payload);
         Ok(())
     }
 
     fn deserialize(&self, input: &[u8], read: &mut ReadValue<'_>) -> Result<()> {
-        self.reader.deserialize(input, read)
+        let honest = self.honest.lock().unwrap().take();
+        self.reader.deserialize(honest.as_deref().unwrap_or(input), read)
     }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Node(Vec<Node>);
 
-/// Reads a forged payload, which is a miss that is told.
+/// Reads a forged payload, which is a miss that is reported.
 async fn forged<V>(payload: impl Into<Vec<u8>>, reader: impl Serializer + Clone)
 where
     V: Clone + Default + Send + Sync + Serialize + DeserializeOwned + 'static,
 {
-    let forged = Forged { payload: payload.into(), reader };
+    let forged = Forged { payload: payload.into(), honest: Arc::default(), reader };
     let instance = on(&ByteStore::new(), |builder| {
         builder.register_serializer("forged", forged).decode_timeout(Duration::from_millis(50))
     });
@@ -427,7 +434,7 @@ async fn fallible(id: u64) -> std::result::Result<String, String> {
     Err(format!("no {id}"))
 }
 
-/// A kept error is no text, though the value is.
+/// A stored error is no text, though the value is.
 #[tokio::test]
 async fn errors_are_kept_beside_text() {
     let instance = on(&ByteStore::new(), same);
@@ -437,7 +444,7 @@ async fn errors_are_kept_beside_text() {
     assert_eq!(TRIES.take(), 1);
 }
 
-// T-113: an entry under another key is told from that key's own where the key does not show its arguments.
+// T-113: an entry under another key is distinguished from that key's own where the key does not show its arguments.
 #[tokio::test]
 async fn an_entry_moved_to_another_key_is_refused() {
     let store = ByteStore::new();

@@ -154,7 +154,7 @@ async fn search(id: u64) -> Option<String> {
     (id > 0).then(|| id.to_string())
 }
 
-// Section 4 of semantics.md: a stored `None` is a hit on every backend.
+// A stored `None` is a hit on every backend.
 #[tokio::test]
 async fn sin_a_stored_none() {
     for stage in Stage::each() {
@@ -232,15 +232,15 @@ async fn sin_an_invalidation_during_a_load_followed_by_a_call() {
             READING.reached().await;
             BALANCE.store(100, Ordering::SeqCst);
             stage.run(invalidate(&stage, how)).await;
-            // A caller who comes after does not wait for the old load.
+            // A later caller does not wait for the old load.
             let second = tokio::spawn(retainit::with_instance(&stage.retainit, balance(0)));
             READING.reached().await;
             READING.open();
             READING.open();
             assert_eq!(soon(first).await.unwrap(), 0, "who joined before gets what was read");
             assert_eq!(soon(second).await.unwrap(), 100, "way {how}");
-            let kept = stage.run(balance::cache().get(&0)).await.unwrap().value();
-            assert_eq!(kept, Some(100), "way {how}: what was loaded after it is kept, and nothing else");
+            let cached = stage.run(balance::cache().get(&0)).await.unwrap().value();
+            assert_eq!(cached, Some(100), "way {how}: what was loaded after it is kept, and nothing else");
             stage.retainit.clear().await.unwrap();
         }
     }

@@ -63,7 +63,7 @@ async fn sent<F: Future + Send>(future: F) -> F::Output {
     future.await
 }
 
-// api.md section 2: the future of an `async fn` is `Send`, whatever lifetimes its return type names.
+// The future of an `async fn` is `Send`, whatever lifetimes its return type names.
 #[tokio::test]
 async fn functions_with_static_lifetimes_are_cached() {
     for stage in Stage::each() {

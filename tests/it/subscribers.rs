@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use retainit::{AuditConfig, Event, EventKind, LoggingConfig, MemoryConfig, Retainit, audit, retain};
 use retainit_testkit::{ByteConfig, Op};
@@ -14,7 +16,7 @@ use crate::config::Folder;
 #[path = "../../examples/cache_monitor.rs"]
 mod cache_monitor;
 
-/// The lines of a file, each of which has to be a JSON object.
+/// Returns the lines of a file, each of which has to be a JSON object.
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
@@ -41,12 +43,65 @@ fn a_monitor_of_ones_own() {
     assert!(monitor.to_string().starts_with("monitor::price: 75 % hits, 1 runs of "));
 }
 
+// On a disk that is really full: calls go on, `close()` reports how many records are lost. When there is room again,
+// what the queue kept is written.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_audit_trail_says_what_a_full_disk_has_cost() {
+    // In a process of its own, whose files may have a few hundred KiB.
+    if std::env::var_os("AUDIT_TEST_FULL").is_none() {
+        let child = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" --exact --nocapture \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg("subscribers::an_audit_trail_says_what_a_full_disk_has_cost")
+            .env("AUDIT_TEST_FULL", "1")
+            // Coverage of half a file could not be read.
+            .env("LLVM_PROFILE_FILE", "/dev/null")
+            .output()
+            .unwrap();
+        return assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    }
+    for is_full_to_the_end in [true, false] {
+        let folder = Folder::empty();
+        let (trail, spill) = (folder.path("audit.jsonl"), folder.path("audit.jsonl.spill"));
+        // If every caller waited, this would take an hour.
+        let config = format!("[retainit.audit]\npath = {trail:?}\nmax_wait = \"1s\"\n");
+        folder.write("retainit.toml", &config);
+        let retainit = folder.builder().register_backend("memory", MemoryConfig::new()).build().unwrap();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&dropped);
+        retainit.events().subscribe(EventKind::EventsDropped, move |event| {
+            counted.fetch_add(event.count().unwrap_or(0), Ordering::SeqCst);
+        });
+        let cache = retainit.cache::<u64>("c").build_local().unwrap();
+        (0..10_000).for_each(|key| cache.blocking().set(&key, key).unwrap());
+        let rotated = |number: u64| folder.path(&format!("audit.jsonl.{number}"));
+        let mut rotations = 0;
+        while !is_full_to_the_end && fs::metadata(&spill).unwrap().len() > 0 {
+            // A file has room for one piece of what was spilled, and for a second only if it is nearly empty.
+            if fs::metadata(&trail).is_ok_and(|found| found.len() > 50_000) {
+                fs::rename(&trail, rotated(rotations)).unwrap();
+                rotations += 1;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let error = retainit.blocking().close().unwrap_err().to_string();
+        let lost: usize = error.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+        assert!(error.contains("of the subscriber `audit` were lost"), "{error}");
+        assert!(dropped.load(Ordering::SeqCst) > 0, "others are told of it");
+        let files = (0..rotations).map(rotated).chain([trail, spill]);
+        let written: usize = files.filter(|file| file.exists()).map(|file| lines(&file).len()).sum();
+        // One record more is that of the configuration; the first that failed may be under way at the end.
+        assert!((10_000..=10_001).contains(&(lost + written)), "{lost} lost and {written} written");
+    }
+}
+
 #[retain(id = "subscribers.value")]
 fn value(id: u64) -> u64 {
     id
 }
 
-// T-12, T-115, T-114: what files say is built and hears.
+// T-12, T-115, T-114: subscribers that files configure are built and receive events.
 #[tokio::test]
 async fn subscribers_of_a_configuration() {
     let folder = Folder::new("");
@@ -99,7 +154,7 @@ async fn an_audit_says_in_whose_name() {
     USER.scope("bob", users.remove(&1)).await.unwrap();
     users.clear().await.unwrap();
     retainit.register_backend("new", MemoryConfig::new()).unwrap();
-    // Others do not get the actor: they have not asked for it.
+    // Others do not get the actor: they have not requested it.
     let heard = Arc::<Mutex<Vec<Event>>>::default();
     let hear = Arc::clone(&heard);
     retainit.events().subscribe(EventKind::CacheMiss, move |event| hear.lock().unwrap().push(event.clone()));
@@ -117,7 +172,7 @@ async fn an_audit_says_in_whose_name() {
 async fn nobody_listens_by_default() {
     let folder = Folder::new("[retainit.backends.default]\ntype = \"memory\"\n");
     let retainit = folder.builder().build().unwrap();
-    // What would be emitted is never made: the actor, which is asked when an event is, is never asked.
+    // An event that nobody receives is never made: the actor, which is read for each event, is never read.
     let users = retainit.cache::<u8>("users").build().unwrap();
     users.set(&1, 1).await.unwrap();
     retainit.close().await.unwrap();
@@ -192,7 +247,7 @@ async fn subscribers_are_configurations_in_code_too() {
     builder().build().unwrap();
 }
 
-/// What is told to `tracing`, as text.
+/// Collects the records of `tracing` as text.
 #[derive(Clone, Default)]
 struct Collected(Arc<Mutex<Vec<String>>>);
 

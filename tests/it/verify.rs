@@ -76,7 +76,7 @@ async fn a_function_that_is_impure_is_found_out() {
     }
 }
 
-// A mismatch is told with function, key and backend.
+// A mismatch is reported with function, key and backend.
 #[tokio::test]
 async fn a_mismatch_is_an_event() {
     for stage in Stage::each() {
@@ -277,7 +277,7 @@ async fn caches_by_name() {
 }
 
 #[test]
-fn a_fraction_lies_between_0_and_1() {
+fn a_fraction_is_between_0_and_1() {
     let retainit = Retainit::builder().build().unwrap();
     let text = retainit.cache::<u64>("x").verify(1.5).verify(f64::NAN).build().unwrap_err().to_string();
     assert!(text.contains("verify 1.5 is not between 0 and 1") && text.contains("verify NaN"), "{text}");
@@ -317,7 +317,7 @@ fn files_verify_what_can_be_compared() {
     assert!(text.contains("`verify` cannot compare the values of `verify.opaque`"), "{text}");
     assert!(!text.contains("verify.by_file"), "{text}");
     retainit::with_instance_sync(&retainit, || {
-        // It runs unverified, and says so once.
+        // It runs unverified, and reports so once.
         for _ in 0..3 {
             opaque(1);
         }

@@ -94,7 +94,7 @@ async fn write_row(id: u64, value: u64) -> u64 {
     value + id
 }
 
-// Section 3: a load that began before a write never overwrites what it wrote.
+// A load that began before a write never overwrites what it wrote.
 #[tokio::test]
 async fn a_load_under_way_never_overwrites_a_write() {
     for stage in Stage::each() {
@@ -151,7 +151,7 @@ fn a_write_never_leaves_the_old_value() {
     }
 }
 
-// The same of a refresh that brings nothing to store; one that fails leaves what there is.
+// A refresh that brings nothing to store leaves nothing old either; one that fails leaves what there is.
 #[test]
 fn a_refresh_never_leaves_the_old_value() {
     let _alone = ONE_AT_A_TIME.blocking_lock();
@@ -205,7 +205,7 @@ fn writers_that_are_methods_and_writers_that_stack() {
     }
 }
 
-// A cache that fails is told and never becomes the writer's failure.
+// A cache's failure is reported and never becomes the writer's failure.
 #[tokio::test]
 async fn writers_answer_when_the_cache_does_not() {
     let _alone = ONE_AT_A_TIME.lock().await;

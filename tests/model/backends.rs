@@ -1,41 +1,49 @@
 //! The backends under test: real ones, that stop between their steps, and ones with a planted fault.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use retainit::{Error, MemoryConfig, Result};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, Entry, Fence, Group, Inserted, LocalBackend, Moment,
-    NewEntry, ObjectBackend, Page, Place, Put, Read, RemovalCause, Scan, Section, Settings, Snapshot, Stored, Strength,
-    Terms, Version, Versions, Visit, When, async_trait,
+    Backend, BackendConfig, Built, Bytes, CachedEntry, Capabilities, Context, EntryAddress, EntryRef, Fence, Group,
+    GroupVersion, InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, Page, Read, RemovalCause, Scan,
+    Section, Settings, Snapshot, StoreCondition, StoreOptions, Stored, Strength, Versions, Visit, async_trait,
 };
 use retainit_testkit::{ByteBackend, ByteConfig};
 
+use crate::needless::Entries;
 use crate::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// By its policy.
+    /// Memory, under this policy.
     Memory(&'static str),
     Bytes,
     /// Bytes, blocking.
     Local,
+    /// Bytes, blocking, without cancellation of a store that was given up.
+    LocalWithoutCancellation,
 }
 
-/// What is wrong with a backend.
+/// A defect planted in a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plant {
     None,
-    /// A fill goes in whatever became of its fence.
+    /// A fill is stored although its fence was broken.
     IgnoresFences,
-    /// A removal leaves the fence standing.
+    /// A removal leaves the fence valid.
     RemoveKeepsFence,
-    /// So does a `set`.
+    /// A `set` leaves the fence valid.
     SetKeepsFence,
-    /// Nor does a pattern break any.
+    /// A removal by pattern leaves every fence valid.
     BreaksNoFences,
     /// Versions of groups stay as they are.
     RaisesNothing,
+    /// A store happens although its caller has given it up.
+    DeafToCancellation,
+    /// An insert is counted after it has broken the fence and is visible.
+    CountsLate,
 }
 
 thread_local! {
@@ -49,7 +57,7 @@ pub(crate) struct Config {
     pub(crate) kind: Kind,
     pub(crate) plant: Plant,
     pub(crate) world: Weak<World>,
-    /// For those that keep bytes.
+    /// Configuration of those that keep bytes.
     pub(crate) bytes: ByteConfig,
 }
 
@@ -68,13 +76,13 @@ impl BackendConfig for Config {
         let (world, plant) = (Weak::clone(&self.world), self.plant);
         let inner = match self.kind {
             Kind::Memory(policy) => match MemoryConfig::new().policy(policy).build(context)? {
-                Built::Object(inner) => return Ok(Built::Object(Arc::new(Memory { inner, plant, world }))),
+                Built::Object(inner) => return Ok(Built::Object(Arc::new(Memory::new(inner, plant, world)))),
                 other => return Err(Error::new(retainit::ErrorKind::Config, format!("{other:?}"))),
             },
-            Kind::Bytes | Kind::Local => self.bytes.open(&context),
+            Kind::Bytes | Kind::Local | Kind::LocalWithoutCancellation => Arc::new(self.bytes.open(&context)),
         };
         let backend = Arc::new(ByteStore { inner, plant, world });
-        Ok(if self.kind == Kind::Local { Built::Local(backend) } else { Built::Bytes(backend) })
+        Ok(if self.kind == Kind::Bytes { Built::Bytes(backend) } else { Built::Local(backend) })
     }
 
     fn to_box(&self) -> Box<dyn BackendConfig> {
@@ -91,9 +99,37 @@ struct Memory {
     inner: Arc<dyn ObjectBackend>,
     plant: Plant,
     world: Weak<World>,
+    /// The count of inserts where it is a planted one.
+    late: AtomicU64,
+}
+
+/// Tells a visitor the planted count of inserts.
+struct ToldLate<'a> {
+    visit: &'a mut dyn Visit,
+    inserts: u64,
+}
+
+impl Visit for ToldLate<'_> {
+    fn visit(&mut self, key: &[u8], cached: &CachedEntry) -> bool {
+        self.visit.visit(key, cached)
+    }
+
+    fn absent(&mut self, place: EntryAddress, _: u64) {
+        self.visit.absent(place, self.inserts);
+    }
 }
 
 impl Memory {
+    fn new(inner: Arc<dyn ObjectBackend>, plant: Plant, world: Weak<World>) -> Memory {
+        Memory { inner, plant, world, late: AtomicU64::new(0) }
+    }
+
+    fn entries(&self, tell: impl FnOnce(&mut Entries, u64)) {
+        if let Some(world) = self.world.upgrade() {
+            world.entries(tell);
+        }
+    }
+
     fn stop(&self, place: &str) {
         if OPERATION.get().is_some()
             && let Some(world) = self.world.upgrade()
@@ -108,46 +144,70 @@ impl ObjectBackend for Memory {
         self.inner.capabilities()
     }
 
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        let found = self.inner.get(place, visit);
+    fn get(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
+        let found = match self.plant {
+            Plant::CountsLate => {
+                let inserts = self.late.load(Ordering::SeqCst);
+                self.inner.get(place, &mut ToldLate { visit, inserts })
+            }
+            _ => self.inner.get(place, visit),
+        };
         self.stop("after a lookup");
         found
     }
 
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn peek(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.inner.peek(place, visit)
     }
 
-    fn fence(&self, place: Place) -> Fence {
+    fn fence(&self, place: EntryAddress) -> Fence {
+        self.entries(|entries, operation| entries.look(operation, place));
         let fence = self.inner.fence(place);
         self.stop("after taking the fence");
         fence
     }
 
-    fn insert(&self, entry: NewEntry<'_>, put: Put<'_>) -> Inserted {
+    fn inserts(&self, place: EntryAddress) -> Option<u64> {
+        let inserts = match self.plant {
+            Plant::CountsLate => Some(self.late.load(Ordering::SeqCst)),
+            _ => self.inner.inserts(place),
+        };
+        self.stop("after asking what was put in");
+        inserts
+    }
+
+    fn insert(&self, entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted {
         self.stop("before an insert");
         let put = match (self.plant, put) {
-            (Plant::IgnoresFences, Put::Fenced(_)) => Put::Always,
-            (Plant::SetKeepsFence, Put::Always) => Put::Fenced(self.inner.fence(entry.place)),
+            (Plant::IgnoresFences, InsertMode::Fenced(_)) => InsertMode::Always,
+            (Plant::SetKeepsFence, InsertMode::Always) => InsertMode::Fenced(self.inner.fence(entry.address)),
             (_, put) => put,
         };
+        let place = entry.address;
         let inserted = self.inner.insert(entry, put);
+        if inserted == Inserted::Yes {
+            self.entries(|entries, _| entries.put(place));
+        }
         self.stop("after an insert");
+        self.late.fetch_add(1, Ordering::SeqCst);
         inserted
     }
 
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn remove(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.stop("before a removal");
+        self.entries(|entries, _| entries.remove(place));
         let removed = match self.plant {
-            Plant::RemoveKeepsFence => self.inner.discard(place, visit, RemovalCause::Removed),
+            Plant::RemoveKeepsFence => {
+                let is_it = |entry: &EntryRef<'_>| entry.site == place.site;
+                let mut remove = |entry: EntryRef<'_>| {
+                    (is_it(&entry) && visit.visit(entry.key, entry.cached)).then_some(RemovalCause::Removed)
+                };
+                self.inner.retain(&mut remove) > 0
+            }
             _ => self.inner.remove(place, visit),
         };
         self.stop("after a removal");
         removed
-    }
-
-    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
-        self.inner.discard(place, dead, cause)
     }
 
     fn break_fences(&self) {
@@ -157,11 +217,12 @@ impl ObjectBackend for Memory {
         self.stop("after breaking fences");
     }
 
-    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
+    fn retain(&self, keep: &mut dyn FnMut(EntryRef<'_>) -> Option<RemovalCause>) -> usize {
+        self.entries(|entries, _| entries.forget());
         self.inner.retain(keep)
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
         self.inner.scan(visit);
     }
 
@@ -191,7 +252,7 @@ impl ObjectBackend for Memory {
 /// The testkit's byte backend, that stops before and after each operation.
 #[derive(Debug)]
 struct ByteStore {
-    inner: ByteBackend,
+    inner: Arc<ByteBackend>,
     plant: Plant,
     world: Weak<World>,
 }
@@ -223,9 +284,12 @@ impl ByteStore {
         result
     }
 
-    fn planted<'a>(&self, mut terms: Terms<'a>) -> Terms<'a> {
-        if self.plant == Plant::IgnoresFences && matches!(terms.when, When::Fenced(_)) {
-            terms.when = When::Always;
+    fn planted<'a>(&self, mut terms: StoreOptions<'a>) -> StoreOptions<'a> {
+        if self.plant == Plant::DeafToCancellation {
+            terms.cancelled = None;
+        }
+        if self.plant == Plant::IgnoresFences && matches!(terms.when, StoreCondition::Fenced(_)) {
+            terms.when = StoreCondition::Always;
         }
         terms
     }
@@ -234,27 +298,27 @@ impl ByteStore {
 #[async_trait]
 impl Backend for ByteStore {
     fn capabilities(&self) -> Capabilities {
-        Backend::capabilities(&self.inner)
+        Backend::capabilities(&*self.inner)
     }
 
     async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
-        self.around("a read", Backend::read(&self.inner, key, read)).await
+        self.around("a read", Backend::read(&*self.inner, key, read)).await
     }
 
-    async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
-        self.around("a store", Backend::store(&self.inner, key, entry, self.planted(terms))).await
+    async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
+        self.around("a store", Backend::store(&*self.inner, key, entry, self.planted(terms))).await
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
-        self.around("a removal", Backend::remove(&self.inner, key)).await
+        self.around("a removal", Backend::remove(&*self.inner, key)).await
     }
 
     async fn health(&self) -> Result<()> {
-        Backend::health(&self.inner).await
+        Backend::health(&*self.inner).await
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page> {
-        self.around("a scan", Backend::scan(&self.inner, scan)).await
+        self.around("a scan", Backend::scan(&*self.inner, scan)).await
     }
 
     fn versions(&self) -> Option<&dyn Versions> {
@@ -262,53 +326,53 @@ impl Backend for ByteStore {
     }
 
     async fn close(&self) -> Result<()> {
-        Backend::close(&self.inner).await
+        Backend::close(&*self.inner).await
     }
 }
 
 #[async_trait]
 impl Versions for ByteStore {
-    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         if self.plant == Plant::RaisesNothing {
-            return Ok(Version { hard: 1, soft: 1 });
+            return Ok(GroupVersion { hard: 1, soft: 1 });
         }
-        self.around("an increment", Versions::raise(&self.inner, group, strength)).await
+        self.around("an increment", Versions::raise(&*self.inner, group, strength)).await
     }
 }
 
 impl LocalBackend for ByteStore {
     fn capabilities(&self) -> Capabilities {
-        LocalBackend::capabilities(&self.inner)
+        LocalBackend::capabilities(&*self.inner)
     }
 
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
-        self.around_blocking("a read", || LocalBackend::read(&self.inner, key, read))
+        self.around_blocking("a read", || LocalBackend::read(&*self.inner, key, read))
     }
 
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
-        self.around_blocking("a store", || LocalBackend::store(&self.inner, key, entry, self.planted(terms)))
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
+        self.around_blocking("a store", || LocalBackend::store(&*self.inner, key, entry, self.planted(terms)))
     }
 
     fn remove(&self, key: &str) -> Result<bool> {
-        self.around_blocking("a removal", || LocalBackend::remove(&self.inner, key))
+        self.around_blocking("a removal", || LocalBackend::remove(&*self.inner, key))
     }
 
     fn health(&self) -> Result<()> {
-        LocalBackend::health(&self.inner)
+        LocalBackend::health(&*self.inner)
     }
 
     fn scan(&self, scan: Scan) -> Result<Page> {
-        self.around_blocking("a scan", || LocalBackend::scan(&self.inner, scan))
+        self.around_blocking("a scan", || LocalBackend::scan(&*self.inner, scan))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         if self.plant == Plant::RaisesNothing {
-            return Ok(Version { hard: 1, soft: 1 });
+            return Ok(GroupVersion { hard: 1, soft: 1 });
         }
-        self.around_blocking("an increment", || LocalBackend::raise(&self.inner, group, strength))
+        self.around_blocking("an increment", || LocalBackend::raise(&*self.inner, group, strength))
     }
 
     fn close(&self) -> Result<()> {
-        LocalBackend::close(&self.inner)
+        LocalBackend::close(&*self.inner)
     }
 }

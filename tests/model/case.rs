@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use retainit::Retainit;
+use retainit_plugin::Capabilities;
 use retainit_testkit::{ByteConfig, ManualClock, Op};
 
 use crate::backends::{Config, Kind, OPERATION};
@@ -16,7 +17,7 @@ use crate::perform::{Process, WORLD, perform, perform_blocking};
 use crate::run::Settings;
 use crate::world::{PATIENCE, Random, Stop, World};
 
-/// Everything one case runs on.
+/// State of one case.
 pub(crate) struct Case {
     pub(crate) world: Arc<World>,
     settings: Settings,
@@ -26,6 +27,9 @@ pub(crate) struct Case {
     running: Vec<Running>,
     next: u64,
 }
+
+const WITHOUT_CANCELLATION: Capabilities =
+    Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent();
 
 /// An operation under way.
 struct Running {
@@ -40,7 +44,7 @@ enum Form {
     Thread { thread: JoinHandle<()>, answer: Arc<Mutex<Option<Answer>>> },
 }
 
-/// A task's waker: the driver polls it when this says so.
+/// A task's waker: the driver polls the task when it is set.
 struct Woken {
     set: AtomicBool,
     world: Arc<World>,
@@ -58,7 +62,10 @@ impl Case {
         let world = World::new(seed, settings.faults);
         WORLD.set(Some(Arc::clone(&world)));
         let clock = ManualClock::new();
-        let bytes = ByteConfig::new().clock(clock.clone());
+        let mut bytes = ByteConfig::new().clock(clock.clone());
+        if settings.kind == Kind::LocalWithoutCancellation {
+            bytes = bytes.capabilities(WITHOUT_CANCELLATION);
+        }
         let shared = settings.kind != Kind::Memory("default") && settings.kind != Kind::Memory("lru");
         let processes = if shared && seed.is_multiple_of(3) { 2 } else { 1 };
         let process = |number: usize| {
@@ -112,7 +119,7 @@ impl Case {
         }
     }
 
-    /// Nothing stops any more; everything has to end, and then every key is looked at.
+    /// Ends the case: nothing stops any more, everything has to end, and then every key is read.
     fn finish(&mut self) {
         self.world.stop_no_more();
         self.bytes.faults().heal();
@@ -153,10 +160,14 @@ impl Case {
 
     fn start(&mut self) {
         let processes = self.processes.len();
+        let narrow = self.settings.narrow;
         let (mut operation, on_thread) = self.world.random(|random| {
             let process = random.below(processes as u64) as usize;
-            (invent(random, process), random.one_in(4))
+            (invent(random, process), narrow || random.one_in(4))
         });
+        if narrow && let Some(target) = operation.target.as_mut().filter(|target| target.cache != FUNCTION) {
+            *target = Target { cache: 0, key: 0 };
+        }
         if let (What::Set | What::SetTagged(_) | What::SetIfAbsent, Some(target)) = (operation.what, operation.target) {
             operation.sets = Some(self.world.conceive(target, Operation::tags(operation.what, target)));
         }
@@ -169,6 +180,10 @@ impl Case {
         let number = self.next;
         let how = if on_thread { " on a thread" } else { "" };
         let began = self.world.begin(number, &format!("{operation}{how}"));
+        // A refresh loads in any case.
+        if operation.raises() || operation.what == What::Refresh {
+            self.world.entries(|entries, _| entries.be_uncertain());
+        }
         let process = self.processes[operation.process].clone();
         let stops = self.world.events().0;
         let form = if on_thread {
@@ -266,14 +281,13 @@ impl Case {
         let Running { number, began, operation, form } = self.running.swap_remove(at);
         self.world.drive(number);
         drop(form);
-        // Nobody can end what a thread of a pool has begun.
-        let late = self.settings.kind == Kind::Local;
-        self.world.end(number, began, &operation, &Answer::Cancelled { late });
+        self.world.end(number, began, &operation, &Answer::GivenUp);
     }
 
     fn pass_time(&mut self) {
         let time = self.world.random(|random| random.pick(&[1, 40, 1_000, 15_000, 25_000]));
         self.world.note(format!("{time} ms pass"));
+        self.world.entries(|entries, _| entries.forget());
         self.clock.advance(Duration::from_millis(time));
     }
 
@@ -334,7 +348,7 @@ impl Case {
 }
 
 impl Drop for Case {
-    /// What retained functions keep of an instance goes when it is closed.
+    /// Closes the instances, so that retained functions drop what they keep of them.
     fn drop(&mut self) {
         self.world.stop_no_more();
         self.running.clear();

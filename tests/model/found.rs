@@ -9,7 +9,7 @@ use std::time::Duration;
 use retainit::{ErrorKind, MemoryConfig, Retainit, retain};
 use retainit_testkit::{ByteConfig, Op};
 
-/// Lets a load wait until the test says so.
+/// Holds a load until the test opens it.
 #[derive(Clone, Default)]
 struct Door(Arc<Mutex<(bool, Option<Waker>)>>);
 
@@ -143,7 +143,7 @@ async fn a_refresh_that_could_not_be_stored_leaves_nothing_old() {
     }
 }
 
-/// Lives as long as the clock it is in.
+/// Is dropped with the clock it is in.
 #[derive(Debug)]
 struct Clock(#[expect(dead_code, reason = "only its life matters")] Arc<()>);
 

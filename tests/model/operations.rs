@@ -11,7 +11,7 @@ pub(crate) struct Target {
 
 /// The caches, by number; the third is a retained function.
 pub(crate) const CACHES: [&str; 3] = ["a", "b", "model.numbered"];
-/// Their tags.
+/// Tags of the caches.
 pub(crate) const TAGS: [&[&str]; 3] = [&["t"], &["t", "u"], &["u"]];
 pub(crate) const FUNCTION: usize = 2;
 pub(crate) const KEYS: u64 = 3;
@@ -48,7 +48,7 @@ pub(crate) struct Operation {
     pub(crate) what: What,
     /// The key it is about, or one of its cache.
     pub(crate) target: Option<Target>,
-    /// Which process does it.
+    /// Number of the process that performs it.
     pub(crate) process: usize,
     /// The value it stores.
     pub(crate) sets: Option<u64>,
@@ -68,7 +68,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What came of an operation.
+/// Answer of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// A value from a load, or from wherever `get_or_load` had it.
@@ -79,13 +79,12 @@ pub(crate) enum Answer {
     Done,
     /// A `set_if_absent` that found something.
     Present,
-    /// Not acknowledged, and queued.
+    /// Pending: not acknowledged, and queued.
     Owed,
     Failed(String),
-    /// Its future was dropped; `late` if it may still happen.
-    Cancelled {
-        late: bool,
-    },
+    /// Given up: its future was dropped. What it was to set may still be set, but no removal that begins from now on
+    /// may be followed by it.
+    GivenUp,
 }
 
 impl fmt::Display for Answer {
@@ -97,7 +96,7 @@ impl fmt::Display for Answer {
             Answer::Present => f.write_str("-> present"),
             Answer::Owed => f.write_str("is owed"),
             Answer::Failed(why) => write!(f, "failed: {why}"),
-            Answer::Cancelled { .. } => f.write_str("is dropped"),
+            Answer::GivenUp => f.write_str("is given up"),
         }
     }
 }
@@ -109,14 +108,9 @@ impl Answer {
             _ => None,
         }
     }
-
-    /// Whether what it set is set by now, or never will be.
-    pub(crate) fn settles(&self) -> bool {
-        *self != Answer::Cancelled { late: true }
-    }
 }
 
-/// What an invalidation reaches.
+/// The entries that an invalidation reaches.
 #[derive(Clone, Debug)]
 pub(crate) enum Cover {
     Key(Target),
@@ -137,7 +131,7 @@ impl Cover {
 }
 
 impl Operation {
-    /// What nobody may get any more once this answer was given.
+    /// Returns the entries that nobody may get any more once this answer was given.
     pub(crate) fn cover(&self, answer: &Answer) -> Option<Cover> {
         match (self.what, self.target, answer) {
             (What::Set | What::SetTagged(_) | What::SetIfAbsent, Some(target), Answer::Done)
@@ -151,12 +145,17 @@ impl Operation {
         }
     }
 
-    /// Whether it may have to wait for another operation.
+    /// Returns whether it may have to wait for another operation.
     pub(crate) fn loads(&self) -> bool {
         matches!(self.what, What::Load | What::LoadThatFails)
     }
 
-    /// The tags of what it stores.
+    /// Returns whether it invalidates groups.
+    pub(crate) fn raises(&self) -> bool {
+        matches!(self.what, What::Clear | What::ClearAll | What::Invalidate(_) | What::Expire(_))
+    }
+
+    /// Returns the tags of what it stores.
     pub(crate) fn tags(what: What, target: Target) -> Vec<String> {
         let more = match what {
             What::SetTagged(tag) => Some(tag),

@@ -8,7 +8,7 @@ use retainit::{Cache, CallOptions, Error, ErrorKind, Retainit, retain};
 use crate::operations::{Answer, CACHES, FUNCTION, Operation, Target, What};
 use crate::world::World;
 
-/// What one process works with.
+/// Instance, caches and state of one process.
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) retainit: Retainit,

@@ -1,4 +1,4 @@
-//! Many cases, and what to say of one that fails.
+//! Runs many cases, and reports one that fails.
 
 use std::time::Instant;
 
@@ -6,13 +6,15 @@ use crate::backends::{Kind, Plant};
 use crate::case::Case;
 use crate::world::Random;
 
-/// What is tested.
+/// Parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) plant: Plant,
-    /// Whether the backend fails at times.
+    /// Set if the backend fails at times.
     pub(crate) faults: bool,
+    /// Set for sync operations on one key, each on a thread of its own: in memory only those stop.
+    pub(crate) narrow: bool,
 }
 
 /// A case that failed.
@@ -27,7 +29,7 @@ fn run(settings: Settings, seed: u64, steps: u64) -> Option<Failure> {
     case.world.violation().map(|complaint| Failure { complaint, log: case.world.log() })
 }
 
-/// Short cases and long ones.
+/// Returns the number of steps of a case: short ones and long ones.
 fn steps(seed: u64) -> u64 {
     5 + Random(seed ^ 0x5eed).below(75)
 }
@@ -57,7 +59,7 @@ pub(crate) fn search(settings: Settings, cases: u64) {
     println!("{settings:?} was found in case {seed}: {}", failure.complaint);
 }
 
-/// The shortest run of a seed that fails, as text.
+/// Describes the shortest run of a seed that fails.
 fn told(settings: Settings, seed: u64, failure: Failure) -> String {
     let shortest = (1..steps(seed)).find_map(|steps| run(settings, seed, steps));
     let Failure { complaint, log } = shortest.unwrap_or(failure);

@@ -1,5 +1,5 @@
-//! The same promise on real threads: no reader gets a version older than the last one whose invalidation had been
-//! acknowledged when the reader's call began. Marks, generations and fences meet here as they do in programs.
+//! Tests the promise of the model on real threads: no reader gets a value older than the last one whose invalidation
+//! had been acknowledged when the reader's call began. Epochs and fences meet here as they do in programs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use retainit_testkit::ByteConfig;
 
 const KEYS: u64 = 4;
 
-/// What is true, and what everybody has to know by now.
+/// The current values, and those that every reader has to see by now.
 #[derive(Default)]
 struct Truth {
     now: [AtomicU64; KEYS as usize],

@@ -1,5 +1,5 @@
-//! What a case consists of besides the code under test: time as a count of events, values that know when they were
-//! born, places where operations stop, and the judgement over answers.
+//! The surroundings of the code under test: time as a count of events, values with the time of their birth, places
+//! where operations stop, and the judgement over answers.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::backends::OPERATION;
+use crate::needless::Entries;
 use crate::operations::{Answer, Cover, Operation, Target, What};
 
 /// Numbers that look random and are the same in every run of a seed.
@@ -30,7 +31,7 @@ impl Random {
     }
 }
 
-/// Everything the parts of a case share.
+/// State that the parts of a case share.
 #[derive(Debug)]
 pub(crate) struct World {
     state: Mutex<State>,
@@ -41,20 +42,21 @@ pub(crate) struct World {
 struct State {
     faults: bool,
     random: Random,
-    /// Events so far.
+    /// Number of events so far.
     time: u64,
     log: Vec<String>,
     values: Vec<Value>,
     invalidations: Vec<Invalidation>,
     stopped: Vec<Stopped>,
-    /// How often something stopped.
+    /// Number of stops so far.
     stops: u64,
-    /// How many operations of backends have ended.
+    /// Number of backend operations that have ended.
     ended: u64,
-    /// Whether anything stops at all.
+    /// Set while operations stop at all.
     stopping: bool,
     /// The operation that is being driven.
     driven: u64,
+    entries: Entries,
     violations: Vec<String>,
 }
 
@@ -63,7 +65,7 @@ struct State {
 struct Value {
     target: Target,
     tags: Vec<String>,
-    /// When the source was read, or the `set` acknowledged; at the end of time while it is under way.
+    /// Time when the source was read, or the `set` acknowledged or given up; the end of time while it is under way.
     born: u64,
 }
 
@@ -72,7 +74,7 @@ struct Invalidation {
     cover: Cover,
     began: u64,
     ended: u64,
-    /// Not acknowledged, and owed by this process: its own reads of the store come after it.
+    /// Process in which the removal is pending, not acknowledged: its own reads of the store come after it.
     owed_by: Option<usize>,
     text: String,
 }
@@ -91,7 +93,7 @@ pub(crate) struct Stop {
     pub(crate) operation: u64,
 }
 
-/// How long the driver waits for what has to come.
+/// Time for which the driver waits for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 impl World {
@@ -108,6 +110,7 @@ impl World {
             ended: 0,
             stopping: true,
             driven: 0,
+            entries: Entries::default(),
             violations: Vec::new(),
         };
         Arc::new(World { state: Mutex::new(state), changed: Condvar::new() })
@@ -139,7 +142,7 @@ impl World {
 
     // ------------------------------------------------------------------------------------------------ operations
 
-    /// Something begins, and is what is being driven.
+    /// Begins an operation and makes it the driven one.
     pub(crate) fn begin(&self, operation: u64, text: &str) -> u64 {
         let mut state = self.state();
         state.driven = operation;
@@ -151,27 +154,39 @@ impl World {
         self.state().driven = operation;
     }
 
-    /// A value that somebody is about to set: it counts as older than nothing until that has ended.
+    /// Tells the entries in memory of something, with the operation that this code is part of.
+    pub(crate) fn entries(&self, tell: impl FnOnce(&mut Entries, u64)) {
+        let mut state = self.state();
+        let operation = state.here();
+        tell(&mut state.entries, operation);
+    }
+
+    /// Adds a value that somebody is about to set: it counts as older than nothing until that has ended.
     pub(crate) fn conceive(&self, target: Target, tags: Vec<String>) -> u64 {
         self.state().value(target, tags, u64::MAX)
     }
 
-    /// A load reads its source.
+    /// Adds the value of a load that reads its source.
     pub(crate) fn bear(&self, target: Target, tags: Vec<String>) -> u64 {
         let mut state = self.state();
         let operation = state.here();
         let number = state.values.len();
         state.note(format!("   #{operation} reads {number} of {target}"));
+        if state.entries.is_needless(operation) {
+            let complaint = format!("#{operation} loads {target}, whose entry was there when it took its fence");
+            state.note(format!("!! {complaint}"));
+            state.violations.push(complaint);
+        }
         let now = state.time;
         state.value(target, tags, now)
     }
 
-    /// An operation has ended: its answer is judged by what was acknowledged before it began.
+    /// Ends an operation: its answer is judged by what was acknowledged before it began.
     pub(crate) fn end(&self, number: u64, began: u64, operation: &Operation, answer: &Answer) {
         let mut state = self.state();
         state.note(format!("#{number} {answer}"));
         let now = state.time;
-        if let (Some(value), true) = (operation.sets, answer.settles()) {
+        if let Some(value) = operation.sets {
             state.values[value as usize].born = now;
         }
         if let Some(value) = answer.value()
@@ -182,7 +197,8 @@ impl World {
         }
         let owed_by = match answer {
             Answer::Owed => Some(operation.process),
-            // A refresh does not say whether its value could be stored; if not, what was there before it is owed.
+            // A refresh does not return whether its value could be stored; if not, the removal of what was there before
+            // is pending.
             _ if state.faults && operation.what == What::Refresh => Some(operation.process),
             _ => None,
         };
@@ -210,7 +226,7 @@ impl World {
         .await
     }
 
-    /// The same on a thread.
+    /// Stops on a thread.
     pub(crate) fn stop_blocking(&self, place: &str) {
         let Some(number) = self.stops_at(place) else { return };
         let mut state = self.state();
@@ -234,7 +250,7 @@ impl World {
         Some(number)
     }
 
-    /// Whatever has stopped.
+    /// Lists the operations that have stopped.
     pub(crate) fn stopped(&self) -> Vec<Stop> {
         self.state().stopped.iter().map(|s| Stop { number: s.number, operation: s.operation }).collect()
     }
@@ -253,12 +269,12 @@ impl World {
         }
     }
 
-    /// From now on nothing stops.
+    /// Lets nothing stop from now on.
     pub(crate) fn stop_no_more(&self) {
         self.state().stopping = false;
     }
 
-    /// An operation of a backend has ended.
+    /// Counts an operation of a backend that has ended.
     pub(crate) fn backend_ended(&self) {
         self.state().ended += 1;
         self.changed.notify_all();
@@ -266,7 +282,7 @@ impl World {
 
     // --------------------------------------------------------------------------------------------------- waiting
 
-    /// Something to compare later events with.
+    /// Returns counters of events, to compare later ones with.
     pub(crate) fn events(&self) -> (u64, u64) {
         let state = self.state();
         (state.stops, state.ended)
@@ -305,7 +321,7 @@ impl State {
         self.log.push(line);
     }
 
-    /// The operation that this code is part of, as far as can be known.
+    /// Returns the operation that this code is part of, as far as can be known.
     fn here(&self) -> u64 {
         OPERATION.get().unwrap_or(self.driven)
     }
@@ -315,7 +331,7 @@ impl State {
         self.values.len() as u64 - 1
     }
 
-    /// Why an answer may not be given.
+    /// Returns why an answer may not be given.
     fn judge(&self, number: u64, began: u64, operation: &Operation, answer: &Answer) -> Option<String> {
         let Some(value) = self.values.get(number as usize) else {
             return Some(format!("{number} is no value at all"));

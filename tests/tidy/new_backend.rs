@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A copy with the times of its files, so that cargo compiles it once. It lies where it always did, for the same reason.
+/// Makes a copy with the times of its files, so that cargo compiles it once. Its path is always the same, for the same
+/// reason.
 fn copy() -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-backend");
     if copy.exists() {
@@ -90,7 +91,7 @@ fn its_tests_name_what_is_missing(copy: &Path) {
     }
 }
 
-/// This binary, with the copy for the repository.
+/// Runs this binary with the copy in place of the repository.
 fn the_rules_of_the_house_hold(copy: &Path) {
     let test = std::env::current_exe().expect("a test knows where it lies");
     let rules = [

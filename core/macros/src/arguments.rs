@@ -1,4 +1,4 @@
-//! The arguments of an attribute as they are written: `name`, `name = value`, `name(list)`.
+//! Parses the arguments of an attribute: `name`, `name = value`, `name(list)`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
@@ -10,29 +10,35 @@ use syn::{Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Path, Token, UnOp, token
 
 use crate::errors::Errors;
 use crate::nearest::nearest;
+use crate::words::in_retainit;
 
-/// One argument.
+/// One argument of an attribute.
 pub(crate) struct Argument {
     pub(crate) name: Ident,
     pub(crate) value: Value,
 }
 
-/// How an argument is written.
+/// Form in which an argument is written.
 pub(crate) enum Value {
     Flag,
     Is(Expr),
     List(Vec<Expr>),
 }
 
-/// What an attribute understands.
+/// Names of the arguments that an attribute accepts.
 pub(crate) struct Names {
     pub(crate) attribute: &'static str,
     pub(crate) known: &'static [&'static str],
-    pub(crate) later: &'static [&'static str],
+    /// Planned arguments, each with the remedy until it exists.
+    pub(crate) later: &'static [(&'static str, &'static str)],
 }
 
 impl Parse for Argument {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if let Ok(text) = input.fork().parse::<Lit>() {
+            let message = format!("an argument has a name, such as `ttl = {}`", text.to_token_stream());
+            return Err(syn::Error::new(text.span(), message));
+        }
         let name = input.call(Ident::parse_any)?;
         let value = if input.peek(token::Paren) {
             let list;
@@ -52,7 +58,7 @@ impl Parse for Argument {
     }
 }
 
-/// A literal that went through a `macro_rules!` comes in invisible delimiters.
+/// Removes the invisible delimiters around an expression that went through a `macro_rules!`.
 fn unwrap_group(expr: Expr) -> Expr {
     match expr {
         Expr::Group(group) => unwrap_group(*group.expr),
@@ -61,7 +67,7 @@ fn unwrap_group(expr: Expr) -> Expr {
 }
 
 impl Names {
-    /// Reads the arguments; what is unknown, repeated or not there yet is reported and left out.
+    /// Reads the arguments. Unknown, repeated and planned ones are reported and left out.
     pub(crate) fn read(&self, tokens: TokenStream, errors: &mut Errors) -> Vec<Argument> {
         let mut read = Vec::<Argument>::new();
         let parsed = (|input: ParseStream<'_>| {
@@ -84,8 +90,8 @@ impl Names {
 
     fn accepts(&self, argument: &Argument, read: &[Argument], errors: &mut Errors) -> bool {
         let name = argument.name.to_string();
-        if self.later.contains(&name.as_str()) {
-            errors.at(&argument.name, format!("`{name}` is not supported yet"));
+        if let Some((_, until)) = self.later.iter().find(|(later, _)| *later == name) {
+            errors.at(&argument.name, format!("`{name}` is not supported yet; {until}"));
         } else if !self.known.contains(&name.as_str()) {
             errors.at(&argument.name, self.unknown(&name));
         } else if read.iter().any(|other| other.name == argument.name) {
@@ -98,6 +104,9 @@ impl Names {
 
     fn unknown(&self, name: &str) -> String {
         let attribute = self.attribute;
+        if let Some(here) = in_retainit(name).filter(|_| attribute == "retain") {
+            return format!("`#[{attribute}]` has no argument `{name}`: in retainit this is {here}");
+        }
         match nearest(name, self.known) {
             Some(near) => {
                 format!("`#[{attribute}]` has no argument `{name}`: did you mean `{near}`?")
@@ -125,7 +134,7 @@ impl Argument {
         })
     }
 
-    /// `name` alone.
+    /// Reads `name` alone.
     pub(crate) fn flag(&self) -> syn::Result<bool> {
         match self.value {
             Value::Flag => Ok(true),
@@ -133,7 +142,7 @@ impl Argument {
         }
     }
 
-    /// `name = "text"`.
+    /// Reads `name = "text"`.
     pub(crate) fn text(&self, expected: &str) -> syn::Result<LitStr> {
         match &self.value {
             Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Ok(text.clone()),
@@ -141,7 +150,7 @@ impl Argument {
         }
     }
 
-    /// `name = 5`; the span is the number's.
+    /// Reads `name = 5`; the span is the number's.
     pub(crate) fn number<N: std::str::FromStr>(&self, expected: &str) -> syn::Result<(N, Span)>
     where
         N::Err: std::fmt::Display,
@@ -155,7 +164,7 @@ impl Argument {
         }
     }
 
-    /// `name = 0.5`; whole numbers too.
+    /// Reads `name = 0.5`; whole numbers too.
     pub(crate) fn fraction(&self, expected: &str) -> syn::Result<(f64, Span)> {
         let value = match &self.value {
             Value::Is(Expr::Lit(ExprLit { lit: Lit::Float(number), .. })) => number.base10_parse().ok(),
@@ -168,7 +177,7 @@ impl Argument {
         }
     }
 
-    /// `name = expression`.
+    /// Reads `name = expression`.
     pub(crate) fn expression(&self, expected: &str) -> syn::Result<Expr> {
         match &self.value {
             Value::Is(expr) => Ok(expr.clone()),
@@ -176,7 +185,15 @@ impl Argument {
         }
     }
 
-    /// `name = some::path`.
+    /// Returns the value if it is a closure.
+    pub(crate) fn closure(&self) -> Option<Expr> {
+        match &self.value {
+            Value::Is(closure @ Expr::Closure(_)) => Some(closure.clone()),
+            _ => None,
+        }
+    }
+
+    /// Reads `name = some::path`.
     pub(crate) fn path(&self, expected: &str) -> syn::Result<Path> {
         match &self.value {
             Value::Is(Expr::Path(path)) if path.qself.is_none() => Ok(path.path.clone()),
@@ -184,7 +201,7 @@ impl Argument {
         }
     }
 
-    /// `name = Word`.
+    /// Reads `name = Word`.
     pub(crate) fn word(&self, expected: &str) -> syn::Result<Ident> {
         match self.path(expected)?.get_ident() {
             Some(word) => Ok(word.clone()),
@@ -192,7 +209,7 @@ impl Argument {
         }
     }
 
-    /// `name(a, b)`, each item turned into what it stands for; not empty.
+    /// Reads `name(a, b)` and converts each item; an empty list is an error.
     pub(crate) fn list<T>(&self, expected: &str, item: impl Fn(&Expr) -> Option<T>) -> syn::Result<Vec<T>> {
         let Value::List(list) = &self.value else {
             return self.wrong(expected);
@@ -214,13 +231,13 @@ impl Argument {
         errors.finish().map(|()| items)
     }
 
-    /// Whether the value is a number with a minus sign, which is worth a message of its own.
+    /// Returns whether the value is a number with a minus sign, which has a message of its own.
     pub(crate) fn is_negative(&self) -> bool {
         matches!(&self.value, Value::Is(Expr::Unary(ExprUnary { op: UnOp::Neg(_), .. })))
             || matches!(&self.value, Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value().starts_with('-'))
     }
 
-    /// The value's tokens, for messages.
+    /// Returns the value's tokens, for messages.
     pub(crate) fn value_tokens(&self) -> TokenStream {
         match &self.value {
             Value::Is(expr) => expr.to_token_stream(),
@@ -229,7 +246,7 @@ impl Argument {
     }
 }
 
-/// A string literal among a list's items.
+/// Returns an item of a list that is a string literal.
 pub(crate) fn as_text(expr: &Expr) -> Option<LitStr> {
     match expr {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
@@ -238,10 +255,11 @@ pub(crate) fn as_text(expr: &Expr) -> Option<LitStr> {
     }
 }
 
-/// A bare name among a list's items; `self` is one.
+/// Returns an item of a list that is a bare name; `self` is one.
 pub(crate) fn as_word(expr: &Expr) -> Option<Ident> {
     match expr {
         Expr::Path(path) if path.qself.is_none() => path.path.get_ident().cloned(),
+        Expr::Group(group) => as_word(&group.expr),
         _ => None,
     }
 }

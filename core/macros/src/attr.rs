@@ -1,4 +1,4 @@
-//! The arguments of `#[retain]` and what they say.
+//! Parses the arguments of `#[retain]` into options.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -7,9 +7,10 @@ use syn::{Expr, Ident, LitStr, Path};
 use crate::arguments::{Argument, Names, as_text, as_word};
 use crate::errors::Errors;
 use crate::values::{
-    Fraction, Handle, KeyArgument, SERIALIZER, TTL, Time, codec, fraction, handle, identity, key, load_time, name,
-    single_flight, time,
+    Fraction, Handle, KeyArgument, SERIALIZER, TTL, TTL_OF, Time, codec, entries, fraction, handle, identity,
+    idle_time, key, load_time, name, single_flight, time,
 };
+use crate::words::LATER;
 
 const NAMES: Names = Names {
     attribute: "retain",
@@ -30,6 +31,8 @@ const NAMES: Names = Names {
         "when",
         "single_flight",
         "max_load_time",
+        "max_idle",
+        "max_entries",
         "serializer",
         "codec",
         "verify",
@@ -37,25 +40,14 @@ const NAMES: Names = Names {
         "handle",
         "assoc",
     ],
-    later: &[
-        "stale",
-        "grace",
-        "grace_if",
-        "refresh",
-        "eager",
-        "xfetch",
-        "scope",
-        "compression",
-        "encryption",
-        "soft_timeout",
-        "hard_timeout",
-        "max_staleness",
-    ],
+    later: LATER,
 };
 
-/// What `#[retain]` was told.
+/// Options of `#[retain]`.
 pub(crate) struct Options {
     pub(crate) ttl: Option<Time>,
+    /// The closure of `ttl = |value| …`.
+    pub(crate) ttl_of: Option<Expr>,
     pub(crate) none_ttl: Option<(Time, Span)>,
     pub(crate) err_ttl: Option<(Time, Span)>,
     pub(crate) jitter: Option<Fraction>,
@@ -71,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) when: Option<Expr>,
     pub(crate) single_flight: bool,
     pub(crate) max_load_time: Option<Time>,
+    pub(crate) max_idle: Option<Time>,
+    pub(crate) max_entries: Option<u64>,
     pub(crate) serializer: Option<String>,
     pub(crate) verify: Option<Fraction>,
     pub(crate) root: Path,
@@ -82,6 +76,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             ttl: None,
+            ttl_of: None,
             none_ttl: None,
             err_ttl: None,
             jitter: None,
@@ -97,6 +92,8 @@ impl Default for Options {
             when: None,
             single_flight: true,
             max_load_time: None,
+            max_idle: None,
+            max_entries: None,
             serializer: None,
             verify: None,
             root: default_root(),
@@ -106,13 +103,13 @@ impl Default for Options {
     }
 }
 
-/// Where generated code finds retainit unless `crate = path` says otherwise.
+/// Returns the path of retainit in generated code, unless `crate = path` sets another.
 pub(crate) fn default_root() -> Path {
     syn::parse_quote!(::retainit)
 }
 
 impl Options {
-    /// Reads the arguments and reports all that is wrong with them.
+    /// Reads the arguments and reports all problems with them.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
         let mut options = Options::default();
         for argument in NAMES.read(tokens, errors) {
@@ -125,10 +122,15 @@ impl Options {
     fn set(&mut self, argument: &Argument) -> syn::Result<()> {
         let span = argument.name.span();
         match argument.name.to_string().as_str() {
-            "ttl" => self.ttl = Some(time(argument, TTL)?),
+            "ttl" => match argument.closure() {
+                Some(closure) => self.ttl_of = Some(closure),
+                None => self.ttl = Some(time(argument, TTL_OF)?),
+            },
             "none_ttl" => self.none_ttl = Some((time(argument, TTL)?, span)),
             "err_ttl" => self.err_ttl = Some((time(argument, TTL)?, span)),
             "max_load_time" => self.max_load_time = Some(load_time(argument)?),
+            "max_idle" => self.max_idle = Some(idle_time(argument)?),
+            "max_entries" => self.max_entries = Some(entries(argument)?),
             "jitter" => self.jitter = Some(fraction(argument, "0.1")?),
             "verify" => self.verify = Some(fraction(argument, "0.01")?),
             "serializer" => self.serialized_by(argument, name(argument, SERIALIZER)?.value())?,
@@ -161,7 +163,7 @@ impl Options {
         Ok(())
     }
 
-    /// The module that generated code calls.
+    /// Returns the path of the module that generated code calls.
     pub(crate) fn rt(&self) -> TokenStream {
         let root = &self.root;
         quote!(#root::__private)
@@ -204,10 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn a_ttl_may_be_a_closure() {
+        let options = parse(quote!(ttl = |token| token.expires_in)).unwrap_or_else(|errors| panic!("{errors:?}"));
+        assert!(options.ttl_of.is_some() && options.ttl.is_none());
+        assert!(parse(quote!(ttl = f())).is_err_and(|errors| errors[0].contains("or a closure")));
+    }
+
+    #[test]
     fn all_mistakes_are_reported_at_once() {
         let errors = parse(quote! {
             ttl = -1, jitter = 1.5, backend = "", stale = "1s", tll = 3, version = "2", id = "a b", id = "c", handle = 4,
-            single_flight = "cluster", skip(), max_load_time = 0, verify = 2, codec = "json+zstd"
+            single_flight = "cluster", skip(), max_load_time = 0, verify = 2, codec = "json+zstd", max_entries = 0
         })
         .err()
         .unwrap();
@@ -226,11 +235,12 @@ mod tests {
             "`skip` takes",
             "`max_load_time` takes",
             "`verify` takes",
+            "`max_entries` takes",
             "`zstd`, a compression or an encryption, is not supported yet",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
-        assert_eq!(errors.len(), 14);
+        assert_eq!(errors.len(), 15);
     }
 
     #[test]

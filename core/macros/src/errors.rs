@@ -1,7 +1,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
-/// All that is wrong with one use of an attribute, so that it is reported at once.
+/// All problems of one use of an attribute, reported together.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
@@ -21,7 +21,7 @@ impl Errors {
         }
     }
 
-    /// Keeps the error of a result aside and goes on without its value.
+    /// Collects the error of a result, and returns its value if there is one.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -35,7 +35,7 @@ impl Errors {
     }
 }
 
-/// The function as it was written, beside the errors: calls of it then cause no further messages.
+/// Returns the errors with the function as it was written, so that calls of it cause no further messages.
 pub(crate) fn report(error: &syn::Error, item: TokenStream) -> TokenStream {
     let mut tokens = error.to_compile_error();
     tokens.extend(item);

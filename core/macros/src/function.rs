@@ -1,4 +1,4 @@
-//! A function as an attribute finds it: parsed up to its body, which stays as it is.
+//! Parses the function under an attribute up to its body, which stays as it is.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -6,6 +6,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, FnArg, Pat, ReturnType, Safety, Signature, Token, Type, Visibility, parse_quote};
 
 use crate::errors::Errors;
+use crate::types::boxed_future;
+use crate::words::{ATTRIBUTES_LATER, attribute_later};
 
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
@@ -41,7 +43,18 @@ impl ToTokens for Function {
 }
 
 impl Function {
-    /// What no attribute here can work on.
+    /// Takes away attributes that are planned, where they are not named by a path of another crate.
+    pub(crate) fn refuse_later(&mut self, errors: &mut Errors) {
+        self.attrs.retain(|attr| {
+            let later = ATTRIBUTES_LATER.iter().find(|later| attr.path().is_ident(*later));
+            if let Some(later) = later {
+                errors.at(attr, format!("{}; one of another crate is named by its path", attribute_later(later)));
+            }
+            later.is_none()
+        });
+    }
+
+    /// Reports kinds of functions that no attribute supports.
     pub(crate) fn check_kind(&self, errors: &mut Errors) {
         let Signature { constness, safety, abi, variadic, .. } = &self.sig;
         if let Some(constness) = constness {
@@ -59,27 +72,50 @@ impl Function {
         }
     }
 
-    /// The return type as it is written, `()` for none.
+    /// Returns the type that a caller gets in the end, as it is written: `()` for none, `T` for a boxed future of `T`.
     pub(crate) fn output(&self) -> Type {
-        match &self.sig.output {
-            ReturnType::Type(_, ty) => Type::clone(ty),
-            ReturnType::Default => parse_quote!(()),
+        match (&self.sig.output, self.boxed_output()) {
+            (_, Some(ty)) => ty.clone(),
+            (ReturnType::Type(_, ty), None) => Type::clone(ty),
+            (ReturnType::Default, None) => parse_quote!(()),
         }
     }
 
-    /// Attributes that decide whether the function exists, for what is generated beside it.
+    fn boxed_output(&self) -> Option<&Type> {
+        match &self.sig.output {
+            ReturnType::Type(_, ty) if self.sig.asyncness.is_none() => boxed_future(ty),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the function returns a boxed future instead of being an `async fn`.
+    pub(crate) fn is_boxed(&self) -> bool {
+        self.boxed_output().is_some()
+    }
+
+    /// Returns whether the result has to be awaited.
+    pub(crate) fn is_async(&self) -> bool {
+        self.sig.asyncness.is_some() || self.is_boxed()
+    }
+
+    /// Returns whether the function has `#[track_caller]`.
+    pub(crate) fn tracks_caller(&self) -> bool {
+        self.attrs.iter().any(|attr| attr.path().is_ident("track_caller"))
+    }
+
+    /// Returns the `cfg` attributes of the function, for items that are generated beside it.
     pub(crate) fn cfgs(&self) -> TokenStream {
         let cfgs = self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
         quote!(#(#cfgs)*)
     }
 
-    /// Lint levels, for the body when it moves to a function of its own.
+    /// Returns the lint attributes, for a body that moves to a function of its own.
     pub(crate) fn lints(&self) -> TokenStream {
         let lints = self.attrs.iter().filter(|attr| LINTS.iter().any(|lint| attr.path().is_ident(lint)));
         quote!(#(#lints)*)
     }
 
-    /// `expect` becomes `allow`: of two copies of an expectation, one is never met.
+    /// Turns `expect` into `allow`: of two copies of an expectation, one would never be met.
     pub(crate) fn relax_expectations(&mut self) {
         for attr in &mut self.attrs {
             if attr.path().is_ident("expect")
@@ -91,17 +127,24 @@ impl Function {
         }
     }
 
-    /// The function with another body in the old one's place, so that lints still see a function of the user's.
-    pub(crate) fn with_body(&self, sig: &Signature, statements: TokenStream) -> TokenStream {
+    /// Returns the function with another body in place of the old one, so that lints still see a function of the
+    /// user's.
+    pub(crate) fn with_body(&self, sig: &Signature, statements: TokenStream, rt: &TokenStream) -> TokenStream {
         let Function { attrs, vis, body, .. } = self;
+        let statements =
+            if self.is_boxed() { quote!(#rt::std::boxed::Box::pin(async move { #statements })) } else { statements };
         let mut block = Group::new(Delimiter::Brace, statements);
         block.set_span(body.span());
         quote!(#(#attrs)* #vis #sig #block)
     }
 
-    /// The body as an expression that is run at most once: `async move { … }` or `move || -> R { … }`.
+    /// Returns the body as an expression that runs at most once: `async move { … }` or `move || -> R { … }`.
     pub(crate) fn body_inline(&self, output: Option<&Type>) -> TokenStream {
         let body = self.body.stream();
+        if self.is_boxed() {
+            let boxed = &self.sig.output;
+            return quote!(async move { (move || #boxed { #body })().await });
+        }
         match (self.sig.asyncness.is_some(), output) {
             (false, Some(output)) => quote!(move || -> #output { #body }),
             (false, None) => quote!(move || { #body }),
@@ -116,7 +159,7 @@ impl Function {
 
 const LINTS: [&str; 5] = ["allow", "warn", "deny", "forbid", "expect"];
 
-/// An `async` block has no place for its type; a `return` that never runs tells it, so that `?` and coercions work.
+/// Returns a `return` that never runs and fixes the type of an `async` block, so that `?` and coercions work.
 fn fake_return(output: &Type) -> TokenStream {
     quote! {
         #[allow(
@@ -130,7 +173,7 @@ fn fake_return(output: &Type) -> TokenStream {
     }
 }
 
-/// The name an argument binds, if it is a plain one.
+/// Returns the name that an argument binds, if it is a plain one.
 pub(crate) fn bound_name(argument: &FnArg) -> Option<Ident> {
     match argument {
         FnArg::Receiver(receiver) => Some(Ident::new("self", receiver.self_token.span)),
@@ -141,7 +184,7 @@ pub(crate) fn bound_name(argument: &FnArg) -> Option<Ident> {
     }
 }
 
-/// The names of all arguments but `self`; the index is that of the declaration.
+/// Returns the names of all arguments but `self`; the index is that of the declaration.
 pub(crate) fn names(sig: &Signature) -> Vec<Ident> {
     sig.inputs
         .iter()

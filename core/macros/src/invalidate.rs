@@ -1,4 +1,4 @@
-//! `#[invalidate]`: after a function has succeeded, what it made stale is removed.
+//! Expands `#[invalidate]`: removes stale entries after a function has succeeded.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -10,7 +10,7 @@ use crate::attr::default_root;
 use crate::errors::{Errors, report};
 use crate::function::{Function, names};
 use crate::key::single;
-use crate::put::{KEY, OF};
+use crate::put::{KEY, OF, name_function};
 use crate::template::{Scope, Template};
 use crate::writer::{succeeded, wrap};
 
@@ -23,7 +23,7 @@ struct Options {
     root: Path,
 }
 
-/// The attribute.
+/// Expands `#[invalidate]`.
 pub(crate) fn invalidate(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item.clone()).unwrap_or_else(|error| report(&error, item))
 }
@@ -49,12 +49,12 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
     if !tags.is_empty() {
         let tags = tags.iter().map(|tag| tag.tag(&rt, &names));
         before.extend(quote! {
-            let __retain_tags = ::std::vec::Vec::<::std::string::String>::from([#(#tags),*]);
+            let __retain_tags = #rt::std::vec::Vec::<#rt::std::string::String>::from([#(#tags),*]);
         });
         after.extend(call(&function, &rt, "invalidate_tags", &quote!(), &quote!(__retain_tags)));
     }
     let succeeded = succeeded(&rt, &function);
-    Ok(wrap(&function, &before, &quote!(if #succeeded { #after })))
+    Ok(wrap(&function, &rt, &before, &quote!(if #succeeded { #after })))
 }
 
 impl Options {
@@ -68,7 +68,7 @@ impl Options {
                 _ => argument.path("the path under which retainit is found").map(|root| options.root = root),
             };
             if errors.take(result).is_none() {
-                // What was meant is known, so that nothing is said to be missing.
+                // The intention is known: a second message about missing arguments would only confuse.
                 return options.with_something();
             }
         }
@@ -88,7 +88,7 @@ impl Options {
         self
     }
 
-    /// One entry of a function, or all of them.
+    /// Returns the call that removes one entry of a function, or all of them.
     fn function(
         &self,
         of: &Path,
@@ -97,10 +97,12 @@ impl Options {
         before: &mut TokenStream,
         after: &mut TokenStream,
     ) {
+        let (named, of) = name_function(of);
+        before.extend(named);
         let target = quote_spanned!(of.span()=> ::<#of>);
         if let Some(key) = &self.key {
             let key = quote_spanned!(key.span()=> &#key);
-            let key = quote_spanned!(of.span()=> #of::__key(#key));
+            let key = quote_spanned!(of.span()=> <#of>::__key(#key));
             before.extend(quote!(let __retain_key = #rt::own_key(|| #key);));
             after.extend(call(function, rt, "invalidate_key", &target, &quote!(__retain_key)));
         } else {
@@ -109,7 +111,7 @@ impl Options {
     }
 }
 
-/// The call of a function of the runtime, or of its blocking twin.
+/// Returns the call of a function of the runtime, or of its blocking counterpart.
 fn call(
     function: &Function,
     rt: &TokenStream,
@@ -117,7 +119,7 @@ fn call(
     target: &TokenStream,
     arguments: &TokenStream,
 ) -> TokenStream {
-    if function.sig.asyncness.is_some() {
+    if function.is_async() {
         let name = quote::format_ident!("{name}");
         quote!(#rt::#name #target (#arguments).await;)
     } else {

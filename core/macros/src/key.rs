@@ -1,4 +1,4 @@
-//! What the key of a retained function is made of.
+//! Determines the key of a retained function.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -10,11 +10,11 @@ use crate::attr::Options;
 use crate::errors::Errors;
 use crate::signature::Inputs;
 use crate::template::{Scope, Template};
-use crate::types::{single_key, tuple_key};
+use crate::types::{single_key, spelled, tuple_key};
 use crate::values::KeyArgument;
 
 pub(crate) enum Key {
-    /// The arguments that are not skipped.
+    /// All arguments that are not skipped.
     Arguments(Vec<usize>),
     Template(Template, Vec<usize>),
     Expression(Expr),
@@ -28,7 +28,8 @@ impl Key {
                 Key::Arguments(kept.map(|(index, _)| index).collect())
             }
             Some(KeyArgument::Template(text)) => {
-                let template = errors.take(Template::parse(text, scope))?;
+                let mut template = errors.take(Template::parse(text, scope))?;
+                template.types = template.values.iter().map(|value| spelled(&inputs.inputs[*value].ty)).collect();
                 let arguments = template.arguments();
                 Key::Template(template, arguments)
             }
@@ -43,7 +44,7 @@ impl Key {
         Some(key)
     }
 
-    /// The arguments it consists of, in the order of their declaration; `None` where only an expression knows.
+    /// Returns the arguments of the key, in the order of their declaration; `None` for an expression.
     pub(crate) fn arguments(&self) -> Option<&[usize]> {
         match self {
             Key::Arguments(arguments) | Key::Template(_, arguments) => Some(arguments),
@@ -51,7 +52,7 @@ impl Key {
         }
     }
 
-    /// Whether an argument is part of it.
+    /// Returns whether an argument is part of the key.
     pub(crate) fn uses(&self, index: usize, name: &Ident) -> bool {
         match self {
             Key::Arguments(arguments) | Key::Template(_, arguments) => arguments.contains(&index),
@@ -59,25 +60,28 @@ impl Key {
         }
     }
 
-    /// The type by which a handle takes it.
-    pub(crate) fn ty(&self, inputs: &Inputs) -> Type {
+    /// Returns the type by which a handle takes the key.
+    pub(crate) fn ty(&self, inputs: &Inputs, rt: &TokenStream) -> Type {
         match self.arguments() {
             None | Some([]) => parse_quote!(()),
-            Some([one]) => single_key(&inputs.inputs[*one].ty),
+            Some([one]) => single_key(&inputs.inputs[*one].ty, rt),
             Some(several) => {
-                let types = several.iter().map(|index| tuple_key(&inputs.inputs[*index].ty));
+                let types = several.iter().map(|index| tuple_key(&inputs.inputs[*index].ty, rt));
                 parse_quote!((#(#types),*))
             }
         }
     }
 
-    /// Statements that leave the key source in `__retain_key`, over variables of the arguments' names.
+    /// Returns statements that bind `__retain_key` to the key source, over variables of the arguments' names.
+    ///
+    /// What is bound here and looked up elsewhere has names of this attribute's own: an option that came through a
+    /// `macro_rules!` has spans in which they would not be found.
     pub(crate) fn bind(&self, rt: &TokenStream, names: &[Ident]) -> TokenStream {
         match self {
             Key::Arguments(arguments) => {
                 let parts = arguments.iter().map(|index| {
                     let name = &names[*index];
-                    quote_spanned!(name.span()=> #rt::key_part(&#name))
+                    quote!(#rt::KeyPart(&#name).__retain_part())
                 });
                 let parts = parts.collect::<Vec<_>>();
                 match &parts[..] {
@@ -90,11 +94,10 @@ impl Key {
                 quote!(let __retain_key = #source;)
             }
             Key::Expression(expr) => {
-                // The expression runs only because of the cache, which answers for its panic.
-                let value = by_reference(expr);
-                let value = quote!(|| #value);
-                quote_spanned! {expr.span()=>
-                    let __retain_value = #rt::key_value(#value);
+                // The expression runs only because of the cache: a panic in it must not become the caller's.
+                let value = by_reference(expr, rt);
+                quote! {
+                    let __retain_value = #rt::key_value(|| #value);
                     let __retain_key = #rt::Args(&__retain_value);
                 }
             }
@@ -102,28 +105,31 @@ impl Key {
     }
 }
 
-/// A tuple of one is what is in it: `(id,)` and `id` are the same key.
+/// Unwraps a tuple of one: `(id,)` and `id` are the same key.
 pub(crate) fn single(expr: Expr) -> Expr {
     match expr {
         Expr::Tuple(tuple) if tuple.elems.len() == 1 => tuple.elems.into_iter().next().expect("there is one"),
         Expr::Paren(inner) => single(*inner.expr),
+        Expr::Group(inner) => single(*inner.expr),
         other => other,
     }
 }
 
-/// Places, at the top or in a tuple, are borrowed: naming an argument in a key does not move it. What is borrowed by the
-/// expression itself, and is no place, is taken by value: it would not outlive the closure that makes it.
-fn by_reference(expr: &Expr) -> TokenStream {
+/// Borrows places, at the top or in a tuple: naming an argument in a key does not move it. A temporary that the
+/// expression borrows is taken by value: it would not outlive the closure that makes it.
+fn by_reference(expr: &Expr, rt: &TokenStream) -> TokenStream {
+    let argument = quote_spanned!(expr.span()=> <_ as __retain_asks::Requirements>);
     match expr {
         Expr::Tuple(tuple) => {
-            let elems = tuple.elems.iter().map(by_reference);
-            quote_spanned!(tuple.paren_token.span.join()=> (#(#elems,)*))
+            let elems = tuple.elems.iter().map(|elem| by_reference(elem, rt));
+            quote!((#(#elems,)*))
         }
-        _ if is_place(expr) => quote_spanned!(expr.span()=> &#expr),
+        Expr::Group(group) => by_reference(&group.expr, rt),
+        _ if is_place(expr) => quote!(#rt::KeyPart(#argument::is_in_key(&#expr)).__retain_part()),
         Expr::Reference(reference) if reference.mutability.is_none() && !is_place(&reference.expr) => {
-            by_reference(&reference.expr)
+            by_reference(&reference.expr, rt)
         }
-        _ => quote!(#expr),
+        _ => quote!(#rt::KeyPartByValue(#argument::value_in_key(#expr)).__retain_part()),
     }
 }
 
@@ -134,6 +140,7 @@ fn is_place(expr: &Expr) -> bool {
         Expr::Index(index) => is_place(&index.expr),
         Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)),
         Expr::Paren(inner) => is_place(&inner.expr),
+        Expr::Group(inner) => is_place(&inner.expr),
         _ => false,
     }
 }

@@ -1,12 +1,15 @@
-//! The attributes of retainit; use them through the facade crate `retainit`, which they name in what they generate.
+//! Implements the attributes of retainit. Use them through the facade crate `retainit`, which generated code refers to.
 //!
 //! | attribute | on | does |
 //! |---|---|---|
-//! | [`#[retain]`](macro@retain) | a function | keeps what it returns |
-//! | [`#[retain_put]`](macro@retain_put) | a function that writes | stores what it returns for a retained function |
-//! | [`#[invalidate]`](macro@invalidate) | a function that writes | removes what it made stale |
+//! | [`#[retain]`](macro@retain) | a function | caches its results |
+//! | [`#[retain_put]`](macro@retain_put) | a function that writes | stores its result for a retained function |
+//! | [`#[invalidate]`](macro@invalidate) | a function that writes | removes stale entries of a retained function |
 //! | [`#[on]`](macro@on) | a function | calls it with the events of a kind |
 //! | [`#[derive(TypeTag)]`](derive@TypeTag) | a type | names it, for generic retained functions |
+//!
+//! `#[rate_limit]`, `#[circuit_breaker]`, `#[retry]`, `#[bulkhead]`, `#[timeout]` and `#[timed]` are not there yet, and
+//! report that where they are used.
 
 mod arguments;
 mod attr;
@@ -25,11 +28,12 @@ mod template;
 mod type_tag;
 mod types;
 mod values;
+mod words;
 mod writer;
 
 use proc_macro::TokenStream;
 
-/// Keeps what a function returns: the next call with the same arguments is answered without running it.
+/// Caches the results of a function: the next call with the same arguments returns without running it.
 ///
 /// The function stays what it is: a sync one stays sync and needs no runtime, an `async` one stays async, and calling
 /// it is the cached call. Nothing has to be initialised.
@@ -60,13 +64,14 @@ use proc_macro::TokenStream;
 /// | argument | meaning | default |
 /// |---|---|---|
 /// | `ttl = "5m"` | how long a result is fresh; `"never"` and `0` never expire, `"off"` stores nothing | the backend's |
+/// | `ttl = \|v\| …` | the ttl of each value, by reference to what is stored: a time as above, a `Duration`, a `Ttl` | – |
 /// | `jitter = 0.1` | shortens each ttl by up to this fraction, 0 to 1, never lengthens it | 0 in memory |
 /// | `backend = "name"` | the backend by its name | the default backend |
 /// | `key = "user:{id}"` | a template over arguments; `{}` is one argument after the other | all arguments |
 /// | `key = (id, &region)` | any expression over arguments and `self`; what is only named is borrowed | all arguments |
 /// | `skip(token)` | arguments that are in no key; `skip(self)` on a method | none |
 /// | `hash_key` | keys are stored as keyed hashes | off |
-/// | `pii` | as `hash_key`, and keys are in no log | off |
+/// | `pii` | like `hash_key`, and keys are in no log | off |
 /// | `id = "users.get"` | an identity that survives renames, one word | module path and name |
 /// | `version = 2` | a change of it leaves old entries behind | 0 |
 /// | `tags("user", "user:{id}")` | groups an entry belongs to; templates over arguments | none |
@@ -76,23 +81,84 @@ use proc_macro::TokenStream;
 /// | `when = \|r\| …` | store only if, by reference to what the function returned | always |
 /// | `single_flight = "off"` | `"local"`: concurrent calls for one missing key load it once; `"off"`: each loads | `"local"` |
 /// | `max_load_time = "60s"` | after this long, another call may load what one is still loading | 60 s |
+/// | `max_idle = "10m"` | after this long without a read a result expires, in backends that keep values in memory | the backend's |
+/// | `max_entries = 1_000` | the most entries of this function; in memory, other backends refuse it | unlimited |
 /// | `serializer = "json"` | how values become bytes, by the serializer's name; `codec = "json"` is the same | the backend's |
 /// | `verify = 0.01` | on this fraction of hits, 0 to 1, the function runs too and its result is compared | 0 |
 /// | `handle = Users`, `handle = off` | the handle's name, where a type or module has the function's · no handle | the function's name |
 /// | `assoc` | marks a function of an `impl` without `self` | – |
 /// | `crate = path` | where retainit is found, for crates that re-export it | `::retainit` |
 ///
-/// The closures of `when` and `err_if` capture nothing.
+/// The closures of `ttl`, `when` and `err_if` capture nothing.
 ///
-/// With `verify`, what the function returns on such a hit is compared (`PartialEq`) before the call returns the cached
-/// value, which it does whatever comes out. The runs are counted in `stats().verified`, those that brought another
-/// value, an error or a panic in `stats().verify_mismatches`, and told as an event, `verify_mismatch`. What was
-/// invalidated while the function ran is no mismatch. Hits inside a run that verifies are not verified.
+/// With `ttl = |v| …` a value says itself how long it is fresh. A `None` has the ttl of `none_ttl` instead, an error that
+/// of `err_ttl`; overrides around the call and `[retainit.override.functions]` take precedence. `"off"` does not store
+/// the value. A ttl that cannot be used is reported as a `cache_error`, and the result is not stored.
+///
+/// ```
+/// use std::time::Duration;
+/// use retainit::retain;
+///
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Token {
+///     text: String,
+///     expires_in: u64,
+/// }
+///
+/// #[retain(ttl = |token| Duration::from_secs(token.expires_in - 30))]
+/// async fn token(client: &str) -> Result<Token, std::io::Error> {
+///     Ok(Token { text: format!("for {client}"), expires_in: 3_600 }) // asks the server
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// token("shop").await?;
+/// let left = token::cache().ttl(&"shop").await?.flatten();
+/// assert!(left.is_some_and(|left| left > Duration::from_secs(3_500)));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With `verify`, the function's result on such a hit is compared (`PartialEq`) with the cached value, which the call
+/// returns in any case. The runs are counted in `stats().verified`; those with another value, an error or a panic are
+/// counted in `stats().verify_mismatches` and reported as an event, `verify_mismatch`. An entry that was invalidated
+/// while the function ran is no mismatch. Hits inside a verifying run are not verified.
+///
+/// # To prime it, and to call without it
+///
+/// `refresh` runs the function now and replaces what is stored; `warm` runs it for what is missing. `disabled` calls it
+/// as if there were no cache: nothing is read and nothing is stored. `#[retain_put]` stores what another function already
+/// has.
+///
+/// ```
+/// use retainit::retain;
+///
+/// #[retain]
+/// async fn price(item: u64) -> u64 {
+///     item * 100 // slow
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> retainit::Result<()> {
+/// price::cache().refresh(1).await;                        // primes one key, whatever is stored
+/// price::cache().warm([1, 2, 3]).await?;                  // primes those that are missing
+/// assert_eq!(price::cache().stats().loads, 3);
+///
+/// assert_eq!(retainit::disabled(price(4)).await, 400);    // without the cache
+/// assert!(price::cache().get(&4).await?.is_miss());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Keys
 ///
 /// Arguments in a key implement [`serde::Serialize`](https://docs.rs/serde). Two placeholders of a template have a
 /// character between them that is no letter, digit or `%`; `{{` stands for a brace. `(id,)` and `id` are the same key.
+///
+/// Two calls have one key only if their arguments serialize alike, up to the width of numbers, the order of fields and
+/// the kind of a list: `null` and `[]`, or `UserId(5)` and `5`, differ. In the template of a key an argument that is
+/// spelled as a newtype is its content, and a text that reads as another value (`5`, `true`, `null`) is quoted, unless
+/// the argument is spelled as `&str`, `String`, `char` or a pointer to those. Tags are plain text.
 ///
 /// ```
 /// use retainit::retain;
@@ -107,7 +173,7 @@ use proc_macro::TokenStream;
 ///
 /// # Methods
 ///
-/// A method says which part of `self` its result depends on, or that it depends on none. Its handle is an associated
+/// A method has to name the part of `self` that its result depends on, or `skip(self)`. Its handle is an associated
 /// function, `<name>_cache()`. In the `impl` of a trait, where nothing can be added, it needs `handle = off`.
 ///
 /// ```
@@ -151,11 +217,11 @@ use proc_macro::TokenStream;
 /// `String` for `&str`, `Vec<T>` for `&[T]`, `PathBuf` for `&Path`, `T` for `&T`. The future of an `async` function
 /// with a handle is `Send`.
 ///
-/// # What is a compile error
+/// # Compile errors
 ///
-/// What cannot work is refused where it stands, with what to do instead: a method that says nothing about `self`, a
-/// `HashSet` in a key, `&mut` in a key, a name that is no argument, a return type that borrows, `err_ttl` without a
-/// `Result`, and so on. A type or a module that has the function's name already is rustc's E0428: say `handle = Name`.
+/// Mistakes are reported at their place, with a remedy: a method that does not mention `self` in its key, a `HashSet`
+/// in a key, `&mut` in a key, a name that is no argument, a return type that borrows, `err_ttl` without a `Result`, and
+/// so on. A type or a module that has the function's name already is rustc's E0428: set `handle = Name`.
 ///
 /// ```compile_fail
 /// use retainit::retain;
@@ -170,7 +236,7 @@ pub fn retain(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::retain(arguments.into(), item.into()).into()
 }
 
-/// Stores what a function returns as if a retained function had returned it: for functions that write.
+/// Stores the result of a function as the result of a retained function, for functions that write.
 ///
 /// The key is taken from the arguments before the body runs; after success (`Ok`, or anything that is no `Result`) the
 /// value is stored with the ttl and the tags of the named function. A load of that function which is under way is not
@@ -202,13 +268,14 @@ pub fn retain(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key = (id,)` | that function's key, as its handle's `get` takes it: `&str` for strings, several in a tuple | required |
 /// | `crate = path` | where retainit is found | `::retainit` |
 ///
-/// The tags of the named function may use only its key arguments, else this is a compile error.
+/// What is returned, without its `Result`, is of the type that the named function returns, without its own; and the
+/// tags of that function may use only its key arguments. All else is a compile error.
 #[proc_macro_attribute]
 pub fn retain_put(arguments: TokenStream, item: TokenStream) -> TokenStream {
     put::retain_put(arguments.into(), item.into()).into()
 }
 
-/// Removes what a function has made stale, after it has succeeded.
+/// Removes entries of retained functions after a function has succeeded that makes them stale.
 ///
 /// Keys and tags are taken from the arguments before the body runs; the removal comes after success (`Ok`, or anything
 /// that is no `Result`) and before the function returns. Several of them on one function all apply. A cache that fails
@@ -290,8 +357,8 @@ pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Names a type for generic retained functions: the name is the same in every build, process and machine.
 ///
-/// It is the type's path in its crate, or what `#[type_tag = "…"]` says, which survives renames; type and const
-/// parameters are added. `#[type_tag(id = "…", crate = path)]` also says where retainit is found.
+/// It is the type's path in its crate, or the text of `#[type_tag = "…"]`, which survives renames; type and const
+/// parameters are added. `#[type_tag(id = "…", crate = path)]` also sets the path of retainit.
 ///
 /// ```
 /// use retainit::{TypeTag, retain};
@@ -319,4 +386,58 @@ pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(TypeTag, attributes(type_tag))]
 pub fn type_tag(item: TokenStream) -> TokenStream {
     type_tag::type_tag(item.into()).into()
+}
+
+/// Puts items beside an item: what `#[retain]` generates with its handle's type is one item with it, and one mistake in
+/// the place where no item can be.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn __beside(items: TokenStream, item: TokenStream) -> TokenStream {
+    [item, items].into_iter().collect()
+}
+
+macro_rules! later {
+    ($($name:ident)*) => {$(
+        /// Reports that the attribute is planned: using it is a compile error with a remedy until it exists.
+        #[proc_macro_attribute]
+        pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
+            let error = syn::Error::new(proc_macro2::Span::call_site(), words::attribute_later(stringify!($name)));
+            errors::report(&error, item.into()).into()
+        }
+    )*};
+}
+later!(rate_limit circuit_breaker retry bulkhead timeout timed);
+
+/// Compiles cases of `tests/ui/pass` in older editions.
+#[cfg(doctest)]
+mod editions {
+    /// ```edition2018
+    #[doc = include_str!("../tests/ui/pass/async_trait.rs")]
+    /// ```
+    struct AsyncTrait2018;
+
+    /// ```edition2021
+    #[doc = include_str!("../tests/ui/pass/async_trait.rs")]
+    /// ```
+    struct AsyncTrait2021;
+
+    /// ```edition2018
+    #[doc = include_str!("../tests/ui/pass/beside.rs")]
+    /// ```
+    struct Beside2018;
+
+    /// ```edition2021
+    #[doc = include_str!("../tests/ui/pass/beside.rs")]
+    /// ```
+    struct Beside2021;
+
+    /// ```edition2018
+    #[doc = include_str!("../tests/ui/pass/macro_rules.rs")]
+    /// ```
+    struct MacroRules2018;
+
+    /// ```edition2021
+    #[doc = include_str!("../tests/ui/pass/macro_rules.rs")]
+    /// ```
+    struct MacroRules2021;
 }

@@ -1,4 +1,4 @@
-//! `#[on]`: a function that hears of events.
+//! Expands `#[on]`: subscribes a function to events.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::quote;
@@ -12,7 +12,7 @@ use crate::function::Function;
 use crate::signature::is_generic;
 use crate::types::is_nothing;
 
-/// The variants of `EventKind`, by which kinds are named, and what else may stand there.
+/// Variants of `EventKind`, which name the kinds, and the other arguments of the attribute.
 const NAMES: Names = Names {
     attribute: "on",
     known: &[
@@ -40,7 +40,7 @@ const NAMES: Names = Names {
     later: &[],
 };
 
-/// The attribute.
+/// Expands `#[on]`.
 pub(crate) fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item.clone()).unwrap_or_else(|error| report(&error, item))
 }
@@ -65,7 +65,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
     })
 }
 
-/// The kinds, and where retainit is found.
+/// Reads the kinds and the path of retainit.
 fn read(arguments: TokenStream, errors: &mut Errors) -> (Vec<Ident>, Path) {
     let (mut kinds, mut root) = (Vec::new(), default_root());
     for argument in NAMES.read(unqualified(arguments), errors) {
@@ -83,7 +83,7 @@ fn read(arguments: TokenStream, errors: &mut Errors) -> (Vec<Ident>, Path) {
     (kinds, root)
 }
 
-/// Kinds written as `EventKind::CacheHit` are meant as `CacheHit`.
+/// Removes the path from kinds that are written as `EventKind::CacheHit`.
 fn unqualified(arguments: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = arguments.into_iter().collect();
     let is = |token: &TokenTree, c: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == c);
@@ -98,7 +98,7 @@ fn unqualified(arguments: TokenStream) -> TokenStream {
     chunks.flat_map(kind).collect()
 }
 
-/// A handler takes the event, and what it returned would go nowhere.
+/// Checks that a handler takes the event and returns nothing.
 fn check_signature(function: &Function, errors: &mut Errors) {
     let (sig, output) = (&function.sig, function.output());
     if is_generic(sig) {

@@ -1,10 +1,11 @@
-//! What the signature of a retained function gives, and what is wrong with it.
+//! Checks the signature of a retained function and takes its arguments apart.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
-use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
 use syn::{
-    FnArg, GenericParam, Ident, Receiver, ReceiverKind, Signature, Type, WhereClause, WherePredicate, parse_quote,
+    Expr, ExprPath, FnArg, GenericParam, Ident, PatIdent, Receiver, ReceiverKind, Signature, Type, WhereClause,
+    WherePredicate, parse_quote,
 };
 
 use crate::attr::Options;
@@ -57,7 +58,7 @@ impl Inputs {
         self.inputs.iter().map(|input| input.name.clone()).collect()
     }
 
-    /// Each skipped name has to be an argument's.
+    /// Checks that each skipped name is an argument's.
     pub(crate) fn check_skipped(&self, skipped: &[Ident], errors: &mut Errors) {
         for name in skipped {
             let known =
@@ -77,7 +78,7 @@ impl Inputs {
         }
     }
 
-    /// What may not be part of a key.
+    /// Reports arguments that may not be part of a key.
     pub(crate) fn check_key(&self, indices: &[usize], errors: &mut Errors) {
         const MOST: usize = 12;
         for input in indices.iter().map(|index| &self.inputs[*index]) {
@@ -107,7 +108,7 @@ impl Inputs {
     }
 }
 
-/// What is returned has to be a value that can be kept.
+/// Checks that the return type can be cached: it borrows nothing.
 pub(crate) fn check_output(function: &Function, errors: &mut Errors) {
     let output = function.output();
     if is_nothing(&output) {
@@ -132,7 +133,18 @@ pub(crate) fn check_output(function: &Function, errors: &mut Errors) {
     }
 }
 
-/// Methods, functions of an `impl`, and where the handle would get into the way.
+/// Reports `#[track_caller]` on a method without a handle, whose body has no place but a closure.
+pub(crate) fn check_caller(function: &Function, inputs: &Inputs, options: &Options, errors: &mut Errors) {
+    let associated = inputs.receiver.is_some() || options.assoc.is_some();
+    if associated && matches!(options.handle, Handle::Off) && !function.is_async() {
+        for attr in function.attrs.iter().filter(|attr| attr.path().is_ident("track_caller")) {
+            errors
+                .at(attr, "with `handle = off` the body of a method does not see its caller: take `track_caller` away");
+        }
+    }
+}
+
+/// Checks methods, functions of an `impl`, and places where the handle conflicts.
 pub(crate) fn check_place(function: &Function, inputs: &Inputs, options: &Options, errors: &mut Errors) {
     let name = &function.sig.ident;
     match &inputs.receiver {
@@ -162,7 +174,35 @@ pub(crate) fn check_place(function: &Function, inputs: &Inputs, options: &Option
     }
 }
 
-/// The handle's type would hide a primitive type in the whole module.
+/// Reports a closure of `when` or `err_if` that uses an argument.
+pub(crate) fn check_captures(closure: &Expr, inputs: &Inputs, errors: &mut Errors) {
+    #[derive(Default)]
+    struct Names<'a> {
+        used: Vec<&'a Ident>,
+        bound: Vec<&'a Ident>,
+    }
+    impl<'a> Visit<'a> for Names<'a> {
+        fn visit_expr_path(&mut self, path: &'a ExprPath) {
+            self.used.extend(path.path.get_ident());
+            visit::visit_expr_path(self, path);
+        }
+
+        fn visit_pat_ident(&mut self, pattern: &'a PatIdent) {
+            self.bound.push(&pattern.ident);
+            visit::visit_pat_ident(self, pattern);
+        }
+    }
+    let mut names = Names::default();
+    names.visit_expr(closure);
+    for used in &names.used {
+        let is_argument = *used == "self" || inputs.inputs.iter().any(|input| input.name == **used);
+        if is_argument && !names.bound.contains(used) {
+            errors.at(used, format!("this closure sees what the function returned, and not its argument `{used}`"));
+        }
+    }
+}
+
+/// Reports a handle whose name would hide a primitive type in the whole module.
 fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors) {
     const PRIMITIVES: [&str; 17] = [
         "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
@@ -181,9 +221,9 @@ fn check_handle_name(function: &Function, options: &Options, errors: &mut Errors
     }
 }
 
-/// Adds `TypeTag` to each type parameter: what it is becomes part of the key.
+/// Adds the bound `TypeTag` to each type parameter, so that the type becomes part of the key.
 ///
-/// The bound goes where the parameter has its others, or clippy would find it in two places.
+/// The bound goes where the parameter has its others: clippy reports bounds in two places.
 pub(crate) fn bound_type_parameters(sig: &mut Signature, rt: &TokenStream) {
     let in_clause = |clause: &Option<WhereClause>, name: &Ident| {
         clause.iter().flat_map(|clause| &clause.predicates).any(|predicate| {
@@ -209,15 +249,14 @@ pub(crate) fn bound_type_parameters(sig: &mut Signature, rt: &TokenStream) {
     }
 }
 
-/// Whether it has type or const parameters; lifetimes alone make no difference.
+/// Returns whether a function has type or const parameters; lifetimes alone make no difference.
 pub(crate) fn is_generic(sig: &Signature) -> bool {
     sig.generics.params.iter().any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
 }
 
-/// The place of a return type, for messages about it.
-pub(crate) fn output_span(sig: &Signature) -> Span {
-    match &sig.output {
-        syn::ReturnType::Default => sig.ident.span(),
-        syn::ReturnType::Type(_, ty) => ty.span(),
-    }
+/// Returns the spans where a return type begins and ends, for messages about it.
+pub(crate) fn output_spans(function: &Function) -> (Span, Span) {
+    let tokens = function.output().into_token_stream().into_iter().map(|token| token.span()).collect::<Vec<_>>();
+    let name = function.sig.ident.span();
+    (tokens.first().copied().unwrap_or(name), tokens.last().copied().unwrap_or(name))
 }

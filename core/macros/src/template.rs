@@ -1,7 +1,7 @@
-//! Templates of keys and tags: text with `{argument}` in it.
+//! Parses templates of keys and tags: text with `{argument}` in it.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{Ident, Index, LitStr};
 
@@ -9,18 +9,20 @@ use crate::nearest::nearest;
 
 /// A template whose placeholders are known arguments.
 pub(crate) struct Template {
-    /// One more than there are values.
+    /// Literal parts, one more than values.
     pub(crate) literals: Vec<String>,
-    /// The indices of arguments.
+    /// Indices of the arguments.
     pub(crate) values: Vec<usize>,
-    /// The characters that tell one value from the next.
+    /// Characters that separate one value from the next.
     pub(crate) between: String,
-    span: Span,
+    /// Types of the values as they are spelled; not needed for tags, which are plain text.
+    pub(crate) types: Vec<String>,
+    pub(crate) span: Span,
 }
 
-/// What a placeholder may name.
+/// Arguments that a placeholder may name.
 pub(crate) struct Scope<'a> {
-    /// Every argument, without `self`.
+    /// All arguments without `self`.
     pub(crate) arguments: &'a [Ident],
     pub(crate) skipped: &'a [Ident],
 }
@@ -47,10 +49,10 @@ impl Template {
             .map(|(at, placeholder)| scope.resolve(placeholder, at))
             .collect::<Result<_, _>>()
             .map_err(fail)?;
-        Ok(Template { literals, values, between, span: text.span() })
+        Ok(Template { literals, values, between, types: Vec::new(), span: text.span() })
     }
 
-    /// The arguments it names, each once, in the order of their declaration.
+    /// Returns the named arguments, each once, in the order of their declaration.
     pub(crate) fn arguments(&self) -> Vec<usize> {
         let mut indices = self.values.clone();
         indices.sort_unstable();
@@ -58,8 +60,8 @@ impl Template {
         indices
     }
 
-    /// `.ordered(…)` for a handle: which of a key's values, in the order of declaration, stands in each placeholder.
-    /// Nothing where that is the order of the placeholders.
+    /// Returns `.ordered(…)` for a handle, with the index of the value for each placeholder. Empty if the placeholders
+    /// are in the order of declaration.
     pub(crate) fn order(&self, arguments: &[usize]) -> TokenStream {
         if self.values == arguments {
             return TokenStream::new();
@@ -71,31 +73,37 @@ impl Template {
         quote!(.ordered(&[#(#order),*]))
     }
 
-    /// Its value as a key source, over variables of the arguments' names.
+    /// Returns the template as a key source, over variables of the arguments' names.
     pub(crate) fn source(&self, rt: &TokenStream, arguments: &[Ident]) -> TokenStream {
-        let (literals, between) = (&self.literals, &self.between);
         let values = self.values.iter().map(|index| {
             let name = respan(&arguments[*index], self.span);
-            quote_spanned!(self.span=> #rt::key_part(&#name))
+            quote!(#rt::KeyPart(&#name).__retain_part())
         });
+        self.around(rt, &quote!((#(#values,)*)))
+    }
+
+    /// Returns the template with these values.
+    pub(crate) fn around(&self, rt: &TokenStream, values: &TokenStream) -> TokenStream {
+        let Template { literals, between, types, .. } = self;
         quote! {
-            #rt::Template { literals: &[#(#literals),*], between: #between, values: (#(#values,)*) }
+            #rt::Template { literals: &[#(#literals),*], between: #between, types: &[#(#types),*], values: #values }
         }
     }
 
-    /// Its value as a tag.
+    /// Returns the text of the template as a tag.
     pub(crate) fn tag(&self, rt: &TokenStream, arguments: &[Ident]) -> TokenStream {
         if self.values.is_empty() {
             let text = &self.literals[0];
-            return quote!(::std::string::String::from(#text));
+            return quote!(#rt::std::string::String::from(#text));
         }
         let source = self.source(rt, arguments);
         quote!(#rt::tag(&#source))
     }
 }
 
-/// The name as it is found from the function, with the place of the template: a type that has no text is reported there.
-fn respan(name: &Ident, span: Span) -> Ident {
+/// Returns a name that resolves like the argument and has the place of the template, where errors about its type are
+/// reported.
+pub(crate) fn respan(name: &Ident, span: Span) -> Ident {
     let mut name = name.clone();
     name.set_span(span.resolved_at(name.span()));
     name
@@ -143,7 +151,7 @@ impl Scope<'_> {
     }
 }
 
-/// Literals and placeholders in turn; `{{` and `}}` stand for braces.
+/// Splits a template into literals and placeholders; `{{` and `}}` are braces.
 fn split(text: &str) -> Result<(Vec<String>, Vec<Placeholder>), String> {
     let (mut literals, mut placeholders) = (vec![String::new()], Vec::new());
     let mut rest = text;
@@ -183,7 +191,8 @@ fn placeholder(name: &str) -> Result<Placeholder, String> {
     Ok(if name.is_empty() { Placeholder::Next } else { Placeholder::Named(name.to_owned()) })
 }
 
-/// The distinct separators, which are escaped in values; without one, two values could not be told apart.
+/// Returns the distinct separators, which are escaped in values. Two values without one between them are an error:
+/// their texts could not be distinguished.
 fn separators(literals: &[String], placeholders: &[Placeholder]) -> Result<String, String> {
     let mut between = String::new();
     for at in 1..placeholders.len() {

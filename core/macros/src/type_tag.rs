@@ -1,4 +1,4 @@
-//! `#[derive(TypeTag)]`: a name of a type that is the same in every build.
+//! Expands `#[derive(TypeTag)]`: a name of a type that is the same in every build.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -12,7 +12,7 @@ use crate::errors::Errors;
 
 const NAMES: Names = Names { attribute: "type_tag", known: &["id", "crate"], later: &[] };
 
-/// The derive.
+/// Expands the derive.
 pub(crate) fn type_tag(item: TokenStream) -> TokenStream {
     expand(item).unwrap_or_else(|error| error.to_compile_error())
 }
@@ -47,14 +47,14 @@ fn expand(item: TokenStream) -> syn::Result<TokenStream> {
     let plain = input.ident.unraw().to_string();
     let name = match id {
         Some(id) => quote!(#id),
-        None => quote!(::core::concat!(::core::module_path!(), "::", #plain)),
+        None => quote!(#rt::std::concat!(#rt::std::module_path!(), "::", #plain)),
     };
     let text = if tags.is_empty() {
-        quote!(::std::string::String::from(#name))
+        quote!(#rt::std::string::String::from(#name))
     } else {
         quote! {
-            let tags: &[::std::string::String] = &[#(#tags),*];
-            ::std::string::String::from(#name) + "<" + &tags.join(",") + ">"
+            let tags: &[#rt::std::string::String] = &[#(#tags),*];
+            #rt::std::string::String::from(#name) + "<" + &<[#rt::std::string::String]>::join(tags, ",") + ">"
         }
     };
     let ident = &input.ident;
@@ -62,12 +62,12 @@ fn expand(item: TokenStream) -> syn::Result<TokenStream> {
     Ok(quote! {
         #[automatically_derived]
         impl #generics #rt::TypeTag for #ident #arguments #clause {
-            fn tag() -> ::std::string::String { #text }
+            fn tag() -> #rt::std::string::String { #text }
         }
     })
 }
 
-/// The tag of each type and const parameter; type parameters get the bound that takes.
+/// Returns the tag of each type and const parameter, and adds the bound to type parameters.
 fn parameters(input: &mut DeriveInput, rt: &TokenStream) -> Vec<TokenStream> {
     let (mut tags, mut bounds) = (Vec::new(), Vec::new());
     for parameter in &input.generics.params {
@@ -80,7 +80,7 @@ fn parameters(input: &mut DeriveInput, rt: &TokenStream) -> Vec<TokenStream> {
             }
             GenericParam::Const(parameter) => {
                 let name = &parameter.ident;
-                tags.push(quote!(::std::string::ToString::to_string(&#name)));
+                tags.push(quote!(#rt::std::string::ToString::to_string(&#name)));
             }
         }
     }

@@ -1,13 +1,15 @@
-//! Questions about types as they are spelled, and types made from them.
+//! Examines types as they are spelled, and derives types from them.
 
+use proc_macro2::TokenStream;
+use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::visit_mut::VisitMut;
 use syn::{
-    Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypeParamBound, TypePath,
-    TypeReference, parse_quote,
+    GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Token, Type, TypeFnPtr, TypeImplTrait,
+    TypeParamBound, TypePath, TypeReference, parse_quote,
 };
 
-/// What a spelled type has in it. What stands in `fn(…)` and `Fn(…)` does not count: it has lifetimes of its own.
+/// Parts of a spelled type. Types inside `fn(…)` and `Fn(…)` do not count: they have lifetimes of their own.
 #[derive(Default)]
 pub(crate) struct Parts<'a> {
     /// References whose lifetime is not spelled `'static`, and lifetimes that are not `'static`.
@@ -16,7 +18,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) reference: bool,
     pub(crate) impl_trait: Option<&'a TypeImplTrait>,
     pub(crate) trait_object: bool,
-    /// Sets without a stable order.
+    /// A set without a stable order.
     pub(crate) hash_set: Option<&'a TypePath>,
     pub(crate) self_type: Option<&'a TypePath>,
     pub(crate) future: bool,
@@ -80,7 +82,7 @@ fn is_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
     })
 }
 
-/// `()` and `!`.
+/// Returns whether a type is `()` or `!`.
 pub(crate) fn is_nothing(ty: &Type) -> bool {
     match bare(ty) {
         Type::Tuple(tuple) => tuple.elems.is_empty(),
@@ -89,7 +91,45 @@ pub(crate) fn is_nothing(ty: &Type) -> bool {
     }
 }
 
-/// Whether it is spelled as a `Result`.
+/// Returns the output of a future that is spelled as a boxed one: `Pin<Box<dyn Future<Output = T> + …>>`, which is what
+/// `#[async_trait]` makes of an `async fn`, or `BoxFuture<'_, T>`.
+pub(crate) fn boxed_future(ty: &Type) -> Option<&Type> {
+    if let Some(arguments) = generic(ty, "BoxFuture").or_else(|| generic(ty, "LocalBoxFuture")) {
+        return arguments.last().and_then(as_type);
+    }
+    let boxed = generic(ty, "Pin")?.first().and_then(as_type)?;
+    let Type::TraitObject(object) = bare(generic(boxed, "Box")?.first().and_then(as_type)?) else { return None };
+    object.bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => {
+            let last = bound.path.segments.last().filter(|last| last.ident == "Future")?;
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::AssocType(of) if of.ident == "Output" => Some(&of.ty),
+                _ => None,
+            })
+        }
+        _ => None,
+    })
+}
+
+/// Returns the generic arguments of a type of this name.
+fn generic<'a>(ty: &'a Type, name: &str) -> Option<&'a Punctuated<GenericArgument, Token![,]>> {
+    let Type::Path(path) = bare(ty) else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    }
+}
+
+fn as_type(argument: &GenericArgument) -> Option<&Type> {
+    match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    }
+}
+
+/// Returns whether a type is spelled as a `Result`.
 pub(crate) fn is_spelled_result(ty: &Type) -> bool {
     matches!(bare(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
 }
@@ -102,7 +142,7 @@ fn bare(ty: &Type) -> &Type {
     }
 }
 
-/// The one plain name a type consists of, also behind a path: `str`, `String`, `Path`.
+/// Returns the plain name that a type consists of, also behind a path: `str`, `String`, `Path`.
 fn simple_name(ty: &Type) -> Option<String> {
     match bare(ty) {
         Type::Path(path) if path.qself.is_none() => {
@@ -113,11 +153,41 @@ fn simple_name(ty: &Type) -> Option<String> {
     }
 }
 
+/// Returns the number of `&` before a type.
+pub(crate) fn references(ty: &Type) -> usize {
+    match bare(ty) {
+        Type::Reference(reference) => 1 + references(&reference.elem),
+        _ => 0,
+    }
+}
+
 fn is(ty: &Type, name: &str) -> bool {
     simple_name(ty).is_some_and(|found| found == name)
 }
 
-/// The type behind `&`, not `&mut`.
+/// Returns the name of a type as it is spelled, without references and pointers around it; `str` for all types of plain
+/// text: `&str`, `String`, `char`, `Arc<str>`. Empty if it has no name.
+pub(crate) fn spelled(ty: &Type) -> String {
+    let last = match bare(ty) {
+        Type::Reference(reference) => return spelled(&reference.elem),
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    };
+    let Some(last) = last else { return String::new() };
+    match &last.arguments {
+        PathArguments::None if ["str", "String", "char"].iter().any(|name| last.ident == name) => "str".into(),
+        PathArguments::AngleBracketed(inner) if ["Box", "Rc", "Arc", "Cow"].iter().any(|name| last.ident == name) => {
+            let inner = inner.args.iter().find_map(|inner| match inner {
+                GenericArgument::Type(inner) => Some(spelled(inner)),
+                _ => None,
+            });
+            inner.unwrap_or_default()
+        }
+        _ => last.ident.to_string(),
+    }
+}
+
+/// Returns the type behind `&`, not `&mut`.
 fn behind(ty: &Type) -> Option<&Type> {
     match bare(ty) {
         Type::Reference(reference) if reference.mutability.is_none() => Some(&reference.elem),
@@ -125,25 +195,26 @@ fn behind(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// The type of a key of one argument: `str` for `&str` and `String`, `T` for `&T`, else the type.
-pub(crate) fn single_key(ty: &Type) -> Type {
+/// Returns the type of a key of one argument: `str` for `&str` and `String`, `T` for `&T`, else the type.
+pub(crate) fn single_key(ty: &Type, rt: &TokenStream) -> Type {
     match behind(ty) {
         Some(inner) => within_a(inner),
-        None if is(ty, "String") => parse_quote!(::core::primitive::str),
+        None if is(ty, "String") => parse_quote!(#rt::std::primitive::str),
         None => within_a(ty),
     }
 }
 
-/// The type of one argument in a key of several: `&'a str` for `&str` and `String`, `&'a T` for `&T`, else the type.
-pub(crate) fn tuple_key(ty: &Type) -> Type {
-    if is(ty, "String") { parse_quote!(&'a ::core::primitive::str) } else { within_a(ty) }
+/// Returns the type of one argument in a key of several: `&'a str` for `&str` and `String`, `&'a T` for `&T`, else the
+/// type.
+pub(crate) fn tuple_key(ty: &Type, rt: &TokenStream) -> Type {
+    if is(ty, "String") { parse_quote!(&'a #rt::std::primitive::str) } else { within_a(ty) }
 }
 
 fn within_a(ty: &Type) -> Type {
     within(ty, "'a")
 }
 
-/// The type with this lifetime for each of its own.
+/// Returns the type with this lifetime in place of each of its own.
 pub(crate) fn within(ty: &Type, lifetime: &'static str) -> Type {
     struct Rename(&'static str);
     impl VisitMut for Rename {
@@ -162,9 +233,9 @@ pub(crate) fn within(ty: &Type, lifetime: &'static str) -> Type {
     ty
 }
 
-/// How an argument is kept by someone who calls the function later.
+/// Owned form of an argument, for a later call.
 pub(crate) enum Owned {
-    /// As it is.
+    /// The type itself.
     Same(Type),
     /// The function takes `&*owned`.
     Deref(Type),
@@ -173,7 +244,7 @@ pub(crate) enum Owned {
 }
 
 impl Owned {
-    /// The owned type.
+    /// Returns the owned type.
     pub(crate) fn ty(&self) -> &Type {
         match self {
             Owned::Same(ty) | Owned::Deref(ty) | Owned::Borrow(ty) => ty,
@@ -181,8 +252,8 @@ impl Owned {
     }
 }
 
-/// The owned form of an argument, if it has one.
-pub(crate) fn owned(ty: &Type) -> Option<Owned> {
+/// Returns the owned form of an argument, if it has one.
+pub(crate) fn owned(ty: &Type, rt: &TokenStream) -> Option<Owned> {
     let all = parts(ty);
     if all.trait_object || all.impl_trait.is_some() {
         return None;
@@ -197,19 +268,19 @@ pub(crate) fn owned(ty: &Type) -> Option<Owned> {
     Some(match inner {
         Type::Slice(slice) => {
             let elem = &slice.elem;
-            Owned::Deref(parse_quote!(::std::vec::Vec<#elem>))
+            Owned::Deref(parse_quote!(#rt::std::vec::Vec<#elem>))
         }
-        _ if is(inner, "str") => Owned::Deref(parse_quote!(::std::string::String)),
-        _ if is(inner, "Path") => Owned::Deref(parse_quote!(::std::path::PathBuf)),
-        _ if is(inner, "OsStr") => Owned::Deref(parse_quote!(::std::ffi::OsString)),
-        _ if is(inner, "CStr") => Owned::Deref(parse_quote!(::std::ffi::CString)),
+        _ if is(inner, "str") => Owned::Deref(parse_quote!(#rt::std::string::String)),
+        _ if is(inner, "Path") => Owned::Deref(parse_quote!(#rt::std::path::PathBuf)),
+        _ if is(inner, "OsStr") => Owned::Deref(parse_quote!(#rt::std::ffi::OsString)),
+        _ if is(inner, "CStr") => Owned::Deref(parse_quote!(#rt::std::ffi::CString)),
         _ => Owned::Borrow(inner.clone()),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use quote::ToTokens as _;
+    use quote::{ToTokens as _, quote};
 
     use super::*;
 
@@ -227,16 +298,16 @@ mod tests {
             ("u64", "u64", "u64"),
             ("&str", "str", "&'astr"),
             ("&'static str", "str", "&'astr"),
-            ("String", "::core::primitive::str", "&'a::core::primitive::str"),
-            ("std::string::String", "::core::primitive::str", "&'a::core::primitive::str"),
+            ("String", "::std::primitive::str", "&'a::std::primitive::str"),
+            ("std::string::String", "::std::primitive::str", "&'a::std::primitive::str"),
             ("&User", "User", "&'aUser"),
             ("&[u8]", "[u8]", "&'a[u8]"),
             ("&&str", "&'astr", "&'a&'astr"),
             ("Option<&'b str>", "Option<&'astr>", "Option<&'astr>"),
             ("Cow<'_, str>", "Cow<'a,str>", "Cow<'a,str>"),
         ] {
-            assert_eq!(text(single_key(&read(spelled))), single, "{spelled}");
-            assert_eq!(text(tuple_key(&read(spelled))), tuple, "{spelled}");
+            assert_eq!(text(single_key(&read(spelled), &quote!())), single, "{spelled}");
+            assert_eq!(text(tuple_key(&read(spelled), &quote!())), tuple, "{spelled}");
         }
     }
 
@@ -257,7 +328,7 @@ mod tests {
             ("impl Db", None),
             ("fn(&str) -> u64", Some("=fn(&str)->u64")),
         ] {
-            let found = owned(&read(spelled)).map(|owned| match owned {
+            let found = owned(&read(spelled), &quote!()).map(|owned| match owned {
                 Owned::Same(ty) => format!("={}", text(ty)),
                 Owned::Deref(ty) => format!("*{}", text(ty)),
                 Owned::Borrow(ty) => format!("&{}", text(ty)),
@@ -271,6 +342,13 @@ mod tests {
         assert_eq!(parts(&read("Result<&'static str, &'a E>")).borrowed.len(), 1);
         assert!(parts(&read("Option<std::collections::HashSet<u8>>")).hash_set.is_some());
         assert!(parts(&read("Pin<Box<dyn Future<Output = u8> + Send>>")).future);
+        let value = |spelled| boxed_future(&read(spelled)).cloned().map(text);
+        for spelled in ["Pin<Box<dyn Future<Output = u8> + Send + 'a>>", "futures::BoxFuture<'a, u8>"] {
+            assert_eq!(value(spelled).as_deref(), Some("u8"), "{spelled}");
+        }
+        for spelled in ["Pin<Box<u8>>", "Box<dyn Future<Output = u8>>", "Pin<Box<dyn Stream<Item = u8>>>", "u8"] {
+            assert_eq!(value(spelled), None, "{spelled}");
+        }
         assert!(is_nothing(&read("()")) && is_nothing(&read("!")) && !is_nothing(&read("((),)")));
     }
 }

@@ -1,39 +1,41 @@
-//! The values of arguments that are more than a string, a number or a name.
+//! Parses values of arguments that are more than a string, a number or a name.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::{Expr, ExprLit, Ident, Lit, LitStr};
 
 use crate::arguments::{Argument, Value, as_text};
 
-/// A length of time as it is written.
+/// A duration as it is written.
 pub(crate) enum Time {
     Text(LitStr),
     Seconds(u64, Span),
 }
 
-/// A number from 0 to 1, and where it stands.
+/// A number from 0 to 1, with its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Fraction {
     pub(crate) value: f64,
     pub(crate) span: Span,
 }
 
-/// Where the key comes from.
+/// Source of the key.
 pub(crate) enum KeyArgument {
     Template(LitStr),
     Expression(Expr),
 }
 
-/// What `handle` asks for.
+/// Value of `handle`.
 pub(crate) enum Handle {
-    /// Named as the function.
+    /// The handle has the function's name.
     Own,
     Named(Ident),
     Off,
 }
 
 pub(crate) const TTL: &str = "a time such as \"30s\", \"5m\", \"2h\", \"never\", \"off\", or whole seconds";
+pub(crate) const TTL_OF: &str =
+    "a time such as \"30s\", \"5m\", \"2h\", \"never\", \"off\", whole seconds, or a closure over what is stored";
 pub(crate) const SERIALIZER: &str = "the name of a serializer, such as \"json\"";
 const LENGTH: &str = "a length of time such as \"500ms\", \"60s\", or whole seconds, longer than zero";
 
@@ -43,15 +45,72 @@ pub(crate) fn time(argument: &Argument, expected: &str) -> syn::Result<Time> {
         return Err(syn::Error::new_spanned(argument.value_tokens(), message));
     }
     match &argument.value {
-        Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Ok(Time::Text(text.clone())),
+        Value::Is(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => match millis(&text.value()) {
+            Some(_) => Ok(Time::Text(text.clone())),
+            None => {
+                let message =
+                    format!("`{}` is no time that can be read: `{}` takes {expected}", text.value(), argument.name);
+                Err(syn::Error::new(text.span(), message))
+            }
+        },
         _ => argument.number::<u64>(expected).map(|(seconds, span)| Time::Seconds(seconds, span)),
     }
 }
 
+/// Returns a time in milliseconds, `Some(None)` for `never` and `off`; `None` for a text that cannot be read. The
+/// compiler reads the text of an attribute a second time, with the function that reads configurations: a test compares
+/// the two.
+fn millis(text: &str) -> Option<Option<u64>> {
+    if let "never" | "off" = text {
+        return Some(None);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Some(text.parse::<u64>().ok()?.checked_mul(1_000)?));
+    }
+    let (mut rest, mut sum) = (text, 0u64);
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = rest.split_at(digits);
+        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, after) = after.split_at(letters);
+        let scale = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        sum = number.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(sum)?;
+        rest = after;
+    }
+    Some(Some(sum))
+}
+
 pub(crate) fn load_time(argument: &Argument) -> syn::Result<Time> {
+    let refuse = |span| Err(syn::Error::new(span, format!("`max_load_time` takes {LENGTH}")));
     match time(argument, LENGTH)? {
-        Time::Seconds(0, span) => Err(syn::Error::new(span, format!("`max_load_time` takes {LENGTH}"))),
+        Time::Seconds(0, span) => refuse(span),
+        Time::Text(text) if !matches!(millis(&text.value()), Some(Some(1..))) => refuse(text.span()),
         time => Ok(time),
+    }
+}
+
+pub(crate) fn idle_time(argument: &Argument) -> syn::Result<Time> {
+    let expected = "a ttl such as \"10m\", or \"never\"";
+    match time(argument, expected)? {
+        Time::Text(text) if text.value() == "off" => {
+            Err(syn::Error::new(text.span(), format!("`off` is not an idle time: `max_idle` takes {expected}")))
+        }
+        time => Ok(time),
+    }
+}
+
+pub(crate) fn entries(argument: &Argument) -> syn::Result<u64> {
+    let expected = "a whole number of entries from 1, such as 10_000";
+    match argument.number::<u64>(expected)? {
+        (0, span) => Err(syn::Error::new(span, format!("`{}` takes {expected}", argument.name))),
+        (most, _) => Ok(most),
     }
 }
 
@@ -65,7 +124,7 @@ pub(crate) fn fraction(argument: &Argument, example: &str) -> syn::Result<Fracti
     }
 }
 
-/// The serializer in a text such as `"json"` or `"json+zstd"`.
+/// Returns the serializer of a codec such as `"json"` or `"json+zstd"`.
 pub(crate) fn codec(argument: &Argument) -> syn::Result<String> {
     let text = name(argument, SERIALIZER)?;
     let value = text.value();
@@ -123,17 +182,8 @@ pub(crate) fn handle(argument: &Argument) -> syn::Result<Handle> {
     Ok(if word == "off" { Handle::Off } else { Handle::Named(word) })
 }
 
-/// A path that is found as before and shown elsewhere, so that a message points at what it is about.
-fn located_at(path: &TokenStream, span: Span) -> TokenStream {
-    let tokens = path.clone().into_iter().map(|mut token| {
-        token.set_span(token.span().located_at(span));
-        token
-    });
-    tokens.collect()
-}
-
 impl Fraction {
-    /// As a literal in the place where it was written.
+    /// Returns a literal in the place where the number was written.
     pub(crate) fn literal(self) -> Literal {
         let mut literal = Literal::f64_unsuffixed(self.value);
         literal.set_span(self.span);
@@ -142,25 +192,64 @@ impl Fraction {
 }
 
 impl Time {
-    /// As a ttl, where zero means never. The text is read by the compiler, so what is wrong with it shows at it.
+    /// Returns an expression of type `Ttl`, where zero means never.
     pub(crate) fn ttl(&self, rt: &TokenStream) -> TokenStream {
         match self {
-            Time::Text(text) => {
-                let rt = located_at(rt, text.span());
-                quote_spanned!(text.span()=> #rt::ttl(#text))
-            }
+            Time::Text(text) => quote!(#rt::ttl(#text)),
             Time::Seconds(seconds, _) => quote!(#rt::ttl_secs(#seconds)),
         }
     }
 
-    /// As a duration.
+    /// Returns an expression of type `Duration`.
     pub(crate) fn duration(&self, rt: &TokenStream) -> TokenStream {
         match self {
-            Time::Text(text) => {
-                let rt = located_at(rt, text.span());
-                quote_spanned!(text.span()=> #rt::duration(#text))
-            }
-            Time::Seconds(seconds, _) => quote!(::core::time::Duration::from_secs(#seconds)),
+            Time::Text(text) => quote!(#rt::duration(#text)),
+            Time::Seconds(seconds, _) => quote!(#rt::std::time::Duration::from_secs(#seconds)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use retainit::Ttl;
+
+    #[test]
+    fn times_are_read_as_in_configurations() {
+        for text in [
+            "",
+            "5",
+            "0",
+            "5m",
+            "1h30m",
+            "500ms",
+            "1d2h3m4s5ms",
+            "never",
+            "off",
+            "5 minutes",
+            "5 m",
+            "m",
+            "5M",
+            "1h30",
+            "-1s",
+            "1.5h",
+            "ms",
+            "18446744073709551615",
+            "18446744073709551616",
+            "213503982334d",
+            "213503982335d",
+            "5min",
+            "1s1s",
+            "٣s",
+            "1sé",
+        ] {
+            let expected = Ttl::try_parse(text).map(|ttl| match ttl {
+                Ttl::For(time) => Some(time),
+                Ttl::Never if text.bytes().all(|byte| byte.is_ascii_digit()) => Some(Duration::ZERO),
+                Ttl::Never | Ttl::Off => None,
+            });
+            assert_eq!(super::millis(text).map(|millis| millis.map(Duration::from_millis)), expected, "{text}");
         }
     }
 }

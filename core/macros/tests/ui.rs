@@ -1,4 +1,4 @@
-//! What compiles and what does not, and what the compiler then says.
+//! Checks which programs compile and which do not, and what the compiler then says.
 
 #[test]
 fn ui() {

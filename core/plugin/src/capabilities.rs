@@ -1,9 +1,11 @@
-/// What a backend offers beyond its required methods.
+/// Abilities of a backend beyond its required methods.
 ///
-/// The engine never asks for what is not declared, and the advisor warns where a missing ability loosens a promise.
+/// The engine uses only declared abilities. [`native_ttl`](Capabilities::native_ttl), [`shared`](Capabilities::shared)
+/// and [`persistent`](Capabilities::persistent) change nothing in it: conformance suites test them.
 ///
 /// ```
-/// use retainit_plugin::Capabilities;
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::Capabilities;
 ///
 /// let memcached = Capabilities::none().fences().set_if_absent().native_ttl().shared();
 /// assert!(memcached.has_fences() && !memcached.has_scan());
@@ -31,7 +33,7 @@ macro_rules! abilities {
                 }
             )*
 
-            /// The declared abilities by name, for `explain` and conformance suites.
+            /// Returns the declared abilities by name, for `explain` and conformance suites.
             pub fn names(self) -> Vec<&'static str> {
                 let mut names = Vec::new();
                 $(if self.$ask() { names.push(stringify!($declare)); })*
@@ -51,11 +53,14 @@ abilities! {
     4 native_ttl has_native_ttl "entries past their time leave by themselves.";
     5 shared is_shared "other processes see the same entries.";
     6 persistent is_persistent "entries survive a restart of this process.";
-    7 strict is_strict "its bounds are never passed, not even for a moment.";
+    7 cancellation has_cancellation "a store that its caller has given up changes nothing: a blocking backend asks \
+        `Terms::check` under the lock that every store and removal takes.";
+    8 function_bounds has_function_bounds "an object backend bounds the entries of one function, see \
+        `NewEntry::max_entries`. A function that sets `max_entries` is refused by others.";
 }
 
 impl Capabilities {
-    /// Only the required methods.
+    /// Declares no ability: only the required methods.
     pub const fn none() -> Self {
         Capabilities { bits: 0 }
     }

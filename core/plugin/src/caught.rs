@@ -3,11 +3,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Runs code that somebody else wrote, so that its panic ends here: as an error that says what has panicked, and with
-/// which text.
+/// Runs code that somebody else wrote, so that its panic ends here: as an error that names what has panicked, with the
+/// text of the panic.
 ///
 /// ```
-/// use retainit_plugin::{ErrorKind, caught};
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::{ErrorKind, caught};
 ///
 /// let error = caught(ErrorKind::Codec, "writing the value", || -> u8 { panic!("no room") }).unwrap_err();
 /// assert_eq!(error.to_string(), "writing the value has panicked: no room");
@@ -17,20 +18,20 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// # Errors
 ///
-/// One of `kind`, if it has panicked.
+/// An error of `kind`, if the code has panicked.
 #[inline]
 pub fn caught<T>(kind: ErrorKind, what: &'static str, run: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panicked(kind, what, panic))
 }
 
-/// The error of a panic that was caught.
+/// Makes the error of a panic that was caught.
 #[doc(hidden)]
 #[cold]
 pub fn panicked(kind: ErrorKind, what: &str, panic: Box<dyn Any + Send>) -> Error {
     Error::new(kind, format!("{what} has panicked: {}", text(panic)))
 }
 
-/// The text of a panic.
+/// Returns the text of a panic.
 fn text(panic: Box<dyn Any + Send>) -> String {
     let panic = match panic.downcast::<String>() {
         Ok(text) => return *text,

@@ -9,7 +9,7 @@ impl Moment {
     /// Later than everything: the deadline of what never expires.
     pub const NEVER: Moment = Moment(u64::MAX);
 
-    /// A moment from milliseconds.
+    /// Makes a moment from milliseconds.
     #[inline(always)]
     pub const fn from_millis(millis: u64) -> Moment {
         Moment(millis)
@@ -21,13 +21,15 @@ impl Moment {
         self.0
     }
 
-    /// This moment moved by `duration`, rounded up to a millisecond; saturates below [`Moment::NEVER`].
+    /// Returns the moment `duration` later, rounded up to a millisecond; saturates below [`Moment::NEVER`].
     pub fn after(self, duration: Duration) -> Moment {
-        let millis = u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        // Every insert of an entry with a ttl comes here: in parts, for a division of 128 bits is a loop.
+        let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+        let millis = duration.as_secs().saturating_mul(1_000).saturating_add(part);
         Moment(self.0.saturating_add(millis).min(u64::MAX - 1))
     }
 
-    /// How much time lies between `earlier` and this moment; zero if it lies behind.
+    /// Returns the time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -37,15 +39,19 @@ impl Moment {
 ///
 /// Tests give an instance a manual clock (`retainit_testkit::ManualClock`) and move it by hand.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
-    /// Monotonic time. Called on every hit: it may be coarse by a few milliseconds but must be cheap.
+    /// Returns monotonic time. Called on every hit: it may be coarse by a few milliseconds but must be cheap.
     fn now(&self) -> Moment;
 
-    /// Wall time, for what is shared with other processes or shown to people.
+    /// Returns wall time, for what is shared with other processes or shown to people.
     fn wall(&self) -> SystemTime;
 }
 
 /// The clock of the operating system: `CLOCK_MONOTONIC_COARSE` on Linux (a tick of 1 to 10 ms, six nanoseconds to
 /// read), [`Instant`](std::time::Instant) elsewhere.
+///
+/// `now` pauses while the machine sleeps: entries in memory expire later by that long. There is no coarse clock that
+/// goes on, and one that is exact would double the time of a hit. Wall time, which byte backends and envelopes use,
+/// does not stop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Section, Ttl};
 
-/// What every backend's configuration may set for the functions that use it. `None` leaves a choice to the levels
-/// below.
+/// Defaults that every backend's configuration may set for the functions that use it. `None` leaves a choice to the
+/// layers below.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How long results are fresh.
+    /// Time for which results are fresh.
     pub ttl: Option<Ttl>,
     /// The largest fraction by which a ttl is shortened.
     pub jitter: Option<f64>,
-    /// After how long without a read a result expires.
+    /// Time without a read after which a result expires.
     pub idle: Option<Duration>,
     /// The serializer's name, for backends that keep bytes.
     pub serializer: Option<String>,
 }
 
-/// What the engine hands to a backend that is being built.
+/// Everything the engine gives to a backend that is being built.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Context {
@@ -27,19 +27,19 @@ pub struct Context {
     pub name: Arc<str>,
     /// The instance's clock.
     pub clock: Arc<dyn Clock>,
-    /// Where removals and notices go.
+    /// Receives removals and notices.
     pub listener: Arc<dyn Listener>,
-    /// The longest a call waits for any one operation. A backend that blocks has to end its waits by itself before.
+    /// Longest time that a call waits for one operation. A backend that blocks has to end its waits by itself before.
     pub op_timeout: Duration,
 }
 
 impl Context {
-    /// The context of a backend called `name`.
+    /// Makes the context of a backend called `name`.
     pub fn new(name: impl Into<Arc<str>>, clock: Arc<dyn Clock>, listener: Arc<dyn Listener>) -> Context {
         Context { name: name.into(), clock, listener, op_timeout: Duration::from_millis(250) }
     }
 
-    /// The longest a call waits for any one operation. Default: 250 ms.
+    /// Sets the longest time that a call waits for one operation. Default: 250 ms.
     #[must_use]
     pub fn op_timeout(mut self, op_timeout: Duration) -> Context {
         self.op_timeout = op_timeout;
@@ -51,11 +51,11 @@ impl Context {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Built {
-    /// It keeps values as they are.
+    /// A backend that keeps values as they are.
     Object(Arc<dyn ObjectBackend>),
-    /// It keeps bytes behind a network.
+    /// A backend that keeps bytes behind a network.
     Bytes(Arc<dyn Backend>),
-    /// It keeps bytes and blocks: sync callers use it on their own thread, async ones through a pool.
+    /// A backend that keeps bytes and blocks: sync callers use it on their own thread, async ones through a pool.
     Local(Arc<dyn LocalBackend>),
 }
 
@@ -73,10 +73,10 @@ impl fmt::Debug for Built {
 ///
 /// Building does no I/O: the first call, or `health()`, connects.
 pub trait BackendConfig: Section {
-    /// The plugin's name, as in `type = "memory"`.
+    /// Returns the plugin's name, as in `type = "memory"`.
     fn type_name(&self) -> &'static str;
 
-    /// What functions on this backend inherit.
+    /// Returns the defaults that functions on this backend inherit.
     fn settings(&self) -> Settings;
 
     /// Builds the backend.
@@ -86,6 +86,6 @@ pub trait BackendConfig: Section {
     /// Every problem of this configuration at once, as one [`ErrorKind::Config`](crate::ErrorKind::Config).
     fn build(&self, context: Context) -> Result<Built>;
 
-    /// A copy, which a reload lays over what the files say then.
+    /// Copies the configuration, which a reload merges with the new contents of the files.
     fn to_box(&self) -> Box<dyn BackendConfig>;
 }

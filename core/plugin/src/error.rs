@@ -5,15 +5,15 @@ use std::fmt;
 /// The result of everything that can fail in retainit.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, for callers who branch on it.
+/// Kind of an error, for callers who branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// An option or a combination of options cannot be used.
     Config,
-    /// A name that stands for no backend.
+    /// No backend has that name.
     UnknownBackend,
-    /// Two things claim one name, or a process-wide default stands already.
+    /// Two things claim one name, or there is a process-wide default already.
     Duplicate,
     /// The key cannot be written as canonical text.
     Key,
@@ -34,7 +34,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The name used in logs and events.
+    /// Returns the name used in logs and events.
     pub const fn as_str(self) -> &'static str {
         match self {
             ErrorKind::Config => "config",
@@ -60,48 +60,122 @@ impl fmt::Display for ErrorKind {
 
 /// Every error of retainit. It is opaque: branch on [`kind`](Error::kind), show it with `Display`.
 ///
-/// ```
-/// use retainit_plugin::{Error, ErrorKind};
+/// What caused it is its [`source`](std::error::Error::source) and not in its text, so that reports which follow
+/// sources print it once. Where nothing follows them, `{:#}` and [`report`](Error::report) write the causes behind the
+/// text.
 ///
-/// let error = Error::new(ErrorKind::UnknownBackend, "no backend is called `redsi`").context("function", "shop::user");
+/// ```
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::UnknownBackend, "no backend is called `redsi`").with_context("function", "shop::user");
 /// assert_eq!(error.kind(), ErrorKind::UnknownBackend);
 /// assert_eq!(error.to_string(), "no backend is called `redsi` (function: shop::user)");
+///
+/// let error = Error::new(ErrorKind::Backend, "the folder does not work").with_source(std::io::Error::other("no room"));
+/// assert_eq!(error.to_string(), "the folder does not work");
+/// assert_eq!(format!("{error:#}"), "the folder does not work: no room");
 /// ```
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorInner>);
 
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    place: Option<String>,
+    field: Option<Cow<'static, str>>,
     context: Vec<(&'static str, String)>,
+    problems: Vec<Error>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// An error of `kind`; the message starts in lower case and names the option or key, never a secret.
+    /// Makes an error of `kind`; the message starts in lower case and names the option or key, never a secret.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Inner { kind, message: message.into(), context: Vec::new(), source: None }))
+        Error(Box::new(ErrorInner {
+            kind,
+            message: message.into(),
+            place: None,
+            field: None,
+            context: Vec::new(),
+            problems: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// Makes one error of several, of the first one's kind; `what` names them, as in "problems". The text holds all of
+    /// them, and [`problems`](Error::problems) lists them. `None` for none; a single one stays as it is.
+    pub fn several(what: &str, mut errors: Vec<Error>) -> Option<Error> {
+        if errors.len() < 2 {
+            return errors.pop();
+        }
+        let kind = errors[0].kind();
+        let mut problems = Vec::with_capacity(errors.len());
+        for mut error in errors {
+            match error.0.problems.is_empty() {
+                true => problems.push(error),
+                false => problems.append(&mut error.0.problems),
+            }
+        }
+        let mut error = Error::new(kind, format!("{} {what}", problems.len()));
+        error.0.problems = problems;
+        Some(error)
+    }
+
+    /// Names the field of a configuration that it is about; shown in front of the message. The engine finds the place
+    /// where that was set.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Error {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// Names the place in a configuration that it is about, such as `retainit.toml:12`; shown in front of all.
+    #[must_use]
+    pub fn with_place(mut self, place: impl Into<String>) -> Error {
+        self.0.place = Some(place.into());
+        self
     }
 
     /// Adds where it happened; shown behind the message.
     #[must_use]
-    pub fn context(mut self, name: &'static str, value: impl Into<String>) -> Error {
+    pub fn with_context(mut self, name: &'static str, value: impl Into<String>) -> Error {
         self.0.context.push((name, value.into()));
         self
     }
 
     /// Keeps the error that caused this one.
     #[must_use]
-    pub fn source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
         self.0.source = Some(source.into());
         self
     }
 
-    /// What went wrong.
+    /// Returns its text with the causes behind it, for a log or a line that shows nothing else of it.
+    pub fn report(&self) -> String {
+        format!("{self:#}")
+    }
+
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the same call may succeed later without a change of the program.
+    /// Returns the field of a configuration that it is about.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// Returns the place in a configuration that it is about: a file with a line, or a variable.
+    pub fn place(&self) -> Option<&str> {
+        self.0.place.as_deref()
+    }
+
+    /// Lists the errors that this one contains: itself, or those it was made of.
+    pub fn problems(&self) -> &[Error] {
+        if self.0.problems.is_empty() { std::slice::from_ref(self) } else { &self.0.problems }
+    }
+
+    /// Returns whether the same call may succeed later without a change of the program.
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Pending)
     }
@@ -109,6 +183,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.0.place {
+            write!(f, "{place}: ")?;
+        }
+        if let Some(field) = &self.0.field {
+            write!(f, "{field}: ")?;
+        }
         f.write_str(&self.0.message)?;
         for (i, (name, value)) in self.0.context.iter().enumerate() {
             f.write_str(if i == 0 { " (" } else { ", " })?;
@@ -117,8 +197,21 @@ impl fmt::Display for Error {
         if !self.0.context.is_empty() {
             f.write_str(")")?;
         }
-        if let Some(source) = &self.0.source {
-            write!(f, ": {source}")?;
+        if !self.0.problems.is_empty() {
+            f.write_str(":")?;
+            self.0.problems.iter().try_for_each(|problem| write!(f, "\n- {problem:#}"))?;
+        }
+        if f.alternate() {
+            let (mut cause, mut shown) = (StdError::source(self), self.0.message.to_string());
+            while let Some(error) = cause {
+                let text = error.to_string();
+                // Some errors have what caused them in their text and as their source too.
+                if !shown.ends_with(&text) {
+                    write!(f, ": {text}")?;
+                    shown = text;
+                }
+                cause = error.source();
+            }
         }
         Ok(())
     }
@@ -126,7 +219,11 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.0.kind).field("message", &self.to_string()).finish()
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.to_string())
+            .field("source", &self.0.source)
+            .finish()
     }
 }
 

@@ -2,12 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much an invalidation takes.
+/// Strength of an invalidation: whether old entries may still be served as stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strength {
-    /// Nothing older may be served any more, in no mode (`invalidate_*`, `clear`).
+    /// Forbids to serve older entries in any mode (`invalidate_*`, `clear`).
     Hard,
-    /// What is older has become stale: it is loaded again, and may bridge that load or its failure where the function
+    /// Makes older entries stale: they are loaded again, and may bridge that load or its failure where the function
     /// allows it (`expire_*`).
     Soft,
 }
@@ -17,12 +17,12 @@ pub enum Strength {
 pub struct Group(Arc<str>);
 
 impl Group {
-    /// A group by its full text, such as `r1:t:default:-:user`.
+    /// Makes a group by its full text, such as `r1:t:default:-:user`.
     pub fn new(text: impl Into<Arc<str>>) -> Group {
         Group(text.into())
     }
 
-    /// The full text.
+    /// Returns the full text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,38 +37,39 @@ impl fmt::Display for Group {
 /// The two counters of a group in a shared store. They start at a random base, so that a lost counter never looks
 /// like an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Version {
+pub struct GroupVersion {
     /// Counts hard invalidations.
     pub hard: u64,
     /// Counts soft ones.
     pub soft: u64,
 }
 
-/// When a group was last invalidated in this process, as a generation of its instance.
+/// Epoch of a group's last invalidation in this process, one of each strength.
 ///
-/// An entry whose generation lies below a mark was loaded before that invalidation.
+/// An entry of an older epoch was loaded before that invalidation.
 #[derive(Debug, Default)]
-pub struct Mark {
+pub struct TagEpoch {
     hard: AtomicU64,
     soft: AtomicU64,
 }
 
-impl Mark {
-    /// A group that was never invalidated.
-    pub const fn new() -> Mark {
-        Mark { hard: AtomicU64::new(0), soft: AtomicU64::new(0) }
+impl TagEpoch {
+    /// Makes a group that was never invalidated.
+    pub const fn new() -> TagEpoch {
+        TagEpoch { hard: AtomicU64::new(0), soft: AtomicU64::new(0) }
     }
 
-    /// Raises the mark. The caller publishes the new generation afterwards, never before.
-    pub fn raise(&self, strength: Strength, generation: u64) {
+    /// Raises the epoch. The caller publishes the instance's new epoch afterwards, never before: a reader in between
+    /// would confirm an older entry for the new epoch.
+    pub fn raise(&self, strength: Strength, epoch: u64) {
         match strength {
-            Strength::Hard => self.hard.fetch_max(generation, Ordering::AcqRel),
-            Strength::Soft => self.soft.fetch_max(generation, Ordering::AcqRel),
+            Strength::Hard => self.hard.fetch_max(epoch, Ordering::AcqRel),
+            Strength::Soft => self.soft.fetch_max(epoch, Ordering::AcqRel),
         };
     }
 
-    /// The generation of the last invalidation of that strength.
-    pub fn generation(&self, strength: Strength) -> u64 {
+    /// Returns the epoch of the last invalidation of that strength.
+    pub fn epoch(&self, strength: Strength) -> u64 {
         match strength {
             Strength::Hard => self.hard.load(Ordering::Acquire),
             Strength::Soft => self.soft.load(Ordering::Acquire),

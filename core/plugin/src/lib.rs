@@ -5,16 +5,17 @@
 //! | a store of bytes behind a network | [`Backend`] | Redis, S3 |
 //! | a store of bytes that blocks | [`LocalBackend`] | a disk |
 //! | a store of values as they are | [`ObjectBackend`] | memory |
-//! | something that hears events | [`Subscriber`], [`SubscriberConfig`] | `logging`, `audit` |
+//! | a receiver of events | [`Subscriber`], [`SubscriberConfig`] | `logging`, `audit` |
 //! | its configuration | [`BackendConfig`] | `MemoryConfig` |
 //!
-//! The engine does the rest: keys, serialization, freshness, single-flight, tags and statistics. What a backend can
-//! do beyond the few required methods it declares in [`Capabilities`]; the engine asks for nothing it does not
-//! declare.
+//! The engine does the rest: keys, serialization, freshness, single-flight, tags and statistics. Abilities of a backend
+//! beyond the few required methods are declared in [`Capabilities`]; the engine uses no others.
 //!
 //! A linked plugin makes itself known with [`register_backend!`]; nothing else names it.
 
 mod backend;
+mod cached_entry;
+mod cancellation;
 mod capabilities;
 mod caught;
 mod clock;
@@ -22,10 +23,14 @@ mod config;
 mod error;
 mod event;
 mod fence;
+mod file;
 mod group;
-mod kept;
 mod listener;
+mod liveness;
+#[doc(hidden)]
+pub mod lock;
 mod object;
+mod process;
 mod registration;
 mod section;
 mod serializer;
@@ -34,8 +39,10 @@ mod ttl;
 mod weigh;
 
 pub use async_trait::async_trait;
-pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, Stored, Terms, Versions, When};
+pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Versions};
 pub use bytes::Bytes;
+pub use cached_entry::{CachedEntry, Contained, EntryMeta, EntryTimes, StoredValue};
+pub use cancellation::CancellationToken;
 pub use capabilities::Capabilities;
 pub use caught::{caught, panicked};
 pub use clock::{Clock, Moment, SystemClock};
@@ -44,14 +51,18 @@ pub use erased_serde;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventKinds, EventParts, actor, set_actor};
 pub use fence::Fence;
-pub use group::{Group, Mark, Strength, Version};
-pub use kept::{Contained, Extra, Kept, Life, StoredValue};
+pub use file::{open_file, read_file};
+pub use group::{Group, GroupVersion, Strength, TagEpoch};
 pub use listener::{Listener, Removal, RemovalCause};
-pub use object::{Entry, Inserted, NewEntry, ObjectBackend, Place, Put, Visit};
-pub use registration::{Part, Registration, linked_plugins};
+pub use liveness::{Liveness, LivenessCheck};
+pub use object::{EntryAddress, EntryRef, InsertMode, Inserted, NewEntry, ObjectBackend, Visit};
+#[doc(hidden)]
+pub use process::on_fork;
+pub use process::{PerProcess, Process};
+pub use registration::{Offer, Part, Registration, UrlFields, UrlScheme, linked_plugins, offered_plugins};
 pub use section::{
-    ByteSize, Complete, Count, Field, FieldValue, Fraction, HIDDEN, IntoField, Limit, Problem, Secret, Section,
-    Setting, check,
+    ByteSize, Complete, Count, Field, FieldState, FieldValue, Fraction, HIDDEN, IntoField, Limit, Literal, Problem,
+    Secret, Section, check,
 };
 pub use serde_json::Value;
 pub use serializer::{ReadValue, Serializer, ValueType};

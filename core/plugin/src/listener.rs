@@ -1,14 +1,14 @@
-use crate::{Entry, Error};
+use crate::{EntryRef, Error};
 
-/// Why an entry left a backend.
+/// Cause for which an entry left a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemovalCause {
-    /// Its time had come.
+    /// Its time was over.
     Expired,
     /// It was removed by name, by pattern, or by a clear.
     Removed,
-    /// Another value took its place.
+    /// Another value replaced it.
     Replaced,
     /// The backend was full. Only this one counts as an eviction.
     Evicted,
@@ -22,21 +22,26 @@ pub struct Removal<'a> {
     /// Why.
     pub cause: RemovalCause,
     /// What.
-    pub entry: Entry<'a>,
+    pub entry: EntryRef<'a>,
 }
 
-/// The engine's ear at a backend. Calls are made outside the backend's locks.
+/// Receives removals and notices of a backend for the engine. Calls are made outside the backend's locks.
 pub trait Listener: Send + Sync + std::fmt::Debug + 'static {
-    /// An entry has left.
+    /// Receives an entry that has left.
     fn removed(&self, removal: Removal<'_>);
 
-    /// An entry has left a byte backend because the backend was full, by its full key. Called in batches, off the
-    /// callers' path where the backend can.
+    /// Receives the full key of an entry that has left a byte backend because the backend was full. Called in batches,
+    /// off the callers' path where the backend can.
     fn evicted(&self, _key: &str) {}
 
-    /// The backend has filled to nine tenths of `capacity`. A backend says so again only after it has been below.
+    /// Receives the use of a backend that has filled to nine tenths of `capacity`. A backend reports it again only
+    /// after it has been below.
     fn near_capacity(&self, used: u64, capacity: u64);
 
-    /// Something failed that no caller waits for.
+    /// Receives advice on a setting that is in effect otherwise than it was written: `advice` names it and what is in
+    /// effect. For the log and `health()`.
+    fn advised(&self, _advice: &str) {}
+
+    /// Receives the failure of an operation that no caller waits for.
     fn failed(&self, operation: &'static str, error: &Error);
 }

@@ -1,12 +1,12 @@
 use std::fmt;
 
-use crate::{Capabilities, Fence, Kept, Moment};
+use crate::{CachedEntry, Capabilities, Fence, Moment};
 
-/// Where an entry belongs: the hash of its key and the function (or cache) it belongs to.
+/// Address of an entry: the hash of its key and the function (or cache) it belongs to.
 ///
-/// `site` numbers are the engine's; entries of different sites never meet, whatever their keys.
+/// The engine numbers `site`; entries of different sites never meet, whatever their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EntryAddress {
     /// A well-mixed hash of site and key.
     pub hash: u64,
     /// The function or cache.
@@ -15,60 +15,63 @@ pub struct Place {
 
 /// An entry as a backend shows it.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct EntryRef<'a> {
     /// The function or cache it belongs to.
     pub site: u32,
     /// The canonical bytes of its key.
     pub key: &'a [u8],
     /// Value and times.
-    pub kept: &'a Kept,
+    pub cached: &'a CachedEntry,
 }
 
 /// An entry on its way in.
 #[derive(Debug)]
 pub struct NewEntry<'a> {
-    /// Where it belongs.
-    pub place: Place,
+    /// Address of the entry.
+    pub address: EntryAddress,
     /// The canonical bytes of its key.
     pub key: &'a [u8],
     /// Value and times.
-    pub kept: Kept,
+    pub cached: CachedEntry,
     /// The weight of the value in bytes; zero unless [`ObjectBackend::weighs`].
     pub bytes: u64,
+    /// The most entries of its site once it is in, at least one; only for backends that declare
+    /// [`function_bounds`](Capabilities::function_bounds). Those that have to go are evicted, and none of another site.
+    pub max_entries: Option<u64>,
 }
 
-/// Under which condition an entry goes in.
-pub enum Put<'a> {
-    /// Only while the fence stands: what a load brings. Does not break it for others.
+/// Condition under which an entry is inserted.
+pub enum InsertMode<'a> {
+    /// Inserts only while the fence is valid: the result of a load. It does not break the fence for others.
     Fenced(Fence),
-    /// Only while the fence stands, and every other load under way for this key is refused: a refresh.
+    /// Inserts only while the fence is valid, and refuses every other load under way for this key: a refresh.
     Replace(Fence),
-    /// In any case, and every load under way for this key is refused: `set`, `retain_put`, a refresh.
+    /// Inserts in any case, and refuses every load under way for this key: `set`, `retain_put`, a refresh.
     Always,
-    /// Only where `live` knows no entry of this key; like [`Put::Always`] where it goes in.
+    /// Inserts only where `live` accepts no entry of this key, and then like [`InsertMode::Always`].
     Absent {
-        /// Whether an entry that is there counts as present.
-        live: &'a dyn Fn(&Kept) -> bool,
+        /// Returns whether an entry that is there counts as present.
+        live: &'a dyn Fn(&CachedEntry) -> bool,
     },
 }
 
-impl fmt::Debug for Put<'_> {
+impl fmt::Debug for InsertMode<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Put::Fenced(_) => "Fenced",
-            Put::Replace(_) => "Replace",
-            Put::Always => "Always",
-            Put::Absent { .. } => "Absent",
+            InsertMode::Fenced(_) => "Fenced",
+            InsertMode::Replace(_) => "Replace",
+            InsertMode::Always => "Always",
+            InsertMode::Absent { .. } => "Absent",
         })
     }
 }
 
-/// What became of an entry on its way in.
+/// Outcome of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is in.
+    /// Inserted.
     Yes,
-    /// The fence had fallen.
+    /// The fence was broken.
     Refused,
     /// There was one already.
     Present,
@@ -76,9 +79,13 @@ pub enum Inserted {
 
 /// The engine's side of a lookup.
 pub trait Visit {
-    /// Shown an entry of the right hash and site: says whether its key is the one looked for, and takes what it needs
-    /// from it. The backend holds a lock: this must not call back into it.
-    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool;
+    /// Receives an entry of the right hash and site: returns whether its key is the one looked for, and takes what it
+    /// needs from it. The backend holds a lock: this must not call back into it.
+    fn visit(&mut self, key: &[u8], cached: &CachedEntry) -> bool;
+
+    /// Told that there was no entry to be shown, and how many there had been put in by then, see
+    /// [`ObjectBackend::inserts`]. The backend holds its lock.
+    fn absent(&mut self, _address: EntryAddress, _inserts: u64) {}
 }
 
 /// A backend that keeps values as they are: no bytes, no waiting.
@@ -86,59 +93,64 @@ pub trait Visit {
 /// The engine looks into it on the caller's thread without creating a future, so no method may block for longer than
 /// a short lock.
 ///
-/// **Fences.** `fence`, the compare in [`Put::Fenced`] and the break in `remove` and [`Put::Always`] are atomic for
-/// one key; several keys may share a fence.
+/// **Fences.** `fence`, the compare in [`InsertMode::Fenced`] and the break in `remove` and [`InsertMode::Always`] are
+/// atomic for one key; several keys may share a fence.
 ///
-/// **Removals** are told to the [`Listener`](crate::Listener) outside all locks.
+/// **Removals** are reported to the [`Listener`](crate::Listener) outside all locks.
 pub trait ObjectBackend: Send + Sync + fmt::Debug + 'static {
-    /// What it offers.
+    /// Returns the abilities of this backend.
     fn capabilities(&self) -> Capabilities;
 
-    /// Looks an entry up and counts it as used. True if `visit` knew one.
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool;
+    /// Looks an entry up and counts it as used. True if `visit` accepted one.
+    fn get(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool;
 
-    /// Looks an entry up and leaves its standing as it was.
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool;
+    /// Looks an entry up without counting it as used.
+    fn peek(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool;
 
     /// Takes the fence of a key.
-    fn fence(&self, place: Place) -> Fence;
+    fn fence(&self, address: EntryAddress) -> Fence;
+
+    /// A number that changes whenever an entry is put in near this address; `None` where that is not counted. Reads no
+    /// lock: whoever has been told of an entry by other means, or has a fence that its insert broke, sees it counted.
+    ///
+    /// A call that has looked and is about to load asks this before it looks again. Numbers of different backends differ.
+    fn inserts(&self, _address: EntryAddress) -> Option<u64> {
+        None
+    }
 
     /// Puts an entry in.
-    fn insert(&self, entry: NewEntry<'_>, put: Put<'_>) -> Inserted;
+    fn insert(&self, entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted;
 
-    /// Breaks the fence of a key and removes its entry. True if `visit` knew one.
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool;
-
-    /// Removes an entry only if `dead` still says so, and leaves the fence alone: what nobody may read any more.
-    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: crate::RemovalCause) -> bool;
+    /// Breaks the fence of a key and removes its entry. True if `visit` accepted one.
+    fn remove(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool;
 
     /// Breaks every fence: no load under way is stored.
     fn break_fences(&self);
 
     /// Removes every entry for which `keep` gives a cause, and counts them. Fences stay as they are.
-    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<crate::RemovalCause>) -> usize;
+    fn retain(&self, keep: &mut dyn FnMut(EntryRef<'_>) -> Option<crate::RemovalCause>) -> usize;
 
-    /// Shows every entry.
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>));
+    /// Passes every entry to `visit`.
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>));
 
-    /// Whether entries have to bring their weight in bytes.
+    /// Returns whether entries have to come with their weight in bytes.
     fn weighs(&self) -> bool {
         false
     }
 
-    /// Number of entries, dead ones that were not met yet included.
+    /// Returns the number of entries, dead ones that were not met yet included.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Returns whether it has no entries.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of all entries, as weighed; zero unless [`ObjectBackend::weighs`].
+    /// Returns the bytes of all entries, as weighed; zero unless [`ObjectBackend::weighs`].
     fn bytes(&self) -> u64 {
         0
     }
 
-    /// The earliest deadline that may be among the entries: before it no sweep is worth its cost.
+    /// Returns the earliest deadline that may be among the entries: before it no sweep is worth its cost.
     fn next_deadline(&self) -> Moment;
 }

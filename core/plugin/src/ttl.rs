@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
-/// How long a result is fresh.
+/// Time for which a result is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
     /// Fresh for this long.
     For(Duration),
     /// Fresh until removed, invalidated or evicted.
     Never,
-    /// Not stored at all.
+    /// Turns storing off.
     Off,
 }
 
@@ -30,7 +30,7 @@ impl Ttl {
         Ttl::try_parse(text).ok_or_else(|| Error::new(ErrorKind::Config, format!("unreadable ttl `{text}`: {REMEDY}")))
     }
 
-    /// As [`Ttl::parse`], `None` for unreadable text.
+    /// Parses as [`Ttl::parse`] does, to `None` for unreadable text.
     pub const fn try_parse(text: &str) -> Option<Ttl> {
         let text = text.as_bytes();
         if matches(text, b"never") {
@@ -82,12 +82,12 @@ impl Ttl {
         if text.is_empty() { None } else { Some(Ttl::from_millis(millis)) }
     }
 
-    /// A ttl in seconds; zero means never. More than 584 million years count as so many.
+    /// Makes a ttl in seconds; zero means never. More than 584 million years count as so many.
     pub const fn from_secs(seconds: u64) -> Ttl {
         Ttl::from_millis(seconds.saturating_mul(1_000))
     }
 
-    /// The same, `None` for more milliseconds than a `u64` holds.
+    /// Converts seconds; `None` for more milliseconds than a `u64` holds.
     pub const fn try_from_secs(seconds: u64) -> Option<Ttl> {
         match seconds.checked_mul(1_000) {
             Some(millis) => Some(Ttl::from_millis(millis)),
@@ -95,7 +95,7 @@ impl Ttl {
         }
     }
 
-    /// The shorter of two, where `Off` is shorter than any time.
+    /// Returns the shorter of two, where `Off` is shorter than any time.
     #[must_use]
     pub fn cap(self, limit: Ttl) -> Ttl {
         match (self, limit) {
@@ -135,7 +135,7 @@ impl fmt::Display for Ttl {
     }
 }
 
-/// A length of time as a profile would write it: `1h30m`, `250ms`. What is below a millisecond is not shown.
+/// Formats a length of time as a profile would write it: `1h30m`, `250ms`. What is below a millisecond is not shown.
 pub fn compact(duration: Duration) -> String {
     const UNITS: [(&str, u128); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let (mut millis, mut text) = (duration.as_millis(), String::new());
@@ -148,7 +148,7 @@ pub fn compact(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// Tells once in a process that code means `never` where it says zero. Files are told with file and line.
+/// Warns once in a process that a zero in code means `never`. For files the warning names file and line.
 fn advise_on_zero() {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -156,9 +156,15 @@ fn advise_on_zero() {
     });
 }
 
-/// What a `ttl` setter takes: `"5m"`, a whole number of seconds (zero means never), a [`Duration`] or a [`Ttl`].
+/// Converts the argument of a `ttl` setter: `"5m"`, a whole number of seconds (zero means never), a [`Duration`] or a
+/// [`Ttl`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no ttl",
+    label = "not a time",
+    note = "a ttl is a `Duration`, a text such as \"5m\", a whole number of seconds, or a `Ttl`"
+)]
 pub trait IntoTtl {
-    /// The ttl it stands for.
+    /// Returns the ttl.
     ///
     /// # Errors
     ///

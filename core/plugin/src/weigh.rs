@@ -4,7 +4,8 @@
 /// that implement `Serialize` need nothing: their MessagePack form is counted once, when they are stored.
 ///
 /// ```
-/// use retainit_plugin::Weigh;
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::Weigh;
 ///
 /// struct Image { pixels: Vec<u8> }
 ///
@@ -16,6 +17,6 @@
 /// # assert_eq!(Image { pixels: vec![0; 10] }.weigh(), 10);
 /// ```
 pub trait Weigh {
-    /// Bytes held by this value, without the cost of the entry around it.
+    /// Returns the bytes held by this value, without the cost of the entry around it.
     fn weigh(&self) -> u64;
 }

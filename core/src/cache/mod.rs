@@ -1,66 +1,89 @@
-//! Caches without the macro, and what handles and caches share.
+//! Implements caches without the macro, and the operations that handles and caches share.
 
+mod attributes;
 mod blocking;
 mod builder;
+mod load;
 mod ops;
 mod warm;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use retainit_plugin::{Contained, StoredValue};
+use retainit_plugin::lock::RwLock;
+use retainit_plugin::{Contained, Error, ErrorKind, Result, StoredValue};
 use serde::Serialize;
 
+pub use attributes::{
+    invalidate_all, invalidate_all_sync, invalidate_key, invalidate_key_sync, invalidate_tags, invalidate_tags_sync,
+    put, put_sync,
+};
 pub use blocking::BlockingCache;
 pub use builder::CacheBuilder;
-pub(crate) use ops::{Ops, clear, put, remove, stats};
-pub use warm::{Progress, Warm, Warmed};
+use builder::{OnRemoval, TtlOf};
+use ops::put_value;
+pub(crate) use ops::{KeyedOps, clear, remove, remove_for_attribute, stats};
+pub use warm::{Warm, WarmProgress, Warmed};
 pub(crate) use warm::{warm, warm_sync};
 
+use crate::call::{Call, looked_just_before};
 use crate::config::CODE;
 use crate::engine::groups::make_distinct;
-use crate::engine::{Face, Function, How, Job, Keys, Mode, PlanRef, Walk, Wanted, load};
+use crate::engine::{CallerKind, Function, How, Job, KeyQuery, Keys, Mode, PlanRef, Walk};
 use crate::explain::Explain;
-use crate::instance::{Level, Replan};
+use crate::instance::{Level, PlanObserver};
 use crate::key::{Args, KeyBuf};
 use crate::meta::{Entry, Evicted, Lookup};
+use crate::options::Overrides;
 use crate::options::{CallOptions, Options};
-use crate::overrides::Overrides;
-use crate::rt::{Behind, Facts, Fallible, Plain, Rules, ValueFacts};
 use crate::runtime::gather;
 use crate::stats::Stats;
-use crate::{Error, ErrorKind, Result, Retainit, overrides};
+use crate::value::{ValueKinds, ValueOps};
+use crate::{Retainit, overrides};
 
 /// A cache of values of one type, for code that does not use the attribute.
 ///
-/// Keys are anything that implements `Serialize`, by reference; numbers count by value, so `&42` finds what was set
-/// under `&42u64`. It is cheap to clone, and clones are one cache.
+/// Keys are anything that implements `Serialize`, by reference; numbers are equal by value, so `&42` finds what was set
+/// under `&42u64`. A clone is cheap and is the same cache.
 pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+    inner: Arc<CacheInner<V>>,
 }
 
-struct Inner<V> {
+struct CacheInner<V> {
     instance: Retainit,
     function: Arc<Function>,
     backend: Option<String>,
     options: Options,
     tags: Vec<String>,
-    facts: ValueFacts<V>,
-    plan: parking_lot::RwLock<PlanRef>,
+    ops: ValueOps<V>,
+    kinds: ValueKinds,
+    ttl_of: Option<TtlOf<V>>,
+    /// Kept alive for the function, which holds a weak pointer.
+    _on_removal: Option<OnRemoval>,
+    plan: RwLock<PlanRef>,
 }
 
-impl<V> Inner<V> {
+impl<V> CacheInner<V> {
     fn plan_under(&self, overrides: &Overrides) -> PlanRef {
         let level = Level { backend: self.backend.as_deref(), options: self.options, place: CODE };
-        PlanRef::Shared(Arc::new(self.instance.cache_plan(&self.function, level, self.facts.kinds(), overrides)))
+        PlanRef::Shared(Arc::new(self.instance.cache_plan(&self.function, level, self.kinds, overrides)))
     }
 }
 
-impl<V: Send + Sync + 'static> Replan for Inner<V> {
+impl<V: Send + Sync + 'static> PlanObserver for CacheInner<V> {
     fn replan(&self) {
-        *self.plan.write() = self.plan_under(&Overrides::default());
+        loop {
+            // The plan is made outside the lock: a serializer that is asked whether it can may call `reload`.
+            let revision = self.instance.settings_revision();
+            let made = self.plan_under(&Overrides::default());
+            let mut plan = self.plan.write();
+            // A plan made from settings that a reload has replaced meanwhile is made again.
+            if self.instance.settings_revision() == revision {
+                *plan = made;
+                return;
+            }
+        }
     }
 }
 
@@ -76,11 +99,11 @@ impl<V> std::fmt::Debug for Cache<V> {
     }
 }
 
-/// How many lookups `get_many` has under way at once.
+/// The number of lookups that `get_many` has under way at once.
 const SIDE_BY_SIDE: usize = 32;
 
 impl<V: StoredValue> Cache<V> {
-    /// The plan of a call made here and now.
+    /// Returns the plan of a call that is made now, under the overrides in force.
     fn plan(&self) -> PlanRef {
         match overrides::current() {
             Some(scope) if !scope.overrides.is_empty() => self.inner.plan_under(&scope.overrides),
@@ -88,76 +111,28 @@ impl<V: StoredValue> Cache<V> {
         }
     }
 
-    fn ops(&self, face: Face) -> Ops<V> {
-        Ops { plan: self.plan(), facts: self.inner.facts, face }
+    fn ops(&self, caller_kind: CallerKind) -> KeyedOps<V> {
+        KeyedOps { plan: self.plan(), ops: self.inner.ops, caller_kind }
     }
 
     fn key(&self, plan: &PlanRef, key: &(impl Serialize + ?Sized)) -> Result<KeyBuf> {
         Ok(plan.key(KeyBuf::new(&Args(key))?))
     }
 
-    /// Whether this call runs as if there were no cache, and its job otherwise.
-    fn job(&self, key: &(impl Serialize + ?Sized), how: How, face: Face) -> Option<Job> {
-        let plan = self.plan();
-        let key =
-            self.key(&plan, key).inspect_err(|error| plan.function.failed("key", &plan.store.name, error)).ok()?;
-        Job::new(plan, key, &self.inner.tags, how, face)
-    }
-
-    fn facts<R, P: crate::rt::Shape<R, Value = V>>(&self) -> Facts<R, P, Behind> {
-        Facts::of_value(self.inner.facts)
-    }
-
-    /// The value of a key; `loader` runs if it is missing, once however many ask at the same time.
-    ///
-    /// It cannot fail: when the cache does, the loader runs.
-    pub async fn get_or_load<F, L>(&self, key: &(impl Serialize + ?Sized), loader: F) -> V
-    where
-        F: FnOnce() -> L,
-        L: Future<Output = V>,
-    {
-        match self.hit(key) {
-            Some(value) => value,
-            None => self.load::<V, Plain, _>(key, Face::Async, async { loader().await }).await,
+    /// Makes a call that `hit` did not answer, an empty one if it has to run without the cache.
+    fn call(&self, plan: PlanRef, key: &(impl Serialize + ?Sized), caller_kind: CallerKind) -> Call {
+        let looked = !crate::runtime::possible();
+        let key = self.key(&plan, key);
+        let key = key.inspect_err(|error| plan.function.runs_uncached("key", &plan.store.name, error)).ok();
+        let mut job = key.and_then(|key| Job::new(plan, key, How::Call, caller_kind));
+        if job.as_mut().is_some_and(|job| job.tagged(&self.inner.tags).is_none()) {
+            job = None;
         }
-    }
-
-    /// As [`get_or_load`](Cache::get_or_load) with a loader that may fail. Its error is the caller's and is not
-    /// stored; callers who waited for it run their own loader.
-    ///
-    /// # Errors
-    ///
-    /// The loader's.
-    pub async fn try_get_or_load<F, L, E>(&self, key: &(impl Serialize + ?Sized), loader: F) -> Result<V, E>
-    where
-        F: FnOnce() -> L,
-        L: Future<Output = Result<V, E>>,
-    {
-        match self.hit(key) {
-            Some(value) => Ok(value),
-            None => self.load::<Result<V, E>, Fallible, _>(key, Face::Async, async { loader().await }).await,
+        if let Some(job) = &mut job {
+            let looked = looked && job.plan.fast.is_some();
+            looked_just_before(job, looked);
         }
-    }
-
-    #[inline]
-    fn hit(&self, key: &(impl Serialize + ?Sized)) -> Option<V> {
-        if overrides::possible() {
-            return None;
-        }
-        let plan = self.inner.plan.read();
-        crate::rt::contained(&plan, || crate::rt::hit_in::<V, Behind, _>(&plan, &Args(key)))
-    }
-
-    async fn load<R, P: crate::rt::Shape<R, Value = V>, L: Future<Output = R>>(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        face: Face,
-        loader: L,
-    ) -> R {
-        match self.job(key, How::Call, face) {
-            Some(job) => Box::pin(load(&self.facts::<R, P>(), job, Rules::NONE, loader)).await.0,
-            None => loader.await,
-        }
+        Call::of(job)
     }
 
     /// Looks a key up.
@@ -166,25 +141,29 @@ impl<V: StoredValue> Cache<V> {
     ///
     /// [`ErrorKind::Key`], [`ErrorKind::Closed`], or the backend's.
     pub async fn get(&self, key: &(impl Serialize + ?Sized)) -> Result<Lookup<V>> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         ops.get(&key).await
     }
 
-    /// Looks several keys up; the answers come in the order of the keys.
+    /// Looks several keys up and returns the results in the order of the keys.
     ///
     /// # Errors
     ///
-    /// The first of [`get`](Cache::get)'s.
+    /// Returns the first error of [`get`](Cache::get).
     pub async fn get_many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Lookup<V>>> {
-        self.many(keys, Face::Async).await
+        self.many(keys, CallerKind::Async).await
     }
 
-    async fn many<K: Serialize>(&self, keys: impl IntoIterator<Item = K>, face: Face) -> Result<Vec<Lookup<V>>> {
-        self.inner.instance.check_open()?;
-        let ops = self.ops(face);
+    async fn many<K: Serialize>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        caller_kind: CallerKind,
+    ) -> Result<Vec<Lookup<V>>> {
+        self.inner.instance.engine().check_open()?;
+        let ops = self.ops(caller_kind);
         let keys = keys.into_iter().map(|key| self.key(&ops.plan, &key)).collect::<Result<Vec<_>>>()?;
-        // The rest is not asked for once a key has failed: a sync caller would wait for one after the other.
+        // Lookups stop once a key has failed: a sync caller would wait for the timeout of each remaining one in turn.
         let has_failed = AtomicBool::new(false);
         let get = |key: KeyBuf| {
             let (ops, has_failed) = (&ops, &has_failed);
@@ -198,58 +177,59 @@ impl<V: StoredValue> Cache<V> {
         gather(keys.into_iter().map(get), SIDE_BY_SIDE, |_| {}).await.into_iter().collect()
     }
 
-    /// The entry of a key as it lies in the store, expired or not; it does not count as a use.
+    /// Returns the stored entry of a key, expired or not. This does not count as a use.
     ///
     /// # Errors
     ///
-    /// As [`get`](Cache::get).
+    /// Those of [`get`](Cache::get).
     pub async fn get_entry(&self, key: &(impl Serialize + ?Sized)) -> Result<Option<Entry<V>>> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         ops.entry(&key).await
     }
 
-    /// Puts an entry back as it was, with its age and what is left of its time.
+    /// Stores an entry as it was, with its age and the rest of its time.
     ///
     /// # Errors
     ///
-    /// As [`set`](Cache::set).
+    /// Those of [`set`](Cache::set).
     pub async fn set_entry(&self, key: &(impl Serialize + ?Sized), entry: Entry<V>) -> Result<()> {
-        self.put_entry(key, entry, Face::Async).await
+        self.put_entry(key, entry, CallerKind::Async).await
     }
 
-    async fn put_entry(&self, key: &(impl Serialize + ?Sized), entry: Entry<V>, face: Face) -> Result<()> {
-        let ops = self.ops(face);
+    async fn put_entry(&self, key: &(impl Serialize + ?Sized), entry: Entry<V>, caller_kind: CallerKind) -> Result<()> {
+        let ops = self.ops(caller_kind);
         let key = self.key(&ops.plan, key)?;
         ops.set_entry(&key, &self.inner.tags, entry).await
     }
 
-    /// Stores a value; every load of this key that is under way is refused.
+    /// Stores a value. The result of a load of this key that is under way is not stored over it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Key`], [`ErrorKind::Closed`], [`ErrorKind::Codec`], or the backend's.
+    /// [`ErrorKind::Key`], [`ErrorKind::Closed`], [`ErrorKind::Codec`] for a value that cannot be written or would not
+    /// come back as it is, or the backend's.
     pub async fn set(&self, key: &(impl Serialize + ?Sized), value: V) -> Result<()> {
         self.set_with(key, value, CallOptions::new()).await
     }
 
-    /// As [`set`](Cache::set), with options of this call.
+    /// Stores a value with options of this call, see [`set`](Cache::set).
     ///
     /// # Errors
     ///
-    /// As [`set`](Cache::set), [`ErrorKind::Config`] for an option that cannot be used and for more than 254 tags,
-    /// [`ErrorKind::Unsupported`] for tags whose names are too long for a backend that keeps bytes, some 60 KiB in all.
+    /// Those of [`set`](Cache::set), [`ErrorKind::Config`] for an option that cannot be used and for more than 254
+    /// tags, [`ErrorKind::Unsupported`] for tags whose names are too long for a byte backend, some 60 KiB in all.
     pub async fn set_with(&self, key: &(impl Serialize + ?Sized), value: V, options: CallOptions) -> Result<()> {
-        self.store(key, value, options, Mode::Always, Face::Async).await.map(drop)
+        self.store(key, value, options, Mode::Always, CallerKind::Async).await.map(drop)
     }
 
-    /// Stores a value if there is none that could be served, atomically. True if it was stored.
+    /// Stores a value if the key has none that could be served, atomically. Returns true if it was stored.
     ///
     /// # Errors
     ///
-    /// As [`set`](Cache::set), and [`ErrorKind::Unsupported`] where the backend cannot do it.
+    /// Those of [`set`](Cache::set), and [`ErrorKind::Unsupported`] where the backend cannot do it.
     pub async fn set_if_absent(&self, key: &(impl Serialize + ?Sized), value: V) -> Result<bool> {
-        self.store(key, value, CallOptions::new(), Mode::Absent, Face::Async).await
+        self.store(key, value, CallOptions::new(), Mode::Absent, CallerKind::Async).await
     }
 
     async fn store(
@@ -258,45 +238,49 @@ impl<V: StoredValue> Cache<V> {
         value: V,
         options: CallOptions,
         mode: Mode,
-        face: Face,
+        caller_kind: CallerKind,
     ) -> Result<bool> {
         let options = options.check()?;
-        let ops = self.ops(face);
+        let ops = self.ops(caller_kind);
         let key = self.key(&ops.plan, key)?;
         let mut tags: Vec<String> = self.inner.tags.iter().cloned().chain(options.tags).collect();
         make_distinct(&mut tags);
-        ops.set(&key, &tags, Contained::new(value), options.ttl, mode).await
+        let ttl = match options.ttl {
+            Some(ttl) => Some(ttl),
+            None => self.computed_ttl(&ops.plan, &value)?,
+        };
+        ops.set(&key, &tags, Contained::new(value), ttl, mode).await
     }
 
-    /// Removes a key. True if something that could be served was there.
+    /// Removes a key. Returns true if it had an entry that could be served.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pending`] when the backend did not acknowledge; else as [`get`](Cache::get).
+    /// [`ErrorKind::Pending`] when the backend did not acknowledge; else those of [`get`](Cache::get).
     pub async fn remove(&self, key: &(impl Serialize + ?Sized)) -> Result<bool> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         ops.remove(&key).await
     }
 
-    /// Whether a key is there and fresh; it does not count as a use.
+    /// Returns whether a key has a fresh entry. This does not count as a use.
     ///
     /// # Errors
     ///
-    /// As [`get`](Cache::get).
+    /// Those of [`get`](Cache::get).
     pub async fn exists(&self, key: &(impl Serialize + ?Sized)) -> Result<bool> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         Ok(ops.peek(&key).await?.is_some())
     }
 
-    /// What is left of a key's ttl: `Some(None)` for one that never expires, `None` for one that is not there.
+    /// Returns the remaining ttl of a key: `Some(None)` if it never expires, `None` if it has no fresh entry.
     ///
     /// # Errors
     ///
-    /// As [`get`](Cache::get).
+    /// Those of [`get`](Cache::get).
     pub async fn ttl(&self, key: &(impl Serialize + ?Sized)) -> Result<Option<Option<Duration>>> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         Ok(ops.peek(&key).await?.map(|meta| meta.ttl()))
     }
@@ -305,41 +289,38 @@ impl<V: StoredValue> Cache<V> {
     ///
     /// # Errors
     ///
-    /// As [`remove`](Cache::remove).
+    /// Those of [`remove`](Cache::remove).
     pub async fn clear(&self) -> Result<Evicted> {
-        self.ops(Face::Async).clear().await
+        self.ops(CallerKind::Async).clear().await
     }
 
-    /// This cache's keys, as `{name}:{key}`. After `close()` there is only an error of kind [`ErrorKind::Closed`].
+    /// Lists this cache's keys, as `{name}:{key}`. After `close()` the list is one error of kind [`ErrorKind::Closed`].
     pub fn keys(&self) -> Keys {
-        self.walk(Face::Async)
+        self.walk(CallerKind::Async)
     }
 
-    fn walk(&self, face: Face) -> Keys {
+    fn walk(&self, caller_kind: CallerKind) -> Keys {
         let plan = self.plan();
-        let mut wanted = Wanted::prefix(format!("{}:", self.inner.function.id));
-        wanted.site = Some(plan.site);
-        wanted.below = Some(plan.function_prefix().to_owned());
-        Keys::new(vec![Walk::new(&self.inner.instance, &plan.store, wanted, face)])
+        Keys::new(vec![Walk::new(&plan.instance, &plan.store, KeyQuery::function(&plan), caller_kind)])
     }
 
-    /// Why a lookup of this key hits or misses, and which options hold.
+    /// Explains why a lookup of this key hits or misses, and lists the options in force.
     ///
     /// # Errors
     ///
-    /// As [`get`](Cache::get).
+    /// Those of [`get`](Cache::get).
     pub async fn explain(&self, key: &(impl Serialize + ?Sized)) -> Result<Explain> {
-        let ops = self.ops(Face::Async);
+        let ops = self.ops(CallerKind::Async);
         let key = self.key(&ops.plan, key)?;
         ops.explain(&key).await
     }
 
-    /// What this cache has done so far.
+    /// Returns the counters of this cache since it was built.
     pub fn stats(&self) -> Stats {
         ops::stats(&self.plan())
     }
 
-    /// The same for sync programs.
+    /// Returns this cache for sync programs.
     pub fn blocking(&self) -> BlockingCache<'_, V> {
         BlockingCache(self)
     }

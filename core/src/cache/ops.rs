@@ -1,36 +1,35 @@
-//! What handles and caches do, written once.
+//! Implements the operations of handles and caches once for both.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Contained, Mark, ObjectBackend, StoredValue, Ttl, caught};
+use retainit_plugin::{Contained, Error, ErrorKind, Result, StoredValue, TagEpoch, Ttl, caught};
 
+use crate::call::Target;
 use crate::engine::flight::Ticket;
 use crate::engine::groups::check_tags;
 use crate::engine::plan::Bypass;
-use crate::engine::{
-    ByteStore, BytesLook, BytesLooked, Face, Hit, Kind, Look, Looked, Mode, Plan, PlanRef, Value, Write, invalidate,
-    lookup_bytes, lookup_object, why_unread, write,
-};
+use crate::engine::{Caller, CallerKind, Hit, Looked, Mode, Plan, PlanRef, ReadMode, Write, invalidate, write};
 use crate::explain::{Explain, Reason};
 use crate::key::KeyBuf;
 use crate::meta::{Entry, Evicted, Lookup, Meta};
-use crate::rt::{Call, Shared, Site, ValueFacts, copied};
+use crate::site::Site;
 use crate::stats::Stats;
-use crate::{Error, ErrorKind, Result};
+use crate::value::{ValueOps, copied};
 
 /// Operations on one function or cache, for values of one type.
-pub(crate) struct Ops<V> {
+pub(crate) struct KeyedOps<V> {
     pub(crate) plan: PlanRef,
-    pub(crate) facts: ValueFacts<V>,
-    pub(crate) face: Face,
+    pub(crate) ops: ValueOps<V>,
+    pub(crate) caller_kind: CallerKind,
 }
 
-impl<V: StoredValue> Ops<V> {
-    /// A lookup that counts as a use, and in the statistics like a call.
+impl<V: StoredValue> KeyedOps<V> {
+    /// Looks a key up. This counts as a use, and in the statistics like a call.
     pub(crate) async fn get(&self, key: &KeyBuf) -> Result<Lookup<V>> {
         let watch = self.plan.watch_hit();
-        let looked = self.look(key, Look::Use).await?;
+        let looked = self.look(key, ReadMode::Use).await?;
         match looked {
             Looked::Hit(Hit::Value(..)) => self.plan.hit(key, watch.as_ref()),
             _ => self.plan.missed(key),
@@ -38,19 +37,24 @@ impl<V: StoredValue> Ops<V> {
         Ok(lookup(looked))
     }
 
-    /// A lookup that leaves no trace.
+    /// Looks a key up without counting a use.
     pub(crate) async fn peek(&self, key: &KeyBuf) -> Result<Option<Meta>> {
-        self.look(key, Look::Peek).await.map(Looked::into_meta)
-    }
-
-    pub(crate) async fn entry(&self, key: &KeyBuf) -> Result<Option<Entry<V>>> {
-        Ok(match self.look(key, Look::Raw).await? {
-            Looked::Hit(Hit::Value(value, meta)) => Some(Entry { value, meta }),
+        Ok(match self.look(key, ReadMode::Peek).await? {
+            Looked::Hit(hit @ Hit::Value(..)) => Some(hit.into_meta()),
             _ => None,
         })
     }
 
-    async fn look(&self, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
+    pub(crate) async fn entry(&self, key: &KeyBuf) -> Result<Option<Entry<V>>> {
+        Ok(match self.look(key, ReadMode::Raw).await? {
+            Looked::Hit(Hit::Value(value, meta)) | Looked::Unserved(Hit::Value(value, meta), _) => {
+                Some(Entry { value, meta })
+            }
+            _ => None,
+        })
+    }
+
+    async fn look(&self, key: &KeyBuf, look: ReadMode) -> Result<Looked<V>> {
         self.plan.instance.check_open()?;
         match &self.plan.bypass {
             Some(Bypass::Disabled) => return Ok(Looked::Miss),
@@ -59,33 +63,10 @@ impl<V: StoredValue> Ops<V> {
             }
             None => {}
         }
-        match &self.plan.store.kind {
-            Kind::Object(object) => {
-                caught(ErrorKind::Backend, "looking a key up", || self.look_object(object.as_ref(), key, look))
-            }
-            Kind::Bytes(store) => self.look_bytes(store, key, look).await,
-        }
+        self.plan.store.lookup(&self.plan, key, look, &self.ops, self.caller_kind).await
     }
 
-    fn look_object(&self, object: &dyn ObjectBackend, key: &KeyBuf, look: Look) -> Looked<V> {
-        if self.facts.direct {
-            return lookup_object::<V>(&self.plan, object, key, look);
-        }
-        match lookup_object::<Shared<V>>(&self.plan, object, key, look) {
-            Looked::Miss => Looked::Miss,
-            Looked::Hit(Hit::Failure(failure)) => Looked::Hit(Hit::Failure(failure)),
-            Looked::Hit(Hit::Value(shared, meta)) => Looked::Hit(Hit::Value(shared.copy(), meta)),
-        }
-    }
-
-    async fn look_bytes(&self, store: &ByteStore, key: &KeyBuf, look: Look) -> Result<Looked<V>> {
-        let ((key, args_digest), groups) = (self.plan.logical_key_and_digest(key), self.plan.own_groups());
-        let even_dead = look == Look::Raw;
-        let look = BytesLook { store, face: self.face, key: &key, lease: None, groups, args_digest, even_dead };
-        Ok(lookup_bytes(&self.plan, look, &self.facts).await?.looked)
-    }
-
-    /// Stores a value that nobody loaded.
+    /// Stores a value of the program's.
     pub(crate) async fn set(
         &self,
         key: &KeyBuf,
@@ -94,14 +75,14 @@ impl<V: StoredValue> Ops<V> {
         ttl: Option<Ttl>,
         mode: Mode,
     ) -> Result<bool> {
-        let is_none = self.facts.finds_none(&value)?;
+        let is_none = self.ops.finds_none(&value)?;
         let none = is_none.then_some(self.plan.options.none_ttl).flatten();
-        let ttl = self.plan.levels.scoped_ttl().or(ttl).or(none).unwrap_or(self.plan.options.ttl);
+        let ttl = self.plan.layers.scoped_ttl().or(ttl).or(none).unwrap_or(self.plan.options.ttl);
         let times = Times { ttl, age: Duration::ZERO, load_time: Duration::ZERO };
         self.put(key, tags, value, times, mode).await
     }
 
-    /// Stores an entry as it was.
+    /// Stores an entry with its age and the rest of its time.
     pub(crate) async fn set_entry(&self, key: &KeyBuf, tags: &[String], entry: Entry<V>) -> Result<()> {
         let Meta { fresh_until, created_at, load_time, .. } = entry.meta;
         let ttl = match fresh_until {
@@ -115,6 +96,7 @@ impl<V: StoredValue> Ops<V> {
     }
 
     async fn put(&self, key: &KeyBuf, tags: &[String], value: Contained<V>, times: Times, mode: Mode) -> Result<bool> {
+        self.plan.instance.check_open()?;
         match &self.plan.bypass {
             Some(Bypass::Disabled) => return Ok(false),
             Some(Bypass::Broken(why)) => {
@@ -123,66 +105,54 @@ impl<V: StoredValue> Ops<V> {
             None => {}
         }
         if times.ttl == Ttl::Off && mode == Mode::Always {
-            // What is not stored leaves nothing old either.
+            // A value that is not stored must not leave an older entry in its place.
             return self.remove(key).await.map(|_| false);
         }
         check_tags(tags)?;
-        let marks: Vec<Arc<Mark>> = tags.iter().map(|tag| self.plan.instance.tags().mark(tag)).collect();
+        let epochs: Vec<Arc<TagEpoch>> = tags.iter().map(|tag| self.plan.instance.tags().epoch(tag)).collect();
         let groups = self.plan.groups(tags);
-        let generation = self.plan.instance.generation().now();
-        let ticket = Ticket { generation, fence: None, versions: Box::default(), removals: 0 };
+        let epoch = self.plan.instance.epoch().now();
+        let ticket = Ticket { epoch, fence: None, versions: Box::default(), removals: 0 };
+        let patience = self.plan.store.patience();
         let request = Write {
             plan: &self.plan,
             key,
-            tags: &marks,
+            tags: &epochs,
             groups: &groups,
             ticket: &ticket,
             mode,
             ttl: times.ttl,
             load_time: times.load_time,
             age: times.age,
-            face: self.face,
+            caller: Caller { caller_kind: self.caller_kind, patience: &patience },
         };
         let again = match mode {
-            Mode::Absent if self.plan.store.bytes().is_some() => Some(copied(&*value)?),
+            Mode::Absent if !self.plan.store.judges_presence() => Some(copied(&*value)?),
             _ => None,
         };
-        let stored = write(request, Value::Value(value), &self.facts).await?;
+        let stored = write(request, value, &self.ops).await?;
         match again {
             Some(value) if !stored => self.replace_dead(request, value).await,
             _ => Ok(stored),
         }
     }
 
-    /// A byte store counts as present whatever lies there. What may not be served any more is replaced, unless
-    /// somebody else does so first.
+    /// Replaces an entry that may not be served, in a store that counts any entry as present. Another caller may be
+    /// first.
     async fn replace_dead(&self, request: Write<'_>, value: Contained<V>) -> Result<bool> {
-        let Some(store) = self.plan.store.bytes() else { return Ok(false) };
-        let key = self.plan.logical_key(request.key);
-        let lease = Some(self.plan.options.max_load_time);
-        let (face, groups, args_digest) = (self.face, request.groups, request.key.args_digest());
-        let look = BytesLook { store, face, key: &key, lease, groups, args_digest, even_dead: false };
-        let BytesLooked { looked, fence, versions } = lookup_bytes(&self.plan, look, &self.facts).await?;
-        let is_there = looked.is_hit();
-        looked.into_meta();
-        if is_there || fence.is_none() {
-            return Ok(false);
-        }
-        let generation = request.ticket.generation;
-        let ticket = Ticket { generation, fence, versions: versions.into(), removals: 0 };
-        let request = Write { ticket: &ticket, mode: Mode::Fill, ..request };
-        write(request, Value::Value(value), &self.facts).await
+        let Some(ticket) = self.plan.store.ticket_if_unserved(&request, &self.ops).await? else { return Ok(false) };
+        write(Write { ticket: &ticket, mode: Mode::Fill, ..request }, value, &self.ops).await
     }
 
     pub(crate) async fn remove(&self, key: &KeyBuf) -> Result<bool> {
-        invalidate::remove(&self.plan, key, self.face).await
+        invalidate::remove_key(&self.plan, key, self.caller_kind).await
     }
 
     pub(crate) async fn clear(&self) -> Result<Evicted> {
-        invalidate::clear(&self.plan, self.face).await
+        invalidate::clear(&self.plan, self.caller_kind).await
     }
 
-    /// Why a lookup hits or misses.
+    /// Explains why a lookup hits or misses.
     pub(crate) async fn explain(&self, key: &KeyBuf) -> Result<Explain> {
         let reason = if self.plan.instance.is_closed() {
             Reason::Closed
@@ -193,35 +163,16 @@ impl<V: StoredValue> Ops<V> {
                 None => self.reason(key).await?,
             }
         };
-        Ok(Explain::new(&self.plan, key, reason))
+        Ok(Explain::new(&self.plan, key, reason, stats(&self.plan)))
     }
 
     async fn reason(&self, key: &KeyBuf) -> Result<Reason> {
-        // First, for a lookup removes what is damaged.
-        if let Kind::Bytes(store) = &self.plan.store.kind
-            && let Some(why) = why_unread(&self.plan, store, key, self.face, &self.facts).await?
-        {
-            return Ok(Reason::Unreadable(why));
-        }
-        match self.look(key, Look::Peek).await? {
-            Looked::Hit(Hit::Failure(_)) => return Ok(Reason::StoredError),
-            looked => {
-                if let Some(meta) = looked.into_meta() {
-                    return Ok(Reason::Fresh(meta));
-                }
-            }
-        }
-        let dead = match &self.plan.store.kind {
-            Kind::Object(object) => invalidate::why_dead(&self.plan, object.as_ref(), key),
-            Kind::Bytes(_) => None,
-        };
-        let looked = self.look(key, Look::Raw).await?;
-        let (is_there, meta) = (looked.is_hit(), looked.into_meta());
-        Ok(match (dead, meta) {
-            (Some(why), _) => Reason::Invalidated(why),
-            (None, Some(meta)) if !meta.is_fresh() => Reason::Expired(meta),
-            (None, _) if is_there => Reason::Invalidated("a group it belongs to was invalidated"),
-            (None, _) => Reason::Absent,
+        Ok(match self.plan.store.inspect(&self.plan, key, &self.ops, self.caller_kind).await? {
+            Err(fault) => Reason::Unreadable(fault.into_error().to_string()),
+            Ok(Looked::Miss) => Reason::Absent,
+            Ok(Looked::Hit(Hit::Failure(..))) => Reason::StoredError,
+            Ok(Looked::Hit(hit)) => Reason::Fresh(hit.into_meta()),
+            Ok(Looked::Unserved(hit, verdict)) => Reason::unserved(verdict, hit.into_meta()),
         })
     }
 }
@@ -240,58 +191,73 @@ fn lookup<V>(looked: Looked<V>) -> Lookup<V> {
 }
 
 pub(crate) fn stats(plan: &Plan) -> Stats {
+    if plan.instance.is_of_parent() {
+        return Stats::default();
+    }
     let mut stats = plan.function.stats();
     stats.storage_type = plan.store.type_name.to_owned();
-    if let Kind::Object(object) = &plan.store.kind {
-        let total = &mut stats.total_keys;
-        let count = || object.scan(&mut |entry| *total += u64::from(entry.site == plan.site));
-        caught(ErrorKind::Backend, "counting keys", count).unwrap_or_else(|error| plan.failed("stats", &error));
-    }
     stats
 }
 
 // ------------------------------------------------------------------------------------- for other functions' sites
 
 /// Stores a function's result for another function: a copy of the value, if one could be made.
-pub(crate) async fn put<V: StoredValue>(
-    call: Call,
+pub(super) async fn put_value<V: StoredValue>(
+    target: Target,
     copy: Result<Contained<V>>,
-    facts: &ValueFacts<V>,
-    face: Face,
+    ops: &ValueOps<V>,
+    ttl_of: fn(&dyn Any) -> Option<Result<Ttl>>,
+    caller_kind: CallerKind,
 ) -> Result<()> {
-    let has_lost_a_tag = call.has_lost_a_tag();
-    let (plan, key, tags) = call.into_parts()?;
+    let has_lost_a_tag = target.has_lost_a_tag();
+    let (plan, key, tags) = target.into_parts()?;
     if plan.instance.is_closed() {
         return Ok(());
     }
-    let is_none = copy.as_ref().ok().and_then(|value| facts.finds_none(value).ok());
-    // A write that stores nothing here leaves nothing old either, nor does one that an override sends elsewhere.
+    let is_none = copy.as_ref().ok().and_then(|value| ops.finds_none(value).ok());
+    // A write that stores nothing here must not leave an older entry, nor must one that an override sends elsewhere.
     let stores_nothing = plan.bypass.is_some()
         || has_lost_a_tag
         || is_none.is_none_or(|is_none| is_none && plan.options.none_ttl.is_none());
     if stores_nothing || plan.hidden.is_some() {
-        invalidate::remove(&plan, &key, face).await?;
+        invalidate::remove_for_attribute(&plan, &key, caller_kind).await?;
     }
     let value = copy?;
     if stores_nothing {
-        return facts.finds_none(&value).map(drop);
+        return ops.finds_none(&value).map(drop);
     }
-    let ops = Ops { plan, facts: *facts, face };
-    let stored = ops.set(&key, &tags, value, None, Mode::Always).await.map(drop);
+    let ops = KeyedOps { plan, ops: *ops, caller_kind };
+    let computes = ops.plan.options.ttl_of && is_none == Some(false);
+    let ttl = || if computes { ttl_of(&*value).transpose() } else { Ok(None) };
+    let ttl = caught(ErrorKind::Config, "computing a ttl", ttl).flatten();
+    let stored = match ttl.and_then(|ttl| ops.plan.store.patience_of_attribute().left().map(|_| ttl)) {
+        Err(error) => Err(error),
+        Ok(ttl) => ops.set(&key, &tags, value, ttl, Mode::Always).await.map(drop),
+    };
     if let Err(error) = &stored {
-        // What was written is not there, so nobody may find what was there before.
-        invalidate::superseded(&ops.plan, &key, error, face).await;
+        // The new value is not stored, so that the one before it must not be found any more.
+        invalidate::superseded(&ops.plan, &key, error, caller_kind).await;
     }
     stored
 }
 
+/// Removes one entry of a function around another.
+pub(crate) async fn remove_for_attribute(
+    site: &'static Site,
+    key: Result<KeyBuf>,
+    caller_kind: CallerKind,
+) -> Result<bool> {
+    let (plan, key, _) = Target::new(site, key).into_parts()?;
+    invalidate::remove_for_attribute(&plan, &key, caller_kind).await
+}
+
 /// Removes one entry of a function.
-pub(crate) async fn remove(site: &'static Site, key: Result<KeyBuf>, face: Face) -> Result<bool> {
-    let (plan, key, _) = Call::with_key(site, key).into_parts()?;
-    invalidate::remove(&plan, &key, face).await
+pub(crate) async fn remove(site: &'static Site, key: Result<KeyBuf>, caller_kind: CallerKind) -> Result<bool> {
+    let (plan, key, _) = Target::new(site, key).into_parts()?;
+    invalidate::remove_key(&plan, &key, caller_kind).await
 }
 
 /// Clears a function.
-pub(crate) async fn clear(site: &'static Site, face: Face) -> Result<Evicted> {
-    invalidate::clear(&*crate::global::plan(site)?, face).await
+pub(crate) async fn clear(site: &'static Site, caller_kind: CallerKind) -> Result<Evicted> {
+    invalidate::clear(&*crate::global::plan(site)?, caller_kind).await
 }

@@ -1,18 +1,21 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use retainit_plugin::ErrorKind;
+
 use retainit_plugin::caught;
 
-use crate::ErrorKind;
+use crate::call::{Reload, ReloadSync};
+use crate::engine::How;
 use crate::engine::Outcome;
 use crate::overrides::Carried;
-use crate::rt::{How, Reload, ReloadSync};
 use crate::runtime::{self, gather};
 
-/// How to warm.
+/// Configures warming: how many calls run at once, and who receives the progress.
 ///
 /// ```
-/// use retainit_core::Warm;
+/// # use retainit_core as retainit;
+/// use retainit::Warm;
 ///
 /// let warm = Warm::new().concurrency(8).progress(|p| println!("{} of {}", p.done, p.total));
 /// # let _ = warm;
@@ -20,7 +23,7 @@ use crate::runtime::{self, gather};
 #[must_use]
 pub struct Warm {
     concurrency: usize,
-    progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    progress: Option<Box<dyn FnMut(WarmProgress) + Send>>,
 }
 
 impl Default for Warm {
@@ -36,55 +39,55 @@ impl fmt::Debug for Warm {
 }
 
 impl Warm {
-    /// Sixteen at once, in silence.
+    /// Returns the default: sixteen calls at once, and no progress callback.
     pub fn new() -> Warm {
         Warm::default()
     }
 
-    /// How many run at once, at least one. Default: 16.
+    /// Sets how many calls run at once, at least one. Default: 16.
     pub fn concurrency(mut self, concurrency: usize) -> Warm {
         self.concurrency = concurrency.max(1);
         self
     }
 
-    /// Hears of every call that is done. Once it has panicked it hears no more.
-    pub fn progress(mut self, progress: impl FnMut(Progress) + Send + 'static) -> Warm {
+    /// Sets a callback that is called after each call. Once it has panicked it is not called again.
+    pub fn progress(mut self, progress: impl FnMut(WarmProgress) + Send + 'static) -> Warm {
         self.progress = Some(Box::new(progress));
         self
     }
 }
 
-/// How far a warming is.
+/// Progress of a warming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Progress {
-    /// Calls that are done.
+pub struct WarmProgress {
+    /// Number of calls that are done.
     pub done: u64,
-    /// All calls.
+    /// Number of all calls.
     pub total: u64,
 }
 
-/// What a warming did.
+/// Outcome of a warming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Warmed {
-    /// The function ran and its result was stored.
+    /// Number of calls whose function ran and whose result was stored.
     pub loaded: u64,
-    /// It was there already.
+    /// Number of calls whose result was cached already.
     pub present: u64,
-    /// The function failed, or returned what is not stored.
+    /// Number of calls whose function failed, or whose result was not stored.
     pub failed: u64,
 }
 
-/// Counts outcomes and tells the progress.
+/// Counts outcomes and reports the progress.
 struct Tally {
     warm: Warm,
-    progress: Progress,
+    progress: WarmProgress,
     warmed: Warmed,
 }
 
 impl Tally {
     fn new(warm: Warm, total: usize) -> Tally {
-        Tally { warm, progress: Progress { done: 0, total: total as u64 }, warmed: Warmed::default() }
+        Tally { warm, progress: WarmProgress { done: 0, total: total as u64 }, warmed: Warmed::default() }
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -105,7 +108,7 @@ impl Tally {
 pub(crate) async fn warm<F: Reload>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed {
     let args: Vec<_> = args.into_iter().collect();
     let (limit, mut tally) = (warm.concurrency, Tally::new(warm, args.len()));
-    // A panic of one call is its failure, not the warming's.
+    // A panic of one call counts as its failure; the other calls go on.
     let calls = args.into_iter().map(|args| async move {
         let call = async move { F::reload(args, How::Warm).await.outcome };
         runtime::caught("the function", call).await.unwrap_or(Outcome::Failed)
@@ -114,8 +117,8 @@ pub(crate) async fn warm<F: Reload>(args: impl IntoIterator<Item = F::Args>, war
     tally.warmed
 }
 
-/// Sync functions run on threads of their own, which are part of whatever the caller is part of: its overrides, and its
-/// loads, so that one that asks for a load of the caller's does not wait for it.
+/// Warms a sync function on threads of their own. They inherit the caller's overrides and its loads, so that a call
+/// that needs a load of the caller's runs inline instead of waiting for it.
 pub(crate) fn warm_sync<F: ReloadSync>(args: impl IntoIterator<Item = F::Args>, warm: Warm) -> Warmed
 where
     F::Args: Send,
@@ -140,7 +143,7 @@ where
         let start = |_: &usize| std::thread::Builder::new().name("retainit-warm".into()).spawn_scoped(scope, on_thread);
         let started = (0..wanted).filter(|_| wanted > 1).take_while(|at| start(at).is_ok()).count();
         if started == 0 {
-            // One at a time, or the system has no thread left.
+            // Runs on the caller's thread with a concurrency of one, and where the system has no thread left.
             work();
         }
     });

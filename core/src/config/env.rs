@@ -1,38 +1,57 @@
-//! Environment variables as a layer: `RETAINIT_BACKENDS_MAIN_CACHE_MAX_SIZE` is read by the backends and fields there
-//! are, and two readings are an error.
+//! Environment variables as a layer. `RETAINIT_BACKENDS_MAIN_CACHE_MAX_SIZE` is resolved against the known backends and
+//! their fields; a variable with two readings is an error.
 
 use std::collections::BTreeMap;
 
 use retainit_plugin::{Field, Section, Value};
 
-use super::layer::{Layer, Said, Variables};
-use super::problems::{Problems, nearest};
+use super::kubernetes::ServiceLinks;
+use super::layer::{EnvValue, Layer, Variables};
+use super::problems::{Problems, there_are};
 use super::schema::Schema;
 use super::sections::{EventsSection, Main};
-use super::tree::{Node, Table, Tree};
+use super::tree::{Table, Tree, TreeNode};
 
-const PREFIX: &str = "RETAINIT_";
+pub(super) const PREFIX: &str = "RETAINIT_";
 
-/// Read before anything else.
+/// Variable with the path of the main file; read before anything else.
 pub(super) const CONFIG: &str = "RETAINIT_CONFIG";
 pub(super) const PROFILE: &str = "RETAINIT_PROFILE";
 
-/// The layer of all variables that begin with `RETAINIT_`.
+/// The engine's own section with variables, beside the main one and those of backends.
+const EVENTS: &str = "events";
+
+/// Builds the layer of all variables that begin with `RETAINIT_`.
 pub(super) fn layer(name: &str, variables: &Variables, schema: &Schema<'_>, problems: &mut Problems) -> Layer {
     let ours = variables.iter().filter(|(name, _)| name.starts_with(PREFIX));
-    for (name, _) in ours.clone().filter(|(_, said)| said.text.is_none()) {
-        problems.add(name, &[], "the name or the value is not valid UTF-8");
+    for (name, _) in ours.clone().filter(|(_, value)| value.text.is_none()) {
+        problems.add(name.as_str(), &[], "the name or the value is not valid UTF-8");
     }
     let ours = ours.filter(|(name, _)| *name != CONFIG && *name != PROFILE);
-    let ours: Vec<Variable<'_>> = ours.filter_map(|(name, said)| Variable::new(name, said)).collect();
+    let ours: Vec<Variable<'_>> = ours.filter_map(|(name, value)| Variable::new(name, value)).collect();
     let layer = Layer { name: name.to_owned(), table: Table::new() };
-    let mut reading = Reading { schema, backends: schema.types.clone(), problems, layer };
+    let mut reading = Reading { schema, backends: BTreeMap::new(), spellings: BTreeMap::new(), problems, layer };
+    // Backends are collected before any variable is read: which of the `_` in a name separates the backend from its
+    // field depends on all the backends there are, and `RETAINIT_BACKENDS__X__TYPE` may come after a field of `X`.
+    schema.types.iter().for_each(|(name, type_name)| reading.know(name.clone(), type_name.clone()));
     ours.iter().for_each(|variable| reading.declare(variable));
+    let links = ServiceLinks::new(variables);
+    // A variable with a line was written into a file by hand, so it is a setting even if it has the form of a service
+    // link.
+    let is_link = |variable: &&Variable<'_>| {
+        variable.line.is_none() && links.have(variable.rest, variable.value) && !reading.knows(variable)
+    };
+    let (links, ours): (Vec<&Variable<'_>>, Vec<_>) = ours.iter().partition(is_link);
     ours.iter().for_each(|variable| reading.read(variable));
+    let links = links.iter().map(|link| link.name).collect::<Vec<_>>().join(", ");
+    if !links.is_empty() {
+        let remedy = "`enableServiceLinks: false` keeps them away";
+        tracing::warn!(target: "retainit::advisor", variables = links, "passed over: Kubernetes sets these; {remedy}");
+    }
     reading.layer
 }
 
-/// One variable, and what stands behind `RETAINIT_`.
+/// One variable, with the part of its name behind `RETAINIT_`.
 struct Variable<'a> {
     name: &'a str,
     rest: &'a str,
@@ -41,40 +60,57 @@ struct Variable<'a> {
 }
 
 impl<'a> Variable<'a> {
-    /// An empty one is as good as none.
-    fn new(name: &'a str, said: &'a Said) -> Option<Variable<'a>> {
+    /// Reads a variable; an empty one counts as unset.
+    fn new(name: &'a str, variable: &'a EnvValue) -> Option<Variable<'a>> {
         let rest = name.strip_prefix(PREFIX).unwrap_or(name);
-        let value = said.text.as_deref().filter(|text| !text.is_empty())?;
-        Some(Variable { name, rest: rest.strip_prefix('_').unwrap_or(rest), value, line: said.line })
+        let value = variable.text.as_deref().filter(|text| !text.is_empty())?;
+        Some(Variable { name, rest: rest.strip_prefix('_').unwrap_or(rest), value, line: variable.line })
     }
 
-    /// What stands behind `BACKENDS_`.
+    /// Returns the part of the name behind `BACKENDS_`.
     fn of_backend(&self) -> Option<&'a str> {
         let rest = self.rest.strip_prefix("BACKENDS_")?;
         Some(rest.strip_prefix('_').unwrap_or(rest))
     }
 
-    fn node(&self) -> Node {
+    fn node(&self) -> TreeNode {
         let tree = Tree::Leaf(Value::from(self.value));
-        Node { line: self.line, variable: Some(self.name.to_owned()), tree }
+        TreeNode { line: self.line, variable: Some(self.name.to_owned()), tree }
     }
 }
 
-/// A name as a variable would spell it.
+/// Spells a name as a variable would.
 pub(super) fn spelled(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 struct Reading<'a> {
     schema: &'a Schema<'a>,
-    /// Known backends and their types, the declared ones of this environment too.
+    /// Known backends and their types, including those declared by variables.
     backends: BTreeMap<String, String>,
+    /// Names of backends by their spelling in a variable.
+    spellings: BTreeMap<String, Vec<String>>,
     problems: &'a mut Problems,
     layer: Layer,
 }
 
+/// Bound on the number of `_` at which a name is split, so that a long name costs no quadratic time.
+const MAX_PARTS: usize = 64;
+
 impl Reading<'_> {
-    /// `…_TYPE` alone declares a backend.
+    fn know(&mut self, name: String, type_name: String) {
+        self.spellings.entry(spelled(&name)).or_default().push(name.clone());
+        self.backends.insert(name, type_name);
+    }
+
+    /// Iterates over the backends whose name may be in front, each with the rest behind it.
+    fn split<'r>(&self, rest: &'r str) -> impl Iterator<Item = (&String, &'r str)> {
+        let parts = rest.match_indices('_').take(MAX_PARTS);
+        let named = parts.filter_map(|(at, _)| Some((self.spellings.get(&rest[..at])?, &rest[at + 1..])));
+        named.flat_map(|(names, field)| names.iter().map(move |name| (name, field)))
+    }
+
+    /// Declares a backend named by a `…_TYPE` variable.
     fn declare(&mut self, variable: &Variable<'_>) {
         let Some(rest) = variable.of_backend() else { return };
         let name = match rest.split_once("__") {
@@ -86,9 +122,33 @@ impl Reading<'_> {
                 None => return,
             },
         };
-        if !name.is_empty() && !self.backends.keys().any(|known| spelled(known) == name) {
-            self.backends.insert(name.to_lowercase(), variable.value.to_owned());
+        if !name.is_empty() && !self.spellings.contains_key(name) {
+            self.know(name.to_lowercase(), variable.value.to_owned());
         }
+    }
+
+    /// Returns true if a variable names a known setting.
+    fn knows(&self, variable: &Variable<'_>) -> bool {
+        match variable.of_backend() {
+            Some(rest) => rest.contains("__") || !self.readings(rest).is_empty(),
+            None => {
+                let is_of = |(section, field): (String, &str)| self.section_field(&section, field).is_some();
+                field_called(Main::default().fields(), variable.rest).is_some()
+                    || self.section(variable).is_some_and(is_of)
+            }
+        }
+    }
+
+    /// Returns the section that a variable names, and the field behind it.
+    fn section<'v>(&self, variable: &Variable<'v>) -> Option<(String, &'v str)> {
+        let subscribers = self.schema.registry.variables();
+        subscribers.into_iter().chain([(EVENTS.to_owned(), None)]).find_map(|(section, short)| {
+            let names = [Some(spelled(&section)), short.map(str::to_owned)];
+            let names = names.iter().flatten();
+            let field =
+                names.into_iter().find_map(|name| variable.rest.strip_prefix(name.as_str())?.strip_prefix('_'))?;
+            Some((section, field.strip_prefix('_').unwrap_or(field)))
+        })
     }
 
     fn read(&mut self, variable: &Variable<'_>) {
@@ -98,24 +158,15 @@ impl Reading<'_> {
         if let Some(field) = field_called(Main::default().fields(), variable.rest) {
             return self.put(variable, &[field]);
         }
-        let mut sections = self.schema.registry.names("subscriber");
-        sections.extend(["events".to_owned(), "logging".to_owned()]);
-        for section in &sections {
-            let names = if section == "logging" {
-                vec!["LOGGING".to_owned(), "LOG".to_owned()]
-            } else {
-                vec![spelled(section)]
-            };
-            let field = names.iter().find_map(|name| variable.rest.strip_prefix(name.as_str())?.strip_prefix('_'));
-            let Some(field) = field.map(|field| field.strip_prefix('_').unwrap_or(field)) else { continue };
-            let known = self.section_field(section, field).unwrap_or_else(|| field.to_lowercase());
-            return self.put(variable, &[section, &known]);
+        if let Some((section, field)) = self.section(variable) {
+            let known = self.section_field(&section, field).unwrap_or_else(|| field.to_lowercase());
+            return self.put(variable, &[&section, &known]);
         }
         let text = self.unknown(variable);
         self.add(variable, text);
     }
 
-    /// A problem of a variable, whose name stands for a key where its place is a line.
+    /// Adds a problem of a variable, whose name serves as the key where the place is a line.
     fn add(&mut self, variable: &Variable<'_>, text: String) {
         let place = self.layer.place(&variable.node());
         let key: &[&str] = if variable.line.is_some() { &[variable.name] } else { &[] };
@@ -124,7 +175,7 @@ impl Reading<'_> {
 
     fn section_field(&self, section: &str, field: &str) -> Option<String> {
         let fields = match section {
-            "events" => EventsSection::default().fields(),
+            EVENTS => EventsSection::default().fields(),
             section => self.schema.registry.subscriber(section)?.fields(),
         };
         field_called(fields, field).map(str::to_owned)
@@ -134,12 +185,21 @@ impl Reading<'_> {
         if variable.rest.starts_with("FUNCTIONS_") || variable.rest.starts_with("OVERRIDE_") {
             return "functions are set in files, not by variables: their ids are no names of variables".to_owned();
         }
-        let main = Main::default();
-        let fields = main.fields().iter().map(|field| format!("{PREFIX}{}", spelled(field.name)));
-        let known: Vec<_> = fields
-            .chain([CONFIG.into(), PROFILE.into(), "RETAINIT_LOG_LEVEL".into(), "RETAINIT_EVENTS_KEYS".into()])
+        let of = |prefix: String, fields: &'static [Field]| {
+            fields.iter().map(move |field| format!("{PREFIX}{prefix}{}", spelled(field.name)))
+        };
+        let registry = self.schema.registry;
+        let subscribers = registry.variables().into_iter().filter_map(|(section, short)| {
+            let prefix = short.map_or_else(|| spelled(&section), str::to_owned);
+            Some(of(format!("{prefix}_"), registry.subscriber(&section)?.fields()))
+        });
+        let known: Vec<_> = of(String::new(), Main::default().fields())
+            .chain([CONFIG.to_owned(), PROFILE.to_owned()])
+            .chain(of(format!("{}_", spelled(EVENTS)), EventsSection::default().fields()))
+            .chain(subscribers.flatten())
             .collect();
-        match nearest(variable.name, known.iter().map(String::as_str)) {
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        match self.problems.compared().nearest(variable.name, &names) {
             Some(nearest) => format!("unknown variable; did you mean {nearest}?"),
             None => format!("unknown variable; there are RETAINIT_BACKENDS_<NAME>_<FIELD>, {}", known.join(", ")),
         }
@@ -147,7 +207,7 @@ impl Reading<'_> {
 
     fn read_backend(&mut self, variable: &Variable<'_>, rest: &str) {
         if let Some((name, field)) = rest.split_once("__") {
-            let Some(backend) = self.backends.keys().find(|known| spelled(known) == name).cloned() else {
+            let Some(backend) = self.spellings.get(name).and_then(|names| names.first()).cloned() else {
                 let text = format!(
                     "there is no backend `{}`: declare it with {PREFIX}BACKENDS__{name}__TYPE",
                     name.to_lowercase()
@@ -174,16 +234,15 @@ impl Reading<'_> {
         }
     }
 
-    /// Every backend and field that this could mean.
+    /// Returns every pair of a backend and a field that a name could mean.
     fn readings(&self, rest: &str) -> Vec<(String, String)> {
-        let of = |backend: &String| {
-            let field = rest.strip_prefix(spelled(backend).as_str())?.strip_prefix('_')?;
-            Some((backend.clone(), self.field(backend, field)?))
-        };
-        self.backends.keys().filter_map(of).collect()
+        let known = self.split(rest).filter_map(|(name, field)| Some((name.clone(), self.field(name, field)?)));
+        let mut all: Vec<_> = known.collect();
+        all.sort();
+        all
     }
 
-    /// The field of a backend that a variable spells; everything may be one of a type that is not linked.
+    /// Returns the field of a backend that a variable spells; any name is accepted for a type that is not linked.
     fn field(&self, backend: &str, field: &str) -> Option<String> {
         if field == "TYPE" {
             return Some("type".to_owned());
@@ -194,7 +253,7 @@ impl Reading<'_> {
         };
         let Some(config) = config else { return (!field.is_empty()).then(|| field.to_lowercase()) };
         let mut replaced = self.schema.replaced.get(backend).into_iter().flat_map(|replaced| &replaced.types);
-        // A field of a type that some file has replaced says nothing, and is no typing error.
+        // A field of a type that another source has replaced is ignored later, and is no typing error.
         let known = field_called(config.fields(), field).map(str::to_owned);
         known.or_else(|| {
             replaced.find_map(|name| match self.schema.registry.backend(name) {
@@ -205,21 +264,17 @@ impl Reading<'_> {
     }
 
     fn no_reading(&self, rest: &str) -> String {
-        let of = |backend: &String| {
-            let field = rest.strip_prefix(spelled(backend).as_str())?.strip_prefix('_')?;
-            Some((backend.clone(), field.to_lowercase()))
-        };
-        if let Some((backend, field)) = self.backends.keys().filter_map(of).max_by_key(|(backend, _)| backend.len()) {
+        if let Some((backend, field)) = self.split(rest).max_by_key(|(backend, _)| backend.len()) {
+            let (backend, field) = (backend.clone(), field.to_lowercase());
             let config =
                 self.schema.backend(&backend).or_else(|| self.schema.registry.backend(&self.backends[&backend]));
             let names: Vec<_> = config.iter().flat_map(|config| config.fields()).map(|field| field.name).collect();
-            return match nearest(&field, names.iter().copied()) {
+            return match self.problems.compared().nearest(&field, &names) {
                 Some(nearest) => format!("the backend `{backend}` has no field `{field}`; did you mean `{nearest}`?"),
                 None => format!("the backend `{backend}` has no field `{field}`; there are: {}", names.join(", ")),
             };
         }
-        let known = self.backends.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are: {known}") };
+        let known = there_are(self.backends.keys());
         format!("no backend has that name; {known}; {PREFIX}BACKENDS_<NAME>_TYPE declares one")
     }
 

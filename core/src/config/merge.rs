@@ -1,28 +1,28 @@
-//! Layers laid over each other by figment, which remembers for every value which layer it is from.
+//! Merge of layers by figment, which records for every value the layer it is from.
 
 use std::collections::BTreeMap;
 
 use figment::value::{Dict, Map, Value as Merged};
 use figment::{Figment, Metadata, Profile, Provider};
-use retainit_plugin::Value;
+use retainit_plugin::{Error, ErrorKind, Result, Value};
 
 use super::layer::Layer;
-use super::tree::{Node, Table, Tree};
-use crate::{Error, ErrorKind, Result};
+use super::location::Location;
+use super::tree::{Table, Tree, TreeNode};
 
-/// What holds at a path, and where it was said.
+/// The effective value at a path, with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Leaf {
     pub(super) value: Value,
-    pub(super) place: String,
-    /// The number of its layer; the highest is 0.
+    pub(super) place: Location,
+    /// Number of its layer; the highest is 0.
     pub(super) layer: usize,
 }
 
-/// Every value that holds, by its path.
+/// Every effective value by its path.
 pub(super) type Leaves = BTreeMap<Vec<String>, Leaf>;
 
-/// A checked layer as figment asks for it; its name is its number, for names of files may repeat.
+/// Adapter of a checked layer for figment. Its name is its number, since names of files may repeat.
 struct Checked<'a> {
     number: usize,
     layer: &'a Layer,
@@ -39,7 +39,7 @@ impl Provider for Checked<'_> {
 }
 
 fn dict(table: &Table) -> Dict {
-    let entry = |(name, node): (&String, &Node)| {
+    let entry = |(name, node): (&String, &TreeNode)| {
         let value = match &node.tree {
             Tree::Table(table) => Merged::from(dict(table)),
             Tree::Leaf(value) => merged(value),
@@ -49,7 +49,7 @@ fn dict(table: &Table) -> Dict {
     table.iter().map(entry).collect()
 }
 
-/// A value as figment has it.
+/// Converts a value to figment's.
 fn merged(value: &Value) -> Merged {
     match value {
         Value::Null => Merged::from(figment::value::Empty::None),
@@ -67,7 +67,7 @@ fn merged(value: &Value) -> Merged {
     }
 }
 
-/// Lays checked layers over each other; the first is the highest.
+/// Merges checked layers; the first takes precedence.
 pub(super) fn merge(layers: &[Layer]) -> Result<Leaves> {
     let mut figment = Figment::new();
     for (number, layer) in layers.iter().enumerate().rev() {
@@ -80,7 +80,7 @@ pub(super) fn merge(layers: &[Layer]) -> Result<Leaves> {
 }
 
 fn unmergeable(error: figment::Error) -> Error {
-    Error::new(ErrorKind::Config, "the configuration's sources cannot be laid over each other").source(error)
+    Error::new(ErrorKind::Config, "the configuration's sources cannot be laid over each other").with_source(error)
 }
 
 fn collect(
@@ -107,8 +107,8 @@ fn collect(
     Ok(())
 }
 
-/// The node at a path.
-pub(super) fn find<'a>(table: &'a Table, path: &[String]) -> Option<&'a Node> {
+/// Finds the node at a path.
+pub(super) fn find<'a>(table: &'a Table, path: &[String]) -> Option<&'a TreeNode> {
     let (first, rest) = path.split_first()?;
     let node = table.get(first)?;
     if rest.is_empty() { Some(node) } else { find(node.table()?, rest) }

@@ -1,80 +1,81 @@
-//! Settings that come with the program, below everything that is said elsewhere.
+//! Presets: settings that a program brings along, with the lowest precedence.
 
 use retainit_plugin::Value;
 
-use super::Sources;
-use crate::{Error, ErrorKind, Result};
+use super::layer::{Layer, parse};
+use super::problems::Problems;
+use super::schema::Schema;
+use super::tree::{FileFormat, Table, Tree, TreeNode};
 
-/// A profile by name, with its text in TOML.
-#[derive(Clone)]
-pub(crate) struct Preset {
+/// A profile that a program brings along. Every other source takes precedence over it.
+#[derive(Clone, Debug)]
+pub struct Preset {
     pub(crate) name: &'static str,
-    pub(crate) text: String,
+    text: &'static str,
+    /// URL of the default backend; it may hold a password.
+    url: Option<retainit_plugin::Secret>,
+    /// Reads no other source if true.
+    pub(crate) is_alone: bool,
 }
 
 impl Preset {
-    pub(crate) fn development() -> Preset {
-        Preset { name: "development", text: include_str!("../../presets/development.toml").to_owned() }
+    /// Makes a preset from a profile's name and its text in TOML.
+    pub fn new(name: &'static str, text: &'static str) -> Preset {
+        Preset { name, text, url: None, is_alone: false }
     }
 
-    pub(crate) fn test() -> Preset {
-        Preset { name: "test", text: include_str!("../../presets/test.toml").to_owned() }
+    /// Makes the backend that a URL names the default.
+    #[must_use]
+    pub fn backend(self, url: &str) -> Preset {
+        Preset { url: Some(retainit_plugin::Secret::new(url)), ..self }
     }
 
-    /// The preset for production, with the backend that a URL names as the default.
-    pub(crate) fn production(url: &str) -> Result<Preset> {
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let (type_name, field, value) = match scheme {
-            "file" => ("disk", "base_path", decoded(rest)?),
-            "redis" | "rediss" | "valkey" => ("redis", "url", url.to_owned()),
-            "s3" => ("s3", "bucket", rest.to_owned()),
-            "mongodb" | "mongodb+srv" => ("mongo", "url", url.to_owned()),
-            // The URL may hold a password, so that it is not repeated.
-            _ => return Err(Error::new(ErrorKind::Config, UNKNOWN)),
-        };
-        // JSON's texts are TOML's.
-        let value = Value::from(value);
-        let text = format!(
-            "{}\n[retainit.backends.production]\ntype = \"{type_name}\"\n{field} = {value}\n",
-            include_str!("../../presets/production.toml")
-        );
-        let text =
-            text.replacen("[retainit.events]", "[retainit]\ndefault_backend = \"production\"\n\n[retainit.events]", 1);
-        Ok(Preset { name: "production", text })
+    /// Reads no other source: no files, no environment.
+    #[must_use]
+    pub fn alone(self) -> Preset {
+        Preset { is_alone: true, ..self }
     }
 
-    /// These settings, below what the program would read anyway.
-    pub(crate) fn below_all(self) -> Sources {
-        Sources { preset: Some(self), ..Sources::implicit() }
+    pub(crate) fn names_backend(&self) -> bool {
+        self.url.is_some()
     }
 
-    /// These settings and nothing else.
-    pub(crate) fn alone(self) -> Sources {
-        Sources { preset: Some(self), ..Sources::default() }
+    /// Returns the layers of the preset, the highest first.
+    pub(super) fn layers(&self, schema: &Schema<'_>, problems: &mut Problems) -> Vec<Layer> {
+        let name = format!("preset {}", self.name);
+        let of_url = self.url.as_ref().and_then(|url| match of_url(self.name, url.expose(), schema) {
+            Ok(table) => Some(Layer { name: name.clone(), table }),
+            Err(text) => {
+                problems.add(&*format!("the URL for the preset {}", self.name), &[], text);
+                None
+            }
+        });
+        let mut of_text = parse(name.clone(), FileFormat::Toml, self.text, problems);
+        // A preset covers plugins that a program may leave out; their sections would be errors there.
+        of_text.iter_mut().for_each(|layer| layer.table.retain(|section, _| schema.is_possible(section)));
+        of_url.into_iter().chain(of_text).collect()
     }
 }
 
-const UNKNOWN: &str =
-    "the URL of a production backend: expected redis://…, rediss://…, s3://…, mongodb://… or file:///folder";
-
-/// The path of a `file` URL, where `%20` stands for a blank.
-fn decoded(path: &str) -> Result<String> {
-    let refuse = |why: &str| Error::new(ErrorKind::Config, format!("the URL of a production backend: {why}"));
-    let (mut bytes, mut rest) = (Vec::new(), path.as_bytes());
-    while let [first, behind @ ..] = rest {
-        let escaped = behind.split_at_checked(2).filter(|(code, _)| code.iter().all(u8::is_ascii_hexdigit));
-        match (first, escaped) {
-            (b'%', None) => return Err(refuse("expected two hexadecimal digits behind `%`; `%25` is the sign itself")),
-            (b'%', Some((code, behind))) => {
-                let digit = |at: usize| char::from(code[at]).to_digit(16).unwrap_or_default() as u8;
-                bytes.push(digit(0) * 16 + digit(1));
-                rest = behind;
-            }
-            (other, _) => {
-                bytes.push(*other);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| refuse("what is escaped in its path is not UTF-8"))
+/// Builds a default backend called like its preset, with the settings of a URL.
+fn of_url(name: &str, url: &str, schema: &Schema<'_>) -> Result<Table, String> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let (type_name, fields) = match (schema.registry.url_scheme(scheme), schema.registry.offered_scheme(scheme)) {
+        (Some((type_name, known)), _) => (type_name, (known.fields)(url).map_err(|error| error.report())?),
+        // The plugin is offered and not linked: its settings would mean nothing, and whether anything uses the backend
+        // is not known yet.
+        (None, Some(type_name)) => (type_name, Vec::new()),
+        (None, None) => return Err(format!("expected {}", schema.registry.urls().join(", "))),
+    };
+    let leaf = |value: Value| TreeNode::at(None, Tree::Leaf(value));
+    let table = |entries: Vec<(&str, TreeNode)>| {
+        let entries = entries.into_iter().map(|(name, node)| (name.to_owned(), node));
+        TreeNode::at(None, Tree::Table(entries.collect()))
+    };
+    let fields = fields.into_iter().map(|(field, value)| (field, leaf(value)));
+    let backend = table(fields.chain([("type", leaf(type_name.into()))]).collect());
+    Ok(Table::from([
+        ("default_backend".to_owned(), leaf(name.into())),
+        ("backends".to_owned(), table(vec![(name, backend)])),
+    ]))
 }

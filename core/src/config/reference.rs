@@ -1,41 +1,41 @@
-//! What may be configured, written down from the declarations of the sections: the reference page, and a main file
-//! with every option at its default.
+//! Reference page and main file with every option at its default, generated from the declarations of the sections.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use retainit_plugin::{Field, Section, Value};
 
-use super::env::spelled;
-use super::schema::default_value;
+use super::env::{PREFIX, spelled};
 use super::sections::{EventsSection, FunctionSection, Main};
 use crate::Registry;
 
-/// The id that stands for a function.
+/// Example id of a function.
 const FUNCTION: &str = "shop::user";
 
-/// The name of the backend that is the default without anybody's saying so.
+/// Name of the backend that is the default where no source names one.
 const DEFAULT_BACKEND: &str = "default";
 
-/// One section, and how it is spelled.
-struct Part {
-    /// What stands between `[retainit` and `]`.
+/// One section and its spelling.
+struct PageRow {
+    /// Path between `[retainit` and `]`.
     path: String,
-    /// What it is for.
+    /// Purpose of the section.
     about: String,
-    /// The type, of a backend.
+    /// Type, of a backend's section.
     type_name: Option<String>,
-    /// What its variables begin with; functions have none.
+    /// Prefix of its variables; functions have none.
     variables: Option<String>,
     fields: &'static [Field],
-    /// Whether it changes something by being there, were all of its options at their defaults.
+    /// Name of the section whose options this one repeats.
+    repeats: Option<String>,
+    /// True if the section has an effect by its presence alone, with all its options at their defaults.
     is_example: bool,
-    /// Options without a default whose example does not go with the defaults of the others, and why.
+    /// Options without a default whose example contradicts the defaults of others, with the problem.
     misfits: BTreeMap<&'static str, String>,
 }
 
 impl Registry {
-    /// Every option of every section and linked plugin, in Markdown: name, other names, what it takes, default,
+    /// Writes every option of every section and linked plugin in Markdown: name, other names, what it takes, default,
     /// variable, what it does.
     pub fn reference(&self) -> String {
         let mut page = String::new();
@@ -45,7 +45,7 @@ impl Registry {
         page
     }
 
-    /// A main file with every option of every section and linked plugin, commented out, with its default.
+    /// Writes a main file with every option of every section and linked plugin, commented out, with its default.
     ///
     /// `#key = value` and `#[section]` are options at their defaults; `# text` is prose, and `#   key = value` an example
     /// of an option without a default.
@@ -69,88 +69,92 @@ const HEAD: &str = "\
 # variables below them. docs/configuration.md has the whole order.
 ";
 
-fn parts(registry: &Registry) -> Vec<Part> {
+fn parts(registry: &Registry) -> Vec<PageRow> {
     let function_fields = FunctionSection::default().fields();
-    let of_functions = |path: &str, about: &str| Part {
+    let of_functions = |path: &str, about: &str| PageRow {
         path: format!(".{path}.\"{FUNCTION}\""),
         about: format!("{about} The name in quotes is the function's id."),
         type_name: None,
         variables: None,
         fields: function_fields,
+        repeats: None,
         is_example: false,
         misfits: BTreeMap::new(),
     };
-    let mut parts = vec![Part::named("", "What holds for a whole instance.", || Some(Box::<Main>::default()))];
+    let variables = |section: &str| format!("{PREFIX}{}_", spelled(section));
+    let main = || Some(Box::<Main>::default() as Box<dyn Section>);
+    let mut parts = vec![PageRow::named("", "What holds for a whole instance.", PREFIX.to_owned(), main)];
     parts.extend(registry.names("backend").iter().map(|name| {
         let mut about = format!(
             "A backend of the type `{name}`. Its name is free, and there may be several of one type; where all is \
              default, the type serves as a name without any section."
         );
-        // With a section for each type there would be no default otherwise.
-        let called = if name == "memory" { DEFAULT_BACKEND } else { name };
-        if called == DEFAULT_BACKEND {
+        // The name `default` makes a backend the default; with a section for each type only one can have it.
+        let is_default = registry.unconfigured_backend() == Some(name);
+        let called = if is_default { DEFAULT_BACKEND } else { name };
+        if is_default {
             about.push_str(" Functions and caches that name no backend use the one called `default`.");
         }
-        let part = Part::named(&format!("backends.{called}"), &about, || Some(registry.backend(name)?));
-        Part { type_name: Some(name.clone()), ..part }
+        let variables = format!("{PREFIX}BACKENDS_<NAME>_");
+        let part = PageRow::named(&format!(".backends.{called}"), &about, variables, || Some(registry.backend(name)?));
+        PageRow { type_name: Some(name.clone()), ..part }
     }));
-    parts.push(of_functions("functions", "Options of one function, below what its attribute says."));
-    parts.push(of_functions("override.functions", "The same options, above what the attribute says."));
-    parts.push(Part::named("events", "How events are told.", || Some(Box::<EventsSection>::default())));
+    let functions = of_functions("functions", "Options of one function; its attribute takes precedence.");
+    let repeats = Some(format!("[retainit{}]", functions.path));
+    parts.push(functions);
+    let overrides = of_functions("override.functions", "The same options, which take precedence over the attribute.");
+    parts.push(PageRow { repeats, ..overrides });
+    let events = || Some(Box::<EventsSection>::default() as Box<dyn Section>);
+    parts.push(PageRow::named(".events", "How events reach subscribers.", variables("events"), events));
     parts.extend(registry.names("subscriber").iter().map(|name| {
         let about = format!("The subscriber `{name}`. It is off until one of its options is set.");
-        Part { is_example: true, ..Part::named(name, &about, || Some(registry.subscriber(name)?)) }
+        let section = || Some(registry.subscriber(name)? as Box<dyn Section>);
+        PageRow { is_example: true, ..PageRow::named(&format!(".{name}"), &about, variables(name), section) }
     }));
     parts
 }
 
-impl Part {
-    fn named(name: &str, about: &str, section: impl Fn() -> Option<Box<dyn Section>>) -> Part {
-        let variables = match name.split_once('.') {
-            None if name.is_empty() => "RETAINIT_".to_owned(),
-            None => format!("RETAINIT_{}_", spelled(name)),
-            Some(_) => "RETAINIT_BACKENDS_<NAME>_".to_owned(),
-        };
-        let mut part = Part {
-            path: if name.is_empty() { String::new() } else { format!(".{name}") },
+impl PageRow {
+    fn named(path: &str, about: &str, variables: String, section: impl Fn() -> Option<Box<dyn Section>>) -> PageRow {
+        let mut part = PageRow {
+            path: path.to_owned(),
             about: about.to_owned(),
             type_name: None,
             variables: Some(variables),
             fields: section().map_or(&[][..], |section| section.fields()),
+            repeats: None,
             is_example: false,
             misfits: BTreeMap::new(),
         };
         let misfit = |field: &&Field| Some((field.name, part.misfit(field, section()?)?));
         part.misfits =
-            part.fields.iter().filter(|field| field.default.is_empty()).filter_map(|it| misfit(&it)).collect();
+            part.fields.iter().filter(|field| field.default.is_none()).filter_map(|it| misfit(&it)).collect();
         part
     }
 
-    /// What a section with all defaults finds wrong with the example of a field.
+    /// Returns the problem that the example of a field has in a section of defaults.
     fn misfit(&self, field: &Field, mut section: Box<dyn Section>) -> Option<String> {
-        let said = self.fields.iter().filter(|other| !other.default.is_empty()).map(|it| (it.name, default_value(it)));
-        let example = self.example(field);
-        let example = serde_json::from_str(&example.replace('_', "")).unwrap_or(Value::String(example));
-        for (name, value) in said.chain([(field.name, example)]) {
-            if let Err(problem) = section.set(name, &value) {
+        let defaults = self.fields.iter().filter_map(|other| Some((other.name, other.default?)));
+        for (name, literal) in defaults.chain([(field.name, field.example?)]) {
+            if let Err(problem) = section.set(name, &literal.value()) {
                 return Some(problem);
             }
         }
         section.problems().into_iter().find(|problem| problem.field == field.name).map(|problem| problem.text)
     }
 
-    /// The section of the reference page.
+    /// Writes the section of the reference page.
     fn describe(&self, page: &mut String) -> fmt::Result {
         writeln!(page, "### `[retainit{}]`\n\n{}\n", self.path, wrapped("", &self.about))?;
-        if self.path.starts_with(".override") {
-            return writeln!(page, "Its options are those of `[retainit.functions.\"{FUNCTION}\"]`.\n");
+        if let Some(other) = &self.repeats {
+            return writeln!(page, "Its options are those of `{other}`.\n");
         }
         for field in self.fields {
             writeln!(page, "#### `{}`\n\n{}\n", field.name, docs(field).join("\n").trim())?;
             writeln!(page, "- takes: {}", field.expected)?;
             match field.default {
-                "" => writeln!(page, "- default: none; an example: `{}`", self.example(field))?,
-                default => writeln!(page, "- default: `{default}`")?,
+                None => writeln!(page, "- default: none; an example: `{}`", example(field))?,
+                Some(default) => writeln!(page, "- default: `{}`", default.written())?,
             }
             if !field.aliases.is_empty() {
                 writeln!(page, "- also called: `{}`", field.aliases.join("`, `"))?;
@@ -166,7 +170,7 @@ impl Part {
         Ok(())
     }
 
-    /// The section of a main file.
+    /// Writes the section of a main file.
     fn write(&self, file: &mut String) -> fmt::Result {
         let mark = if self.is_example { "#   " } else { "#" };
         writeln!(file)?;
@@ -180,8 +184,8 @@ impl Part {
         }
         for field in self.fields {
             writeln!(file)?;
-            // What the section for functions has said need not be said twice.
-            if !self.path.starts_with(".override") {
+            // The other section has the docs already.
+            if self.repeats.is_none() {
                 let lines = docs(field);
                 lines.iter().try_for_each(|line| writeln!(file, "{}", format!("# {line}").trim_end()))?;
                 writeln!(file, "{}", wrapped("# ", &format!("Takes {}.", field.expected)))?;
@@ -190,49 +194,31 @@ impl Part {
                 }
             }
             match field.default {
-                "" => match self.misfits.get(field.name) {
-                    None => writeln!(file, "#   {} = {}", field.name, self.example(field))?,
+                None => match self.misfits.get(field.name) {
+                    None => writeln!(file, "#   {} = {}", field.name, example(field))?,
                     Some(why) => {
-                        let text = format!("For example {} = {}: {why}.", field.name, self.example(field));
+                        let text = format!("For example {} = {}: {why}.", field.name, example(field));
                         writeln!(file, "{}", wrapped("# ", &text))?;
                     }
                 },
-                default => writeln!(file, "{mark}{} = {}", field.name, literal(field, default))?,
+                Some(default) => writeln!(file, "{mark}{} = {}", field.name, default.written())?,
             }
         }
         Ok(())
     }
-
-    /// A value for a field without a default.
-    fn example(&self, field: &Field) -> String {
-        if let Some((_, example)) = field.expected.split_once("such as ") {
-            return example.split([' ', ',']).next().unwrap_or_default().to_owned();
-        }
-        let text = match field.name {
-            _ if field.secret => "env:NAME".to_owned(),
-            "backend" | "default_backend" => DEFAULT_BACKEND.to_owned(),
-            _ if field.expected.contains("path") => format!("retainit-{}.jsonl", self.path.trim_start_matches('.')),
-            name => name.to_owned(),
-        };
-        Value::from(text).to_string()
-    }
 }
 
-/// A default as TOML: numbers keep their underscores.
-fn literal(field: &Field, default: &str) -> String {
-    match default_value(field) {
-        // JSON's texts are TOML's.
-        text @ Value::String(_) => text.to_string(),
-        _ => default.to_owned(),
-    }
+/// Returns an example of a field's value, as TOML.
+fn example(field: &Field) -> &'static str {
+    field.example.map_or("", |example| example.written())
 }
 
-/// The lines of a field's documentation, without the blank in front and the empty ones around.
+/// Returns the lines of a field's documentation, without the blank in front and the empty ones around.
 fn docs(field: &Field) -> Vec<&'static str> {
     field.docs.trim().lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect()
 }
 
-/// Lines that fit, each behind `prefix`.
+/// Breaks a text into lines of at most 120 characters, each behind `prefix`.
 fn wrapped(prefix: &str, text: &str) -> String {
     const WIDTH: usize = 120;
     let mut lines: Vec<String> = Vec::new();

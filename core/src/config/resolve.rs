@@ -1,37 +1,38 @@
-//! From layers to the typed settings of an instance.
+//! Resolution of layers into the typed settings of an instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use retainit_plugin::{BackendConfig, Complete, FieldValue, Section, SubscriberConfig, Ttl, Value};
+use retainit_plugin::{BackendConfig, Complete, FieldValue, Result, Section, SubscriberConfig, Ttl, Value};
 
 use super::effective::{CODE, DEFAULT, Effective};
 use super::enforce::{enforce, is_stricter, unset};
 use super::layer::Layer;
+use super::location::Location;
 use super::merge::{Leaf, Leaves, merge};
 use super::problems::{Problems, join};
-use super::schema::{Schema, default_value, not_linked};
+use super::schema::{Schema, not_linked, shown_default, written};
 use super::sections::{EventsSection, FunctionSection, Main};
+use crate::Registry;
 use crate::options::Options;
 use crate::registry::bad_name;
-use crate::{Registry, Result};
 
-/// Everything a configuration says.
+/// Typed settings of a whole configuration.
 #[derive(Debug)]
 pub(crate) struct Configured {
-    /// With its defaults.
+    /// Settings of the instance, with defaults.
     pub(crate) main: Main,
+    /// Backends, sorted by name.
     pub(crate) backends: Vec<Declared>,
-    /// Below the attribute.
+    /// Options with less precedence than the attribute, by the function's id.
     pub(crate) functions: BTreeMap<String, FileLevel>,
-    /// Above the attribute.
+    /// Options with more precedence than the attribute, by the function's id.
     pub(crate) overrides: BTreeMap<String, FileLevel>,
-    /// What no level may weaken, by the function's id.
+    /// Options that no other source may weaken, by the function's id.
     pub(crate) enforced_functions: BTreeMap<String, Options>,
-    /// The backends that functions have to use, by the function's id.
+    /// Backends that functions have to use, by the function's id.
     pub(crate) enforced_function_backends: BTreeMap<String, String>,
-    /// The same, by the backend's name.
+    /// Options of backends that no other source may weaken, by the backend's name.
     pub(crate) enforced_backends: BTreeMap<String, Options>,
     pub(crate) subscribers: Vec<(String, Box<dyn SubscriberConfig>)>,
     pub(crate) events: EventsSection,
@@ -56,9 +57,15 @@ impl Default for Configured {
 }
 
 impl Configured {
-    /// Whether a backend has this name; its type may not be linked.
+    /// Returns true if a backend has this name; its type may not be linked.
     pub(crate) fn declares(&self, name: &str) -> bool {
-        self.backends.iter().any(|backend| *backend.name == *name)
+        self.backend(name).is_some()
+    }
+
+    /// Returns the backend of a name.
+    pub(crate) fn backend(&self, name: &str) -> Option<&Declared> {
+        let at = self.backends.binary_search_by(|backend| (*backend.name).cmp(name)).ok()?;
+        Some(&self.backends[at])
     }
 }
 
@@ -69,30 +76,33 @@ pub(crate) struct Declared {
     /// `None` for a type that is not linked.
     pub(crate) config: Option<Box<dyn BackendConfig>>,
     pub(crate) type_name: String,
-    /// How high the sources of its fields stand, of those that files set.
+    /// Rank of the source of each field that a file sets.
     pub(crate) ranks: Ranks,
 }
 
 impl Declared {
-    /// Why a backend of a type that is not linked cannot be used.
+    /// Writes why a backend of a type that is not linked cannot be used.
     pub(crate) fn not_linked(&self) -> String {
-        format!("the backend `{}`: {}", self.name, not_linked("type", &self.type_name))
+        format!("the backend `{}`: {}", self.name, not_linked("type", "backend", &self.type_name))
     }
 }
 
-/// What files say about one function.
+/// Options that files set for one function.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FileLevel {
     pub(crate) backend: Option<String>,
     pub(crate) options: Options,
-    /// How high the source of each option stands; 0 is the highest.
+    /// Rank of the source of each option.
     pub(crate) ranks: Ranks,
+    /// First of its options: the number of the source, and the place in it.
+    pub(crate) place: (usize, Location),
 }
 
-/// How high the source of a field stands, by the field's name; what code has set has no number and stands above.
+/// Ranks of sources by the field's name; 0 is the highest. A field that code sets has no rank and takes precedence over
+/// all.
 pub(crate) type Ranks = BTreeMap<String, usize>;
 
-/// What code has set.
+/// Settings that code has made.
 #[derive(Debug)]
 pub(crate) struct Code<'a> {
     pub(crate) main: &'a Main,
@@ -118,6 +128,8 @@ impl<'a> Resolver<'a> {
         layers: &[Layer],
         problems: &'a mut Problems,
     ) -> Result<Resolver<'a>> {
+        // Keys are checked first, so that enforced paths and `null`s meet values under the field's one name. Enforced
+        // values are applied before `null`s: a `null` above an enforced value must not remove it.
         let numbered = layers.iter().enumerate();
         let mut checked: Vec<Layer> = numbered
             .map(|(number, layer)| Layer { name: layer.name.clone(), table: schema.check(number, layer, problems) })
@@ -129,14 +141,16 @@ impl<'a> Resolver<'a> {
         Ok(Resolver { schema, registry, code, leaves, enforced, problems, effective: Effective::default() })
     }
 
+    // Names can only be checked once all backends are known, and options are enforced last, on functions that exist by
+    // then.
     pub(super) fn resolve(mut self) -> Configured {
         let mut configured = Configured::default();
         let mut main = self.code.main.clone();
-        self.settle(&mut main, &[]);
-        self.told_by(&main, &[]);
+        self.apply(&mut main, &[]);
+        self.add_problems_of(&main, &[]);
         configured.main = main.complete();
         configured.events = self.code.events.clone();
-        self.settle(&mut configured.events, &["events"]);
+        self.apply(&mut configured.events, &["events"]);
         configured.backends = self.backends();
         configured.subscribers = self.subscribers();
         configured.functions = self.functions(&["functions"]);
@@ -148,8 +162,8 @@ impl<'a> Resolver<'a> {
         configured
     }
 
-    /// Lays what files say below what code has set, field by field, and notes what holds.
-    fn settle(&mut self, section: &mut dyn Section, path: &[&str]) {
+    /// Applies the values of files to fields that code leaves open, and records the effective ones.
+    fn apply(&mut self, section: &mut dyn Section, path: &[&str]) {
         for field in section.fields() {
             let at = owned(path, field.name);
             for alias in field.aliases {
@@ -168,20 +182,20 @@ impl<'a> Resolver<'a> {
                 }
                 _ => match in_code {
                     Some(value) => self.effective.put(at, value, CODE),
-                    None => self.effective.put(at, written(&default_value(field)), DEFAULT),
+                    None => self.effective.put(at, shown_default(field), DEFAULT),
                 },
             }
         }
     }
 
-    /// Whether a file's value holds over one from code: it is enforced, and the other is weaker.
+    /// Returns true if a file's value replaces one from code: it is enforced, and code's is weaker.
     fn forces(&self, path: &[String], in_code: Option<&str>, leaf: &Leaf) -> bool {
         self.enforced.contains(path) && !is_stricter(path, &Value::from(in_code), &leaf.value)
     }
 
     fn backends(&mut self) -> Vec<Declared> {
-        let mut names: Vec<String> = self.schema.code.keys().map(|name| (*name).to_owned()).collect();
-        names.extend(self.schema.types.keys().filter(|name| !self.schema.code.contains_key(name.as_str())).cloned());
+        // The schema's types include those of backends made in code.
+        let names: Vec<String> = self.schema.types.keys().cloned().collect();
         names.into_iter().map(|name| self.backend(name)).collect()
     }
 
@@ -189,7 +203,7 @@ impl<'a> Resolver<'a> {
         let type_name = self.schema.types.get(&name).cloned().unwrap_or_default();
         let path = ["backends", name.as_str()];
         let of_type = self.leaves.get(&owned(&path, "type")).map(|leaf| leaf.place.clone());
-        let of_type = of_type.unwrap_or_else(|| CODE.to_owned());
+        let of_type = of_type.unwrap_or_else(|| CODE.into());
         if let Some(why) = bad_name(&name) {
             self.problems.add(&of_type, &path, format!("a backend cannot be called {name:?}: {why}"));
         }
@@ -197,46 +211,46 @@ impl<'a> Resolver<'a> {
         let mut config = self.schema.backend(&name);
         match &mut config {
             Some(config) => {
-                self.settle(&mut **config, &path);
-                self.told_by(&**config, &path);
+                self.apply(&mut **config, &path);
+                self.add_problems_of(&**config, &path);
             }
-            None => self.opaque(&path),
+            None => self.add_hidden(&path),
         }
-        let prefix: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        let own = self.leaves.iter().filter(|(at, _)| at.starts_with(&prefix));
-        let holds = own.filter(|(at, leaf)| self.effective.place_of(at) == Some(leaf.place.as_str()));
+        let holds = self.below(&path).filter(|(at, leaf)| self.effective.place_of(at) == Some(&leaf.place));
         let ranks = holds.filter_map(|(at, leaf)| Some((at.last()?.clone(), leaf.layer))).collect();
         Declared { name: name.into(), config, type_name, ranks }
     }
 
-    /// What a section finds wrong with the values that hold, each at its place.
-    fn told_by(&mut self, section: &dyn Section, path: &[&str]) {
+    /// Adds the problems that a section reports about its effective values, each at its place.
+    fn add_problems_of(&mut self, section: &dyn Section, path: &[&str]) {
         for problem in section.problems() {
             let at = if problem.field.is_empty() { path.to_vec() } else { [path, &[problem.field]].concat() };
-            // What is missing is missing in its section, wherever that says something.
-            let is_near = |leaf: &[String]| !path.is_empty() && path.iter().eq(leaf.iter().take(path.len()));
-            let near = || self.leaves.iter().find(|(at, _)| is_near(at)).map(|(_, leaf)| leaf.place.as_str());
-            let place = self.effective.source(&at).or_else(near).unwrap_or(CODE).to_owned();
-            self.problems.add(&place, &at, problem.text);
+            // A missing field has no place: the problem is reported at the first field of its section, if there is any.
+            let near = || self.below(path).next().filter(|_| !path.is_empty()).map(|(_, leaf)| &leaf.place);
+            let place = self.effective.place(&at).or_else(near).cloned().unwrap_or_else(|| CODE.into());
+            self.problems.add(place, &at, problem.text);
         }
     }
 
-    /// The fields of a type that is not linked: there, and never shown.
-    fn opaque(&mut self, path: &[&str]) {
-        let prefix: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        let below = |at: &Vec<String>| at.starts_with(&prefix) && at.last().is_some_and(|last| last != "type");
-        for (at, leaf) in self.leaves.iter().filter(|(at, _)| below(at)) {
+    /// Records the fields of a type that is not linked as hidden: only the plugin knows which are secrets.
+    fn add_hidden(&mut self, path: &[&str]) {
+        for (at, leaf) in below(&self.leaves, path).filter(|(at, _)| at.last().is_some_and(|last| last != "type")) {
             self.effective.put_hidden(at.clone(), &leaf.value, leaf.place.clone());
         }
+    }
+
+    /// Iterates over all effective values below a path.
+    fn below(&self, path: &[&str]) -> impl Iterator<Item = (&Vec<String>, &Leaf)> {
+        below(&self.leaves, path)
     }
 
     fn subscribers(&mut self) -> Vec<(String, Box<dyn SubscriberConfig>)> {
         let mut active = Vec::new();
         for name in self.registry.names("subscriber") {
             let Some(mut config) = self.registry.subscriber(&name) else { continue };
-            self.settle(&mut *config, &[&name]);
-            if self.leaves.keys().any(|path| path.first() == Some(&name)) {
-                self.told_by(&*config, &[&name]);
+            self.apply(&mut *config, &[&name]);
+            if self.below(&[&name]).next().is_some() {
+                self.add_problems_of(&*config, &[&name]);
                 active.push((name, config));
             }
         }
@@ -244,26 +258,33 @@ impl<'a> Resolver<'a> {
     }
 
     fn functions(&mut self, path: &[&str]) -> BTreeMap<String, FileLevel> {
-        let mut sections: BTreeMap<String, (FunctionSection, Ranks)> = BTreeMap::new();
+        let mut sections: BTreeMap<String, (FunctionSection, Ranks, (usize, Location))> = BTreeMap::new();
         for (at, leaf) in &self.leaves {
             let below = at.get(..path.len()).filter(|prefix| *prefix == path).map(|_| &at[path.len()..]);
             let Some([id, field]) = below else { continue };
-            let (section, ranks) = sections.entry(id.clone()).or_default();
+            let here = (leaf.layer, leaf.place.clone());
+            let new = || (FunctionSection::default(), Ranks::default(), here.clone());
+            let (section, ranks, place) = sections.entry(id.clone()).or_insert_with(new);
+            *place = here.min(place.clone());
             ranks.insert(field.clone(), leaf.layer);
             if let Err(text) = section.set(field, &leaf.value) {
                 self.problems.add(&leaf.place, &[path, &[id, field]].concat(), text);
             }
             self.effective.put(at.clone(), written(&leaf.value), leaf.place.clone());
         }
-        let level = |section: FunctionSection, ranks| FileLevel {
+        for (id, (section, ..)) in &sections {
+            self.add_problems_of(section, &[path, &[id]].concat());
+        }
+        let level = |(section, ranks, place): (FunctionSection, Ranks, _)| FileLevel {
             backend: section.backend_name().map(str::to_owned),
             options: section.options(),
             ranks,
+            place,
         };
-        sections.into_iter().map(|(id, (section, ranks))| (id, level(section, ranks))).collect()
+        sections.into_iter().map(|(id, section)| (id, level(section))).collect()
     }
 
-    /// What works, and may not be meant.
+    /// Warns of values that are valid and probably not meant.
     fn advise(&self) {
         let zero = |(path, leaf): &(&Vec<String>, &Leaf)| {
             let is_ttl = path.last().is_some_and(|field| field.ends_with("ttl"));
@@ -275,7 +296,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What is enforced, as options that stand above every level.
+    /// Collects the enforced values as options that take precedence over every other source.
     fn enforce_options(&mut self, configured: &mut Configured) {
         for path in &self.enforced {
             let Some(leaf) = self.leaves.get(path) else { continue };
@@ -283,7 +304,7 @@ impl<'a> Resolver<'a> {
             let (enforced, name, field) = match path.as_slice() {
                 ["functions", id, "backend"] | ["override", "functions", id, "backend"] => {
                     let name = leaf.value.as_str().unwrap_or_default().to_owned();
-                    // The override's comes later, and stands above.
+                    // Paths are sorted, so the override's name comes second and replaces the other.
                     configured.enforced_function_backends.insert((*id).to_owned(), name);
                     continue;
                 }
@@ -294,24 +315,21 @@ impl<'a> Resolver<'a> {
                 _ => continue,
             };
             let options = enforced.entry((*name).to_owned()).or_insert(Options::NONE);
-            if *field == "max_idle" {
-                options.idle = Duration::read(&leaf.value);
-            }
             let mut section = FunctionSection::default();
             if section.fields().iter().any(|known| known.name == *field) && section.set(field, &leaf.value).is_ok() {
-                let said = section.options();
-                let ttl = said.ttl.map(|ttl| options.ttl.map_or(ttl, |other| ttl.cap(other)));
-                *options = Options { ttl, ..said }.over(options);
+                let enforced_here = section.options();
+                let ttl = enforced_here.ttl.map(|ttl| options.ttl.map_or(ttl, |other| ttl.cap(other)));
+                *options = Options { ttl, ..enforced_here }.over(options);
             }
         }
     }
 }
 
-fn owned(path: &[&str], last: &str) -> Vec<String> {
-    path.iter().copied().chain([last]).map(str::to_owned).collect()
+fn below<'a>(leaves: &'a Leaves, path: &[&str]) -> impl Iterator<Item = (&'a Vec<String>, &'a Leaf)> + use<'a> {
+    let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+    leaves.range(path.clone()..).take_while(move |(at, _)| at.starts_with(&path))
 }
 
-/// A value as the file wrote it.
-pub(super) fn written(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn owned(path: &[&str], last: &str) -> Vec<String> {
+    path.iter().copied().chain([last]).map(str::to_owned).collect()
 }

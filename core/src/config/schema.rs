@@ -1,48 +1,45 @@
-//! What may be set: every key of a layer is known, has its one name and a value that can be used, or is a problem.
+//! Schema of a layer: each key is known, has one name and a usable value, or is reported as a problem.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 
-use retainit_plugin::{BackendConfig, Field, Section, Value};
+use retainit_plugin::{BackendConfig, Field, Section, Value, read_file};
 
-use super::enforce::holder;
+use super::enforce::Stack;
 use super::layer::{Layer, Variables};
-use super::problems::{Problems, nearest, unknown};
+use super::problems::Problems;
 use super::sections::{EventsSection, FunctionSection, Main, NOT_YET};
-use super::tree::{Node, Table, Tree};
+use super::tree::{Table, Tree, TreeNode};
 use crate::Registry;
+use crate::options::is_inherited;
 
-/// Types of backends and sections that retainit has or will have, with the features that bring them.
-pub(super) const FEATURES: [&str; 11] =
-    ["memory", "disk", "redis", "s3", "mongo", "tiered", "logging", "audit", "prometheus", "datadog", "cloudwatch"];
-
-/// What a configuration may say, given the plugins there are and the types of its backends.
+/// Keys and values that a configuration may have, given the linked plugins and the types of its backends.
 pub(super) struct Schema<'a> {
     pub(super) registry: &'a Registry,
     /// Backends registered in code.
     pub(super) code: BTreeMap<&'a str, &'a dyn BackendConfig>,
     /// The type of every backend that has one.
     pub(super) types: BTreeMap<String, String>,
-    /// What sources said of the types of backends that another source has changed.
+    /// Types of backends that a higher source has replaced.
     pub(super) replaced: BTreeMap<String, Replaced>,
-    /// For references of secrets.
+    /// Variables for references of secrets.
     variables: &'a Variables,
     folder: PathBuf,
-    /// Whether references of secrets are followed; those of a profile that was not chosen lead nowhere here.
+    /// Follows references of secrets if true. Those of a profile that was not chosen may have no target on this
+    /// machine.
     follows_secrets: bool,
 }
 
-/// Types of a backend that do not hold.
+/// Replaced types of a backend.
 #[derive(Clone, Debug)]
 pub(super) struct Replaced {
-    /// The number of the layer whose type holds.
+    /// Number of the layer whose type takes effect.
     by: usize,
     pub(super) types: BTreeSet<String>,
 }
 
-/// Fields that mean the same for every type of backend.
-const COMMON: [&str; 5] = ["ttl", "jitter", "max_idle", "serializer", "codec"];
+/// Limit on the length of a secret's file: certificates and keys are far below.
+const MAX_SECRET: u64 = 1 << 20;
 
 impl<'a> Schema<'a> {
     pub(super) fn new(
@@ -55,24 +52,28 @@ impl<'a> Schema<'a> {
         Schema { registry, code, types, replaced, variables, folder, follows_secrets: true }
     }
 
-    /// Takes the types of backends from layers, the highest first; code comes before them.
-    pub(super) fn learn_types(&mut self, layers: &[Layer], problems: &mut Problems) {
+    /// Takes the types of backends from layers, the highest first; code takes precedence.
+    pub(super) fn learn_types(&mut self, stack: &Stack<'_>, problems: &mut Problems) {
         self.types = self.code.iter().map(|(name, all)| ((*name).to_owned(), all.type_name().to_owned())).collect();
         self.replaced.clear();
-        let tables = layers.iter().filter_map(|layer| layer.table.get("backends")?.table());
-        let names: BTreeSet<&String> = tables.flat_map(BTreeMap::keys).collect();
+        let names = stack.layers().flat_map(names_of_backends).collect();
+        self.learn_types_of(names, stack, problems);
+    }
+
+    fn learn_types_of(&mut self, names: BTreeSet<&String>, stack: &Stack<'_>, problems: &mut Problems) {
         for name in names {
             let path = ["backends", name.as_str(), "type"];
             if let Some(in_code) = self.types.get(name) {
-                for (layer, node, other) in declared(layers, name).filter(|(.., other)| *other != in_code) {
+                for (layer, node, other) in declared(stack.layers(), name).filter(|(.., other)| *other != in_code) {
                     let text = format!("expected `{in_code}`, the type of this backend in code, got `{other}`");
-                    problems.add(&layer.place(node), &path, text);
+                    problems.add(layer.place(node), &path, text);
                 }
                 continue;
             }
-            let Some(by) = holder(layers, &path) else { continue };
-            let Some((.., type_name)) = declared(&layers[by..], name).next() else { continue };
-            let others = declared(layers, name).map(|(.., other)| other.clone()).filter(|other| other != type_name);
+            let Some(by) = stack.holder(&path) else { continue };
+            let Some((.., type_name)) = declared(stack.layers().skip(by), name).next() else { continue };
+            let others =
+                declared(stack.layers(), name).map(|(.., other)| other.clone()).filter(|other| other != type_name);
             let types: BTreeSet<String> = others.collect();
             if !types.is_empty() {
                 self.replaced.insert(name.clone(), Replaced { by, types });
@@ -81,34 +82,36 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// Checks a profile that was not chosen as it would stand above the others.
-    pub(super) fn check_alone(&self, profile: &Layer, layers: &[Layer], problems: &mut Problems) {
+    /// Checks a profile that was not chosen, as if it were the highest layer.
+    pub(super) fn check_alone(&self, profile: &Layer, stack: &Stack<'_>, problems: &mut Problems) {
         let mut schema = Schema::new(self.registry, self.code.clone(), self.variables, self.folder.clone());
         schema.follows_secrets = false;
-        let all: Vec<Layer> = [profile].into_iter().chain(layers).cloned().collect();
-        schema.learn_types(&all, problems);
+        schema.types = self.code.iter().map(|(name, all)| ((*name).to_owned(), all.type_name().to_owned())).collect();
+        // Only the profile's own backends are resolved: with many profiles and many backends the rest would cost
+        // quadratic time.
+        schema.learn_types_of(names_of_backends(profile).collect(), &stack.below(profile), problems);
         schema.check(0, profile, problems);
     }
 
-    /// Whether a section's plugin is linked, if it needs one.
+    /// Returns true if a section belongs to the engine or to a linked plugin.
     pub(super) fn is_possible(&self, section: &str) -> bool {
-        !FEATURES[6..].contains(&section) || self.registry.subscriber(section).is_some()
+        is_own_key(section) || self.registry.subscriber(section).is_some()
     }
 
-    /// A configuration of this backend's type to try values on; `None` for a type that is not linked.
+    /// Makes a configuration of this backend's type to try values on; `None` for a type that is not linked.
     pub(super) fn backend(&self, name: &str) -> Option<Box<dyn BackendConfig>> {
         let made = self.code.get(name).map(|config| config.to_box());
         made.or_else(|| self.registry.backend(self.types.get(name)?))
     }
 
-    /// The layer of a number, with one name per key and only values that can be used.
+    /// Checks a layer; returns it with one name per key and usable values only.
     pub(super) fn check(&self, number: usize, layer: &Layer, problems: &mut Problems) -> Table {
-        let mut check = Check { schema: self, number, layer, problems, checked: Table::new() };
+        let mut check = SectionCheck { schema: self, number, layer, problems, checked: Table::new() };
         check.root();
         check.checked
     }
 
-    /// A path with the names of fields in place of their other names.
+    /// Replaces the last name of a path by the field's own name if it is an alias.
     pub(super) fn canonical(&self, path: &[String]) -> Vec<String> {
         let (Some(last), parts) = (path.last(), path.iter().map(String::as_str).collect::<Vec<_>>()) else {
             return Vec::new();
@@ -126,9 +129,16 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// The layers that declare a backend, with its type.
-fn declared<'a>(layers: &'a [Layer], backend: &str) -> impl Iterator<Item = (&'a Layer, &'a Node, &'a String)> {
-    layers.iter().filter_map(move |layer| {
+fn names_of_backends(layer: &Layer) -> impl Iterator<Item = &String> {
+    layer.table.get("backends").and_then(TreeNode::table).into_iter().flat_map(BTreeMap::keys)
+}
+
+/// Iterates over the layers that declare a backend, with the node and the name of its type.
+fn declared<'a>(
+    layers: impl IntoIterator<Item = &'a Layer>,
+    backend: &str,
+) -> impl Iterator<Item = (&'a Layer, &'a TreeNode, &'a String)> {
+    layers.into_iter().filter_map(move |layer| {
         let node = layer.table.get("backends")?.table()?.get(backend)?.table()?.get("type")?;
         match &node.tree {
             Tree::Leaf(Value::String(name)) => Some((layer, node, name)),
@@ -137,7 +147,7 @@ fn declared<'a>(layers: &'a [Layer], backend: &str) -> impl Iterator<Item = (&'a
     })
 }
 
-struct Check<'a> {
+struct SectionCheck<'a> {
     schema: &'a Schema<'a>,
     number: usize,
     layer: &'a Layer,
@@ -147,12 +157,13 @@ struct Check<'a> {
 
 const OWN: [&str; 6] = ["backends", "functions", "override", "events", "enforced", "plugins"];
 
-/// Whether a key below `retainit` has a meaning without any plugin, so that no plugin's section can be called so.
+/// Returns true if the engine itself gives a key below `retainit` a meaning, so that no plugin's section may have this
+/// name.
 pub(crate) fn is_own_key(name: &str) -> bool {
     OWN.contains(&name) || name == "profiles" || Main::default().fields().iter().any(|field| field.is_called(name))
 }
 
-impl Check<'_> {
+impl SectionCheck<'_> {
     fn root(&mut self) {
         let (own, rest): (Table, Table) =
             self.layer.table.clone().into_iter().partition(|(name, _)| self.is_part(name));
@@ -174,7 +185,7 @@ impl Check<'_> {
                 "plugins" => self.plugins(&table),
                 _ => self.subscriber(&name, &node, &table),
             };
-            self.checked.insert(name, Node { tree: Tree::Table(checked), ..node });
+            self.checked.insert(name, TreeNode { tree: Tree::Table(checked), ..node });
         }
         if let Some(node) = self.layer.table.get("enforced") {
             self.checked.insert("enforced".to_owned(), node.clone());
@@ -183,14 +194,15 @@ impl Check<'_> {
 
     fn is_part(&self, name: &str) -> bool {
         let known = OWN.contains(&name) && name != "enforced";
-        known || self.schema.registry.subscriber(name).is_some() || FEATURES[6..].contains(&name)
+        let registry = self.schema.registry;
+        known || registry.subscriber(name).is_some() || registry.offered("subscriber").any(|offered| offered == name)
     }
 
-    fn add(&mut self, node: &Node, path: &[&str], text: impl AsRef<str>) {
-        self.problems.add(&self.layer.place(node), path, text);
+    fn add(&mut self, node: &TreeNode, path: &[&str], text: impl Into<String>) {
+        self.problems.add(self.layer.place(node), path, text);
     }
 
-    fn table(&mut self, path: &[&str], node: &Node) -> Option<Table> {
+    fn table(&mut self, path: &[&str], node: &TreeNode) -> Option<Table> {
         match &node.tree {
             Tree::Table(table) => Some(table.clone()),
             Tree::Leaf(Value::Null) => None,
@@ -212,7 +224,8 @@ impl Check<'_> {
             let Some(field) = section.fields().iter().find(|field| field.is_called(name)) else {
                 let fields = section.fields().iter();
                 let names = fields.flat_map(|field| [field.name].into_iter().chain(field.aliases.iter().copied()));
-                let text = unknown("key", name, names.chain(also.iter().copied()));
+                let names: Vec<&str> = names.chain(also.iter().copied()).collect();
+                let text = self.problems.compared().unknown("key", name, &names);
                 let later = path.first().is_some_and(|first| *first == "functions" || *first == "override");
                 let text = if later && NOT_YET.contains(&name.as_str()) {
                     "this version does not support it yet".to_owned()
@@ -222,6 +235,7 @@ impl Check<'_> {
                 self.add(node, &at, text);
                 continue;
             };
+            // An alias and the name of its field, or two aliases: which of them is meant is unknown.
             if let Some(other) = called.insert(field.name, name) {
                 self.add(node, &at, format!("`{other}` sets the same: remove one"));
                 continue;
@@ -232,7 +246,7 @@ impl Check<'_> {
             }
             match self.try_field(section, field, node) {
                 Ok(value) => {
-                    checked.insert(field.name.to_owned(), Node { tree: Tree::Leaf(value), ..node.clone() });
+                    checked.insert(field.name.to_owned(), TreeNode { tree: Tree::Leaf(value), ..node.clone() });
                 }
                 Err(text) => self.add(node, &at, text),
             }
@@ -240,8 +254,8 @@ impl Check<'_> {
         checked
     }
 
-    /// The value as the section takes it: a variable's text may stand for a number, a secret's for a place.
-    fn try_field(&self, section: &mut dyn Section, field: &Field, node: &Node) -> Result<Value, String> {
+    /// Converts a value as the section takes it: the text of a variable may be a number, that of a secret a reference.
+    fn try_field(&self, section: &mut dyn Section, field: &Field, node: &TreeNode) -> Result<Value, String> {
         let mut value = node.value();
         if let (true, true, Some(text)) = (field.secret, self.schema.follows_secrets, value.as_str()) {
             value = Value::from(self.schema.secret(text)?);
@@ -266,6 +280,8 @@ impl Check<'_> {
             if let Some(node) = &declared {
                 self.backend_type(&path, node);
             }
+            // The type may be declared by another layer; without any type the fields have no meaning. A declared type
+            // that is no text has been reported already.
             let Some(type_name) = self.schema.types.get(name) else {
                 if declared.is_none() {
                     let types = self.schema.registry.names("backend").join("`, `");
@@ -276,28 +292,29 @@ impl Check<'_> {
             let config = self.schema.backend(name);
             let stays = |field: &str| match &config {
                 Some(config) => config.fields().iter().any(|known| known.is_called(field)),
-                None => COMMON.contains(&field),
+                // The fields that functions inherit have the same meaning for every type.
+                None => is_inherited(field),
             };
             table.retain(|field, node| stays(field) || !self.falls_away(name, field, node));
             let mut fields = match config {
                 Some(mut config) => self.fields(&mut *config, &path, &table, &["type"]),
-                // Only its plugin knows what they mean.
+                // Only the plugin of this type knows its fields; they are checked once it is linked.
                 None => table,
             };
-            let of_type = declared.unwrap_or_else(|| Node::at(None, Tree::Leaf(Value::from(type_name.as_str()))));
+            let of_type = declared.unwrap_or_else(|| TreeNode::at(None, Tree::Leaf(Value::from(type_name.as_str()))));
             if of_type.line.is_some() || of_type.variable.is_some() {
                 fields.insert("type".to_owned(), of_type);
             }
-            checked.insert(name.clone(), Node { tree: Tree::Table(fields), ..node.clone() });
+            checked.insert(name.clone(), TreeNode { tree: Tree::Table(fields), ..node.clone() });
         }
         checked
     }
 
-    /// Whether a field says nothing here: it belongs to a type of the backend that a layer above has changed, or takes
-    /// such a field back.
-    fn falls_away(&self, backend: &str, field: &str, node: &Node) -> bool {
+    /// Returns true if a field is to be ignored: it belongs to a type of the backend that a layer above has replaced,
+    /// or removes such a field.
+    fn falls_away(&self, backend: &str, field: &str, node: &TreeNode) -> bool {
         let Some(replaced) = self.schema.replaced.get(backend) else { return false };
-        let own = declared(std::slice::from_ref(self.layer), backend).next();
+        let own = declared([self.layer], backend).next();
         let is_below = match own {
             Some((.., own)) => self.schema.types.get(backend) != Some(own),
             None => self.number > replaced.by,
@@ -309,16 +326,18 @@ impl Check<'_> {
         (is_below || node.is_null()) && replaced.types.iter().any(knows)
     }
 
-    fn backend_type(&mut self, path: &[&str], node: &Node) {
+    fn backend_type(&mut self, path: &[&str], node: &TreeNode) {
         let path = [path, &["type"]].concat();
         let linked = self.schema.registry.names("backend");
         let Tree::Leaf(Value::String(name)) = &node.tree else {
             return self.add(node, &path, format!("expected the name of a backend's type: `{}`", linked.join("`, `")));
         };
-        let is_known = FEATURES.contains(&name.as_str()) || linked.contains(name);
+        let offered: Vec<&str> = self.schema.registry.offered("backend").collect();
+        let is_known = offered.contains(&name.as_str()) || linked.contains(name);
         let in_code = self.schema.code.values().any(|config| config.type_name() == name);
-        let names = linked.iter().map(String::as_str).chain(FEATURES[..6].iter().copied());
-        if let (false, false, Some(nearest)) = (is_known, in_code, nearest(name, names)) {
+        let names = linked.iter().map(String::as_str).chain(offered);
+        let nearest = self.problems.compared().nearest(name, &names.collect::<Vec<_>>());
+        if let (false, false, Some(nearest)) = (is_known, in_code, nearest) {
             self.add(node, &path, format!("unknown type `{name}`; did you mean `{nearest}`?"));
         }
     }
@@ -332,7 +351,7 @@ impl Check<'_> {
                 continue;
             };
             let fields = self.fields(&mut FunctionSection::default(), &at, &table, &[]);
-            checked.insert(id.clone(), Node { tree: Tree::Table(fields), ..node.clone() });
+            checked.insert(id.clone(), TreeNode { tree: Tree::Table(fields), ..node.clone() });
         }
         checked
     }
@@ -343,10 +362,13 @@ impl Check<'_> {
             match (name.as_str(), self.table(&["override", name], node)) {
                 ("functions", Some(functions)) => {
                     let functions = self.functions(&["override", "functions"], &functions);
-                    checked.insert(name.clone(), Node { tree: Tree::Table(functions), ..node.clone() });
+                    checked.insert(name.clone(), TreeNode { tree: Tree::Table(functions), ..node.clone() });
                 }
                 ("functions", None) => checked.extend(node.is_null().then(|| (name.clone(), node.clone()))),
-                _ => self.add(node, &["override", name], unknown("key", name, ["functions"])),
+                _ => {
+                    let text = self.problems.compared().unknown("key", name, &["functions"]);
+                    self.add(node, &["override", name], text);
+                }
             }
         }
         checked
@@ -359,38 +381,39 @@ impl Check<'_> {
         Table::new()
     }
 
-    fn subscriber(&mut self, name: &str, node: &Node, table: &Table) -> Table {
+    fn subscriber(&mut self, name: &str, node: &TreeNode, table: &Table) -> Table {
         match self.schema.registry.subscriber(name) {
             Some(mut config) => self.fields(&mut *config, &[name], table, &[]),
             None => {
-                self.add(node, &[name], not_linked("section", name));
+                self.add(node, &[name], not_linked("section", "subscriber", name));
                 Table::new()
             }
         }
     }
 }
 
-/// The default as a profile's value; an empty text where there is none.
-pub(super) fn default_value(field: &Field) -> Value {
-    serde_json::from_str(&field.default.replace('_', "")).unwrap_or_else(|_| Value::from(field.default))
+/// Writes the default as a profile would; empty where there is none.
+pub(super) fn shown_default(field: &Field) -> String {
+    field.default.map_or_else(String::new, |default| written(&default.value()))
 }
 
-/// What to do about a plugin that is not in the program.
-pub(super) fn not_linked(what: &str, name: &str) -> String {
-    let remedy = if FEATURES.contains(&name) {
-        format!("turn on the feature `{name}` of `retainit`")
-    } else {
-        "name its crate in the program, as in `use foo as _;`".to_owned()
-    };
+/// Writes a value as a profile would, texts without their quotes.
+pub(super) fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Writes the remedy for a plugin of a kind that is not in the program; the configuration calls it a `what`.
+pub(super) fn not_linked(what: &str, kind: &str, name: &str) -> String {
+    let remedy = Registry::remedy(kind, name).unwrap_or("name its crate in the program, as in `use foo as _;`");
     format!("the {what} `{name}` is not linked into this program: {remedy}")
 }
 
 impl Schema<'_> {
-    /// What a secret's text stands for: itself, `env:NAME` or `file:/path`.
+    /// Resolves a secret's text: itself, `env:NAME` or `file:/path`.
     fn secret(&self, text: &str) -> Result<String, String> {
         if let Some(name) = text.strip_prefix("env:") {
             let refuse = |why: &str| Err(format!("the environment variable {name} {why}"));
-            return match self.variables.get(name).map(|said| said.text.as_deref()) {
+            return match self.variables.get(name).map(|value| value.text.as_deref()) {
                 None => refuse("is not set"),
                 Some(None) => refuse("is not valid UTF-8"),
                 Some(Some("")) => refuse("is empty"),
@@ -398,7 +421,7 @@ impl Schema<'_> {
             };
         }
         let Some(path) = text.strip_prefix("file:") else { return Ok(text.to_owned()) };
-        let found = fs::read_to_string(self.folder.join(path));
+        let found = read_file(&self.folder.join(path), MAX_SECRET);
         let found = found.map_err(|error| format!("the file {path} cannot be read: {error}"))?;
         match found.strip_suffix('\n').map_or(found.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)) {
             "" => Err(format!("the file {path} is empty")),

@@ -1,16 +1,16 @@
-//! The sections that belong to the engine; those of plugins are declared by the plugins.
+//! Sections of the engine; plugins declare their own.
 
 use std::time::Duration;
 
-use retainit_plugin::{ByteSize, Fraction, Problem, Secret, Ttl, choice, config};
+use retainit_plugin::{ByteSize, Count, Fraction, Limit, Problem, Secret, Ttl, choice, config};
 
-use crate::options::{Options, serializer_of};
+use crate::options::{NO_ENTRIES, NO_IDLE_TIME, Options, UNLIMITED, serializer_of, with_options};
 
 config! {
     /// `[retainit]`: what holds for a whole instance.
     pub struct Main {
         /// The backend of functions and caches that name none. Without it: the one called `default`, else the only one.
-        default_backend: String = "";
+        default_backend: String, example "default";
 
         /// The name that keeps this program's entries apart from others' in shared stores.
         namespace: String = "default", alias "keyspace", alias "prefix", alias "key_prefix";
@@ -30,8 +30,8 @@ config! {
         /// The longest that reading a stored value back may take; then it is a miss.
         decode_timeout: Duration = "1s";
 
-        /// Whether environment variables stand above the files instead of below them.
-        env_first: bool = "false";
+        /// Gives environment variables precedence over files.
+        env_first: bool = false;
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
@@ -60,7 +60,7 @@ impl Main {
         self.env_first.get().copied()
     }
 
-    /// The secret, unless it is to be drawn.
+    /// Returns the secret, unless it is to be drawn.
     pub(crate) fn secret_text(&self) -> Option<&str> {
         self.secret.get().map(Secret::expose).filter(|text| *text != "random")
     }
@@ -78,7 +78,7 @@ impl Main {
     }
 }
 
-/// Who may load one missing key at a time.
+/// Callers that may load one missing key at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SingleFlight {
     /// One loader in this process.
@@ -89,39 +89,101 @@ pub enum SingleFlight {
 
 choice!(SingleFlight { "local" => Local, "off" => Off });
 
-config! {
-    /// `[retainit.functions."id"]`, below the attribute, and `[retainit.override.functions."id"]`, above it.
-    pub struct FunctionSection {
-        /// How long results are fresh.
-        ttl: Ttl = "never";
+macro_rules! function_section {
+    ($(
+        $(#[doc = $doc:literal])*
+        $name:ident($kind:ident): $type:ty = $default:literal $(, alias $alias:literal)*;
+            [$attribute:tt] [$builder:tt] [$call:tt] [$scope:tt] [$backend:tt];
+            $held:ty: $resolve:expr;
+    )*) => {
+        config! {
+            /// `[retainit.functions."id"]`, below the attribute, and `[retainit.override.functions."id"]`, above it.
+            pub struct FunctionSection {
+                $($(#[doc = $doc])* $name: field!($kind) = $default $(, alias $alias)*;)*
 
-        /// How long a `None` is fresh; `"off"` does not store it.
-        none_ttl: Ttl = "off";
+                /// The backend by its name. Without it: the default backend.
+                backend: String, example "default";
+            }
+            fn problems(&self, problems: &mut Vec<Problem>) {
+                if self.max_idle.get() == Some(&Ttl::Off) {
+                    problems.push(Problem::new("max_idle", NO_IDLE_TIME));
+                }
+                if self.max_entries.get() == Some(&Limit(Some(Count(0)))) {
+                    problems.push(Problem::new("max_entries", NO_ENTRIES));
+                }
+            }
+        }
 
-        /// How long an error is fresh, for functions whose results can be cloned; `"off"` does not store it.
-        err_ttl: Ttl = "off";
+        impl FunctionSection {
+            pub(crate) fn options(&self) -> Options {
+                Options { $($name: self.$name.get().and_then(ToOption::to_option),)* ttl_of: false }
+            }
+        }
+    };
+}
 
-        /// The largest fraction by which a ttl is shortened. Backends that keep bytes have 0.1 where nobody says.
-        jitter: Fraction = "0.0";
+/// Type by which an option of each kind is read from a file.
+macro_rules! field {
+    (time) => {
+        Ttl
+    };
+    (idle) => {
+        Ttl
+    };
+    (length) => {
+        Duration
+    };
+    (fraction) => {
+        Fraction
+    };
+    (mode) => {
+        SingleFlight
+    };
+    (name) => {
+        String
+    };
+    (flag) => {
+        bool
+    };
+    (count) => {
+        Limit<Count>
+    };
+}
 
-        /// The backend by its name. Without it: the default backend.
-        backend: String = "";
+with_options!(function_section);
 
-        /// The serializer by its name, for backends that keep bytes; `"auto"` is MessagePack, and text and bytes as
-        /// they are.
-        serializer: String = "auto", alias "codec";
+/// Conversion of a field of a file to the option it sets.
+trait ToOption<T> {
+    fn to_option(&self) -> Option<T>;
+}
 
-        /// Who may load one missing key at a time: `"local"` one caller in this process, `"off"` every caller.
-        single_flight: SingleFlight = "local";
+impl<T: Copy> ToOption<T> for T {
+    fn to_option(&self) -> Option<T> {
+        Some(*self)
+    }
+}
 
-        /// How long a load keeps others waiting before one of them may lead.
-        max_load_time: Duration = "60s";
+impl ToOption<f64> for Fraction {
+    fn to_option(&self) -> Option<f64> {
+        Some(self.0)
+    }
+}
 
-        /// On this fraction of hits the function also runs and its result is compared with the stored one.
-        verify: Fraction = "0.0";
+impl ToOption<u64> for Limit<Count> {
+    fn to_option(&self) -> Option<u64> {
+        Some(self.0.map_or(UNLIMITED, |count| count.0))
+    }
+}
 
-        /// Whether calls run as if there were no cache.
-        disabled: bool = "false";
+impl ToOption<bool> for SingleFlight {
+    fn to_option(&self) -> Option<bool> {
+        Some(*self == SingleFlight::Local)
+    }
+}
+
+impl ToOption<&'static str> for String {
+    fn to_option(&self) -> Option<&'static str> {
+        serializer_of(self).ok()
     }
 }
 
@@ -129,24 +191,9 @@ impl FunctionSection {
     pub(crate) fn backend_name(&self) -> Option<&str> {
         self.backend.get().map(String::as_str).filter(|name| !name.is_empty())
     }
-
-    pub(crate) fn options(&self) -> Options {
-        Options {
-            ttl: self.ttl.get().copied(),
-            none_ttl: self.none_ttl.get().copied(),
-            err_ttl: self.err_ttl.get().copied(),
-            jitter: self.jitter.get().map(|jitter| jitter.0),
-            max_load_time: self.max_load_time.get().copied(),
-            single_flight: self.single_flight.get().map(|mode| *mode == SingleFlight::Local),
-            idle: None,
-            serializer: self.serializer.get().and_then(|name| serializer_of(name).ok()),
-            verify: self.verify.get().map(|verify| verify.0),
-            disabled: self.disabled.get().copied(),
-        }
-    }
 }
 
-/// What a function may be told in files by a later version, so that it is no typing error.
+/// Options of functions that later versions may have, so that they are not reported as typing errors.
 pub(super) const NOT_YET: [&str; 13] = [
     "stale",
     "grace",
@@ -163,7 +210,7 @@ pub(super) const NOT_YET: [&str; 13] = [
     "timeout",
 ];
 
-/// How keys appear in events.
+/// Form of keys in events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKeys {
     /// As a keyed hash.
@@ -177,7 +224,7 @@ choice!(EventKeys { "hashed" => Hashed, "plain" => Plain });
 config! {
     /// `[retainit.events]`.
     pub struct EventsSection {
-        /// How keys appear in events: `"hashed"` with the secret, or `"plain"`.
+        /// Form of keys in events: `"hashed"` with the secret, or `"plain"`.
         keys: EventKeys = "hashed";
     }
 }

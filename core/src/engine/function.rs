@@ -3,57 +3,80 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use retainit_plugin::Mark;
+use retainit_plugin::lock::Mutex;
+use retainit_plugin::{Error, ErrorKind, TagEpoch};
 use tokio::sync::Semaphore;
 
-use super::Rarely;
+use super::LastFailure;
+use super::removals::RemovalListeners;
 use crate::event::Bus;
 use crate::key::KeyKind;
-use crate::stats::{Count, SiteNumber, Stats};
-use crate::{Error, ErrorKind};
+use crate::runtime::Rarely;
+use crate::stats::{Counter, SiteNumber, Stats};
+use crate::value::ReadBack;
 
 /// A retained function or a named cache, as one instance knows it.
 #[derive(Debug)]
 pub(crate) struct Function {
-    /// What its entries carry.
+    /// Number that its entries carry.
     pub(crate) site: SiteNumber,
-    /// How keys, patterns and people name it.
+    /// Id of the function in keys, patterns, files and events.
     pub(crate) id: String,
-    /// Why a byte backend cannot hold it: its name is not stable and unique in the source.
+    /// Reason why a byte backend cannot hold it, if its name is not stable and unique in the source.
     pub(crate) unstable: Option<&'static str>,
     pub(crate) version: u32,
-    /// How the bytes of its keys are to be read.
+    /// Kind of its keys, by which their bytes are read.
     pub(crate) keys: KeyKind,
-    /// Whether its arguments are personal: its keys appear in no event, and its errors' texts neither.
+    /// True if its arguments are personal data: its keys and the texts of its errors appear in no event.
     pub(crate) pii: bool,
-    /// Where what it does is told.
+    /// Bus of its events.
     pub(crate) bus: Arc<Bus>,
-    /// Its last clear.
-    pub(crate) mark: Arc<Mark>,
+    /// Epoch of its last clear.
+    pub(crate) tag_epoch: Arc<TagEpoch>,
     pub(crate) counters: Counters,
-    /// Whether to tell once more of entries that this program cannot read.
+    /// Results of reading values back after they were written.
+    pub(crate) read_back: ReadBack,
+    /// Limits reports of entries that this program cannot read.
     pub(crate) unknown: Rarely,
-    /// Loads that have lost their lead and go on.
+    /// Number of loads that have lost the lead and go on.
     pub(crate) abandoned: Arc<AtomicUsize>,
-    /// Callers whose flight ended with a result that cannot be shared, and who run on their own.
-    pub(crate) crowd: Semaphore,
+    /// Closures of caches that receive removed entries.
+    pub(crate) removal_listeners: RemovalListeners,
+    /// Permits for callers whose flight ended with a result that cannot be shared.
+    pub(crate) unshared_limit: Arc<Semaphore>,
 }
 
-/// What is counted off the hot path.
+/// Counters off the hot path.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     errors: Mutex<BTreeMap<&'static str, u64>>,
+    uncached: AtomicU64,
+    /// Reason why calls run uncached, from the last plan outside of overrides.
+    problem: Mutex<Option<Arc<str>>>,
+    /// Reason why the last call ran uncached or did not store its result, although its plan is usable.
+    pub(crate) lately: LastFailure,
     verified: AtomicU64,
     mismatches: AtomicU64,
-    /// Set once it was told that values cannot be compared.
+    /// True once it was reported that values cannot be compared.
     incomparable: AtomicBool,
-    /// Set once it was told that errors cannot be kept.
+    /// True once it was reported that errors cannot be stored.
     volatile_errors: AtomicBool,
 }
 
-/// How many callers run side by side when results cannot be shared.
-const CROWD: usize = 8;
+impl Counters {
+    /// Notes the problem of the plan that was just made, if it has one.
+    pub(crate) fn set_problem(&self, problem: Option<&Error>) {
+        *self.problem.lock() = problem.map(|error| error.report().into());
+    }
+
+    pub(crate) fn forget_problem(&self) {
+        *self.problem.lock() = None;
+        self.lately.succeeded();
+    }
+}
+
+/// The number of callers that run at the same time when results cannot be shared.
+const UNSHARED_LIMIT: usize = 8;
 
 impl Function {
     pub(crate) fn new(site: SiteNumber, id: String, version: u32, keys: KeyKind, bus: &Arc<Bus>) -> Function {
@@ -65,43 +88,73 @@ impl Function {
             keys,
             pii: false,
             bus: Arc::clone(bus),
-            mark: Arc::default(),
+            tag_epoch: Arc::default(),
             counters: Counters::default(),
+            read_back: ReadBack::default(),
             unknown: Rarely::default(),
             abandoned: Arc::default(),
-            crowd: Semaphore::new(CROWD),
+            removal_listeners: RemovalListeners::default(),
+            unshared_limit: Arc::new(Semaphore::new(UNSHARED_LIMIT)),
         }
     }
 
     pub(crate) fn loaded(&self, time: Duration) {
-        crate::stats::count(self.site.get(), Count::Load);
+        crate::stats::count(self.site.get(), Counter::Load);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        crate::stats::add(self.site.get(), Count::LoadNanos, nanos);
+        crate::stats::add(self.site.get(), Counter::LoadNanos, nanos);
     }
 
     pub(crate) fn count_failure(&self, operation: &'static str) {
         *self.counters.errors.lock().entry(operation).or_default() += 1;
     }
 
-    /// A hit was verified.
+    /// Counts a call that runs without the cache.
+    pub(crate) fn count_uncached(&self) {
+        self.counters.uncached.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes why a call ran uncached or did not store its result, if the function itself is the reason.
+    pub(crate) fn note_problem(&self, kind: ErrorKind, text: String) {
+        if matches!(kind, ErrorKind::Key | ErrorKind::Codec | ErrorKind::Unsupported) {
+            self.counters.lately.failed(kind, text, self.bus.clock());
+        }
+    }
+
+    /// Returns the reason why calls run uncached, or why the last one did.
+    pub(crate) fn why_uncached(&self) -> Option<Error> {
+        if let Some(text) = &*self.counters.problem.lock() {
+            return Some(Error::new(ErrorKind::Config, text.to_string()));
+        }
+        let lately = self.counters.lately.recent(1, self.bus.clock())?;
+        Some(lately.with_context("operation", "the last call"))
+    }
+
+    /// Counts and reports a call that runs uncached because an earlier operation failed.
+    #[cold]
+    pub(crate) fn runs_uncached(&self, operation: &'static str, backend: &str, error: &Error) {
+        self.count_uncached();
+        self.not_cached(operation, backend, error);
+    }
+
+    /// Counts a verified hit.
     pub(crate) fn count_verified(&self) {
         self.counters.verified.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A verified hit was not what the function returns.
+    /// Counts a verified hit that differs from the function's result.
     pub(crate) fn count_mismatch(&self) {
         self.counters.mismatches.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// `verify` is asked for, and values of this type cannot be compared: told once.
+    /// Reports once that `verify` is set for values that cannot be compared.
     pub(crate) fn cannot_verify(&self, backend: &str) {
         if !self.counters.incomparable.swap(true, Ordering::Relaxed) {
             self.failed("verify", backend, &incomparable(&self.id));
         }
     }
 
-    /// `err_ttl` is asked for, and a backend that keeps bytes cannot hold these errors: told once.
-    pub(crate) fn cannot_keep_errors(&self, backend: &str) {
+    /// Reports once that `err_ttl` is set for errors that the byte backend cannot hold.
+    pub(crate) fn cannot_store_errors(&self, backend: &str) {
         if !self.counters.volatile_errors.swap(true, Ordering::Relaxed) {
             self.failed("store", backend, &volatile_errors(&self.id));
         }
@@ -110,28 +163,30 @@ impl Function {
     pub(crate) fn stats(&self) -> Stats {
         let errors_by_operation = self.counters.errors.lock().clone();
         Stats {
-            hits: self.site.counted(Count::Hit),
-            misses: self.site.counted(Count::Miss),
-            loads: self.site.counted(Count::Load),
-            evictions: self.site.counted(Count::Evicted),
-            load_time: Duration::from_nanos(self.site.counted(Count::LoadNanos)),
+            hits: self.site.counted(Counter::Hit),
+            misses: self.site.counted(Counter::Miss),
+            loads: self.site.counted(Counter::Load),
+            evictions: self.site.counted(Counter::Evicted),
+            uncached: self.counters.uncached.load(Ordering::Relaxed),
+            load_time: Duration::from_nanos(self.site.counted(Counter::LoadNanos)),
             errors: errors_by_operation.values().sum(),
             errors_by_operation,
             verified: self.counters.verified.load(Ordering::Relaxed),
             verify_mismatches: self.counters.mismatches.load(Ordering::Relaxed),
+            total_keys: self.site.held(),
             ..Stats::default()
         }
     }
 }
 
 impl Function {
-    /// Name and version, as groups know it.
+    /// Returns id and version, as groups name the function.
     pub(crate) fn full_id(&self) -> String {
         format!("{}@{}", self.id, self.version)
     }
 }
 
-/// What `err_ttl` is told where errors have no bytes.
+/// Returns the error of `err_ttl` for errors that cannot be serialized.
 pub(crate) fn volatile_errors(id: &str) -> Error {
     let text = format!(
         "`err_ttl` cannot keep the errors of `{id}` in a backend that keeps bytes: derive `Serialize` and `Deserialize` for \
@@ -140,7 +195,7 @@ pub(crate) fn volatile_errors(id: &str) -> Error {
     Error::new(ErrorKind::Config, text)
 }
 
-/// What `verify` is told where values cannot be compared.
+/// Returns the error of `verify` for values that cannot be compared.
 pub(crate) fn incomparable(id: &str) -> Error {
     let text = format!(
         "`verify` cannot compare the values of `{id}`: derive `PartialEq` for what the function returns, say `verify` to \

@@ -1,56 +1,56 @@
-//! Groups: one number for all invalidation in memory, names for shared stores.
+//! Implements groups of entries: one number for all invalidation in memory, and names in shared stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
-use retainit_plugin::{Group, Mark, Strength};
+use retainit_plugin::lock::Mutex;
+use retainit_plugin::{Error, ErrorKind, Group, Result, Strength, TagEpoch};
 
+use super::verdict::GroupKind;
 use crate::key::text::escape;
-use crate::{Error, ErrorKind, Result};
 
-/// The generation of an instance: how many invalidations there were. A hit compares one number with it.
+/// Epoch of an instance: the number of its invalidations. A hit compares one number with it.
 #[derive(Debug)]
-pub(crate) struct Generation {
+pub(crate) struct InstanceEpoch {
     now: AtomicU64,
     raising: Mutex<()>,
 }
 
-impl Default for Generation {
+impl Default for InstanceEpoch {
     fn default() -> Self {
-        Generation { now: AtomicU64::new(1), raising: Mutex::new(()) }
+        InstanceEpoch { now: AtomicU64::new(1), raising: Mutex::new(()) }
     }
 }
 
-impl Generation {
+impl InstanceEpoch {
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
         self.now.load(Ordering::Acquire)
     }
 
-    /// Invalidates a group: the mark is visible before the generation is, so that whoever sees the new generation
-    /// sees the mark.
-    pub(crate) fn raise(&self, mark: &Mark, strength: Strength) {
+    /// Invalidates a group. The tag epoch is visible before the instance epoch is, so that a reader of the new instance
+    /// epoch also reads the new tag epoch.
+    pub(crate) fn raise(&self, tag_epoch: &TagEpoch, strength: Strength) {
         let _raising = self.raising.lock();
         let next = self.now.load(Ordering::Relaxed) + 1;
-        mark.raise(strength, next);
+        tag_epoch.raise(strength, next);
         self.now.store(next, Ordering::Release);
     }
 }
 
 const SHARDS: usize = 16;
 
-/// The tags somebody holds: entries and loads under way. A tag nobody holds needs no mark.
+/// Tags that entries and loads under way hold. A tag without holders needs no epoch.
 #[derive(Debug)]
 pub(crate) struct Tags {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<TagShard>; SHARDS],
     hasher: foldhash::fast::RandomState,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
-    marks: HashMap<Box<str>, Arc<Mark>, foldhash::fast::RandomState>,
+struct TagShard {
+    epochs: HashMap<Box<str>, Arc<TagEpoch>, foldhash::fast::RandomState>,
     sweep_at: usize,
 }
 
@@ -63,47 +63,48 @@ impl Default for Tags {
 }
 
 impl Tags {
-    fn shard(&self, tag: &str) -> &Mutex<Shard> {
+    fn shard(&self, tag: &str) -> &Mutex<TagShard> {
         use std::hash::BuildHasher;
         &self.shards[(self.hasher.hash_one(tag) >> 7) as usize % SHARDS]
     }
 
-    /// The mark of a tag. It lives as long as somebody holds it.
-    pub(crate) fn mark(&self, tag: &str) -> Arc<Mark> {
+    /// Returns the epoch of a tag, which exists as long as it has holders.
+    pub(crate) fn epoch(&self, tag: &str) -> Arc<TagEpoch> {
         let mut shard = self.shard(tag).lock();
-        if let Some(mark) = shard.marks.get(tag) {
-            return Arc::clone(mark);
+        if let Some(tag_epoch) = shard.epochs.get(tag) {
+            return Arc::clone(tag_epoch);
         }
-        if shard.marks.len() >= shard.sweep_at.max(SMALL) {
+        if shard.epochs.len() >= shard.sweep_at.max(SMALL) {
             shard.sweep();
         }
-        let mark = Arc::new(Mark::new());
-        shard.marks.insert(tag.into(), Arc::clone(&mark));
-        mark
+        let tag_epoch = Arc::new(TagEpoch::new());
+        shard.epochs.insert(tag.into(), Arc::clone(&tag_epoch));
+        tag_epoch
     }
 
-    /// The mark, if anybody holds it.
-    pub(crate) fn held(&self, tag: &str) -> Option<Arc<Mark>> {
-        self.shard(tag).lock().marks.get(tag).cloned()
+    /// Returns the epoch of a tag, if it has holders.
+    pub(crate) fn held(&self, tag: &str) -> Option<Arc<TagEpoch>> {
+        self.shard(tag).lock().epochs.get(tag).cloned()
     }
 
-    /// Forgets the tags nobody holds and gives their memory back.
+    /// Removes tags without holders and frees their memory.
     pub(crate) fn sweep(&self) {
         self.shards.iter().for_each(|shard| shard.lock().sweep());
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().marks.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().epochs.len()).sum()
     }
 }
 
-impl Shard {
-    /// New holders come only through this shard, so a count of one stays one while it is locked.
+impl TagShard {
+    /// Removes tags without holders from one shard. New holders come only through this shard, so a count of one stays
+    /// one while it is locked.
     fn sweep(&mut self) {
-        self.marks.retain(|_, mark| Arc::strong_count(mark) > 1);
-        self.marks.shrink_to(self.marks.len() * 2);
-        self.sweep_at = self.marks.len() * 2;
+        self.epochs.retain(|_, tag_epoch| Arc::strong_count(tag_epoch) > 1);
+        self.epochs.shrink_to(self.epochs.len() * 2);
+        self.sweep_at = self.epochs.len() * 2;
     }
 }
 
@@ -113,13 +114,13 @@ pub(crate) const MOST_TAGS: usize = 254;
 /// The most groups of one entry: the namespace, the function and its tags. Every read compares as many versions.
 pub(super) const MOST_GROUPS: usize = MOST_TAGS + 2;
 
-/// Brings tags into one order and drops repetitions: templates may give one tag twice.
+/// Sorts tags and removes duplicates: templates may produce one tag twice.
 pub(crate) fn make_distinct(tags: &mut Vec<String>) {
     tags.sort_unstable();
     tags.dedup();
 }
 
-/// Whether an entry may have these tags, each of which is there once.
+/// Checks that an entry may have these distinct tags.
 ///
 /// # Errors
 ///
@@ -132,7 +133,7 @@ pub(crate) fn check_tags(tags: &[String]) -> Result<()> {
     Err(Error::new(ErrorKind::Config, text))
 }
 
-/// The groups of a request. Most have none, and those share nothing, not even a count.
+/// Groups of a request. Most requests have none, and no allocation for them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups(Option<Arc<[Group]>>);
 
@@ -150,17 +151,17 @@ impl FromIterator<Group> for Groups {
     }
 }
 
-/// The name of a tag in a shared store.
+/// Returns the name of a tag in a shared store.
 pub(crate) fn tag_group(namespace: &str, tag: &str) -> Group {
     group('t', namespace, tag)
 }
 
-/// The name of the namespace's epoch in a shared store.
+/// Returns the name of the namespace's epoch in a shared store.
 pub(crate) fn namespace_group(namespace: &str) -> Group {
     Group::new(format!("{}-", prefix('e', namespace)))
 }
 
-/// The name of a function's epoch in a shared store.
+/// Returns the name of a function's epoch in a shared store.
 pub(crate) fn function_group(namespace: &str, function: &str) -> Group {
     group('e', namespace, function)
 }
@@ -171,7 +172,17 @@ fn group(plane: char, namespace: &str, name: &str) -> Group {
     Group::new(text)
 }
 
-/// `r1:{plane}:{namespace}:-:`, the beginning of every key of a plane.
+/// Returns the kind of group that a name in a shared store belongs to.
+pub(super) fn kind_of(name: &[u8]) -> GroupKind {
+    match name.strip_prefix(b"r1:e:") {
+        // The functions of a namespace have their ids where it has a dash.
+        Some(epoch) if epoch.ends_with(b":-:-") => GroupKind::Namespace,
+        Some(_) => GroupKind::Function,
+        None => GroupKind::Tag,
+    }
+}
+
+/// Returns `r1:{plane}:{namespace}:-:`, the prefix of every key of a plane.
 pub(crate) fn prefix(plane: char, namespace: &str) -> String {
     let mut text = format!("r1:{plane}:");
     escape(namespace, &mut text);
@@ -186,13 +197,13 @@ mod tests {
     #[test]
     fn a_tag_nobody_holds_is_forgotten() {
         let tags = Tags::default();
-        let held = tags.mark("held");
+        let held = tags.epoch("held");
         for n in 0..100_000 {
-            tags.mark(&format!("tag:{n}"));
+            tags.epoch(&format!("tag:{n}"));
         }
         assert!(tags.len() < SHARDS * SMALL * 2 + 2);
         tags.sweep();
         assert_eq!(tags.len(), 1);
-        assert!(Arc::ptr_eq(&held, &tags.mark("held")));
+        assert!(Arc::ptr_eq(&held, &tags.epoch("held")));
     }
 }

@@ -1,107 +1,69 @@
-//! Removing and invalidating: groups by one increment, keys at their slot, patterns by a scan.
+//! Removes and invalidates entries: groups by one increment, keys at their slot, patterns by a scan.
 
 use std::sync::Arc;
 
-use retainit_plugin::{Entry, EventKind, Group, Kept, Mark, RemovalCause, Strength, Visit, caught};
+use retainit_plugin::{Error, EventKind, Result, Strength};
 
-use super::{Face, Kind, Owed, Plan, Store, Walk, Wanted, groups};
-use crate::event::Outcome;
-use crate::key::{KeyBuf, Pattern, arguments_text};
+use super::{Caller, CallerKind, KeyQuery, Patience, Plan, RemovalOutcome, Slots, Store};
+use crate::engine::EngineContext;
+use crate::key::{KeyBuf, Pattern};
 use crate::meta::Evicted;
-use crate::{Error, ErrorKind, Result, Retainit};
+use crate::runtime::gather;
 
-/// Knows a key, and whether what lies there may be served.
-struct Present<'a> {
-    plan: &'a Plan,
-    key: &'a [u8],
-    live: bool,
-}
-
-impl Visit for Present<'_> {
-    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
-        let found = key == self.key;
-        self.live |= found && self.plan.is_live(kept);
-        found
-    }
-}
-
-/// Removes one key. True if something that could be served was there.
+/// Removes one key. Returns true if its entry could be served.
 ///
-/// When this returns `Ok`, no load that was under way will be stored.
-pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, face: Face) -> Result<bool> {
+/// When it returns `Ok`, no load that was under way will be stored.
+pub(crate) async fn remove_key(plan: &Plan, key: &KeyBuf, caller_kind: CallerKind) -> Result<bool> {
+    remove(plan, key, Caller { caller_kind, patience: &plan.store.patience() }).await
+}
+
+/// Removes one key for an attribute, see [`Store::patience_of_attribute`].
+pub(crate) async fn remove_for_attribute(plan: &Plan, key: &KeyBuf, caller_kind: CallerKind) -> Result<bool> {
+    remove(plan, key, Caller { caller_kind, patience: &plan.store.patience_of_attribute() }).await
+}
+
+/// Removes one key within a call. If the call has no time left, the removal is pending.
+pub(crate) async fn remove(plan: &Plan, key: &KeyBuf, caller: Caller<'_>) -> Result<bool> {
     plan.instance.check_open()?;
-    let mut removed = remove_from(plan, &plan.store, key, face).await;
+    let mut removed = plan.store.remove(plan, key, caller).await;
     if let Some(hidden) = &plan.hidden {
-        removed = both_removed(remove_from(plan, hidden, key, face).await, removed);
+        // Time that the plan's own backend has used up is used up for this one too. A backend that keeps nobody waiting
+        // has no patience to share.
+        let own = hidden.patience();
+        let caller = if plan.store.answers_at_once() { Caller { patience: &own, ..caller } } else { caller };
+        // Also after a failure of the first: the entry is in both stores, and a removal in one is better than in none.
+        removed = both_removed(hidden.remove(plan, key, caller).await, removed);
     }
     if !matches!(removed, Ok(false)) {
-        let error = removed.as_ref().err().map(|error| error.to_string().into());
+        let error = removed.as_ref().err().map(|error| error.report().into());
         plan.emit(EventKind::CacheDelete, Some(key), |parts| parts.error = error);
     }
     removed
 }
 
-/// Removes what a write that failed should have replaced. A store that could not be reached owes the removal: the
-/// caller has waited for it once already.
-pub(crate) async fn superseded(plan: &Plan, key: &KeyBuf, error: &Error, face: Face) {
-    let owed = || Owed::Remove(plan.logical_key(key));
-    let is_owed = (plan.store.bytes()).is_some_and(|bytes| bytes.owe(error, owed(), plan.instance.namespace()));
-    if !is_owed && let Err(error) = remove(plan, key, face).await {
+/// Removes the entry that a failed write should have replaced. For a store that could not be reached the removal is
+/// pending: the caller has waited for it once already.
+pub(crate) async fn superseded(plan: &Plan, key: &KeyBuf, error: &Error, caller_kind: CallerKind) {
+    if !plan.store.remove_later(plan, key, error)
+        && let Err(error) = remove_key(plan, key, caller_kind).await
+    {
         plan.function.failed("remove", &plan.store.name, &error);
     }
-}
-
-/// Asks a backend that keeps values as they are. What has panicked is not acknowledged.
-fn asked<T>(store: &Store, ask: impl FnOnce() -> T) -> Result<T> {
-    caught(ErrorKind::Backend, "the backend", ask).map_err(|error| error.context("backend", &*store.name))
 }
 
 fn both_removed(a: Result<bool>, b: Result<bool>) -> Result<bool> {
     Ok(a? | b?)
 }
 
-async fn remove_from(plan: &Plan, store: &Store, key: &KeyBuf, face: Face) -> Result<bool> {
-    match &store.kind {
-        Kind::Object(object) => {
-            let mut present = Present { plan, key: key.bytes(), live: false };
-            asked(store, || object.remove(plan.place(key.hash()), &mut present))?;
-            Ok(present.live)
-        }
-        Kind::Bytes(bytes) => {
-            let full = plan.logical_key(key);
-            let removed = bytes.remove(face, &full).await;
-            removed.map_err(|error| pending(&plan.instance, store, Owed::Remove(full), error))
-        }
-    }
-}
-
-/// A removal that the backend has not acknowledged is owed to it, and the caller told so.
-fn pending(instance: &Retainit, store: &Store, owed: Owed, error: Error) -> Error {
-    if !store.bytes().is_some_and(|bytes| bytes.owe(&error, owed, instance.namespace())) {
-        return error.context("backend", &*store.name);
-    }
-    Error::new(
-        ErrorKind::Pending,
-        "the removal was not acknowledged: it is queued, and goes first when the backend answers",
-    )
-    .context("backend", &*store.name)
-    .source(error)
-}
-
-/// Raises a group's version where the store keeps any.
-async fn raise(instance: &Retainit, store: &Store, group: Group, strength: Strength, face: Face) -> Result<()> {
-    let Some(bytes) = store.bytes() else { return Ok(()) };
-    let raised = bytes.raise(face, group.clone(), strength).await;
-    raised.map(drop).map_err(|error| pending(instance, store, Owed::Raise(group, strength), error))
-}
-
 /// Clears one function or cache.
-pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
+pub(crate) async fn clear(plan: &Plan, caller_kind: CallerKind) -> Result<Evicted> {
     plan.instance.check_open()?;
-    plan.instance.generation().raise(&plan.function.mark, Strength::Hard);
-    let mut evicted = clear_in(plan, &plan.store, face).await;
+    // Before anything is removed: a load that began earlier is refused from here on, and cannot store behind the
+    // removal.
+    plan.instance.epoch().raise(&plan.function.tag_epoch, Strength::Hard);
+    let mut evicted = plan.store.clear(plan, caller_kind).await;
     if let Some(hidden) = &plan.hidden {
-        evicted = both(clear_in(plan, hidden, face).await, evicted);
+        evicted = both(hidden.clear(plan, caller_kind).await, evicted);
     }
     plan.emit(EventKind::CacheClear, None, |parts| {
         parts.operation = Some("clear".into());
@@ -110,221 +72,113 @@ pub(crate) async fn clear(plan: &Plan, face: Face) -> Result<Evicted> {
     evicted
 }
 
-async fn clear_in(plan: &Plan, store: &Arc<Store>, face: Face) -> Result<Evicted> {
-    let bytes = match &store.kind {
-        Kind::Object(object) => {
-            let now = plan.now();
-            let mut live = 0;
-            let mut keep = |entry: Entry<'_>| {
-                let gone = entry.site == plan.site;
-                live += u64::from(gone && entry.kept.ends() > now);
-                gone.then_some(RemovalCause::Removed)
-            };
-            asked(store, || object.retain(&mut keep))?;
-            return Ok(Evicted::Exact(live));
-        }
-        Kind::Bytes(bytes) => bytes,
-    };
-    let versioned = bytes.capabilities().has_versions();
-    if versioned {
-        let group = groups::function_group(plan.instance.namespace(), &plan.function.full_id());
-        raise(&plan.instance, store, group, Strength::Hard, face).await?;
-    }
-    let mut wanted = Wanted::prefix("");
-    wanted.below = Some(plan.function_prefix().to_owned());
-    remove_wanted(&plan.instance, store, wanted, face, versioned).await
-}
-
-/// Removes the keys a walk finds. What cannot be walked is invalidated all the same if it has versions.
-async fn remove_wanted(
-    instance: &Retainit,
-    store: &Arc<Store>,
-    wanted: Wanted,
-    face: Face,
-    versioned: bool,
-) -> Result<Evicted> {
-    let Some(bytes) = store.bytes() else {
-        return Ok(Evicted::Exact(0));
-    };
-    if !bytes.capabilities().has_scan() {
-        let unsupported =
-            || Error::new(ErrorKind::Unsupported, "this backend can neither list its keys nor keep versions");
-        return if versioned { Ok(Evicted::Unknown) } else { Err(unsupported().context("backend", &*store.name)) };
-    }
-    let mut walk = Walk::new(instance, store, wanted, face);
-    let mut removed = 0;
-    loop {
-        // A group that was invalidated is gone whether or not its keys can be deleted and counted now.
-        let page = match walk.page().await {
-            Ok(page) => page,
-            Err(_) if versioned => return Ok(Evicted::Unknown),
-            Err(error) => return Err(unfinished(instance, store, error)),
-        };
-        if page.is_empty() {
-            return Ok(Evicted::Exact(removed));
-        }
-        for full in page.into_iter().filter_map(|found| found.full) {
-            match bytes.remove(face, &full).await {
-                Ok(one) => removed += u64::from(one),
-                Err(_) if versioned => return Ok(Evicted::Unknown),
-                Err(error) => return Err(unfinished(instance, store, error)),
-            }
-        }
-    }
-}
-
-/// A walk that broke off: which keys were left nobody knows, so the whole namespace is owed, if that can be had.
-fn unfinished(instance: &Retainit, store: &Store, error: Error) -> Error {
-    if store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions()) {
-        let all = Owed::Raise(groups::namespace_group(instance.namespace()), Strength::Hard);
-        return pending(instance, store, all, error);
-    }
-    error.context("backend", &*store.name)
-}
-
-/// Clears the namespace: everything this instance's name stands for, and nothing else.
-pub(crate) async fn clear_namespace(instance: &Retainit, face: Face) -> Result<Evicted> {
-    instance.check_open()?;
-    instance.generation().raise(instance.namespace_mark(), Strength::Hard);
-    let mut evicted = Ok(Evicted::Exact(0));
-    for store in instance.stores() {
-        let cleared = match &store.kind {
-            Kind::Object(object) => {
-                let now = instance.clock().now();
-                let mut live = 0;
-                let mut keep = |entry: Entry<'_>| {
-                    live += u64::from(entry.kept.ends() > now);
-                    Some(RemovalCause::Removed)
-                };
-                asked(&store, || object.retain(&mut keep)).map(|_| Evicted::Exact(live))
-            }
-            Kind::Bytes(bytes) => {
-                let versioned = bytes.capabilities().has_versions();
-                let group = groups::namespace_group(instance.namespace());
-                let raised = match versioned {
-                    true => raise(instance, &store, group, Strength::Hard, face).await,
-                    false => Ok(()),
-                };
-                match raised {
-                    Ok(()) => remove_wanted(instance, &store, Wanted::prefix(""), face, versioned).await,
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        evicted = both(evicted, cleared);
-    }
+/// Clears the namespace of this instance, and no other.
+pub(crate) async fn clear_namespace(instance: &EngineContext, caller_kind: CallerKind) -> Result<Evicted> {
+    instance.check_usable()?;
+    // Before anything is removed, as with one function.
+    instance.epoch().raise(instance.namespace_epoch(), Strength::Hard);
+    let stores = instance.stores();
+    let (side_by_side, clear) = (stores.len(), |store| clear_store(instance, store, caller_kind));
+    let cleared = gather(stores.into_iter().map(clear), side_by_side, |_| ()).await;
+    let evicted = cleared.into_iter().fold(Ok(Evicted::Exact(0)), both);
     instance.bus().cleared("clear_namespace", None, evicted.as_ref().copied());
     evicted
+}
+
+async fn clear_store(instance: &EngineContext, store: Arc<Store>, caller_kind: CallerKind) -> Result<Evicted> {
+    store.clear_namespace(instance, caller_kind).await
 }
 
 fn both(a: Result<Evicted>, b: Result<Evicted>) -> Result<Evicted> {
     Ok(a?.and(b?))
 }
 
-/// Invalidates everything with a tag: one increment, however many entries.
-pub(crate) async fn tag(instance: &Retainit, tag: &str, strength: Strength, face: Face) -> Result<()> {
-    instance.check_open()?;
-    // A tag nobody holds is on no entry in memory and on no load under way.
-    if let Some(mark) = instance.tags().held(tag) {
-        instance.generation().raise(&mark, strength);
-    }
-    let group = groups::tag_group(instance.namespace(), tag);
-    let mut result = Ok(());
-    for store in instance.stores() {
-        let Some(bytes) = store.bytes() else { continue };
-        let raised = match bytes.capabilities().has_versions() {
-            true => raise(instance, &store, group.clone(), strength, face).await,
-            false => {
-                let error =
-                    Error::new(ErrorKind::Unsupported, "this backend keeps no versions of tags: its bound is the ttl");
-                Err(error.context("backend", &*store.name))
-            }
-        };
-        result = result.and(raised);
-    }
-    let operation = if strength == Strength::Hard { "invalidate_tag" } else { "expire_tag" };
-    instance.bus().cleared(operation, Some(tag), result.as_ref().map(|()| Evicted::Unknown));
-    result
+/// Invalidates all entries with a tag, by one increment however many there are.
+pub(crate) async fn tag(
+    instance: &EngineContext,
+    tag: &str,
+    strength: Strength,
+    caller_kind: CallerKind,
+) -> Result<()> {
+    tags(instance, &[tag], strength, caller_kind, Store::patience).await.pop().unwrap_or(Ok(()))
 }
 
-/// Removes the keys that match, and refuses every load in memory that is under way.
-///
-/// Entries of loads that began after the call did may survive it.
-pub(crate) async fn pattern(instance: &Retainit, pattern: Pattern, face: Face) -> Result<Evicted> {
-    instance.check_open()?;
-    let shown = pattern.as_str().to_owned();
-    let wanted = Wanted { placeholders: true, ..Wanted::pattern(pattern) };
-    let mut evicted = Ok(Evicted::Exact(0));
-    for store in instance.stores() {
-        let removed = match &store.kind {
-            Kind::Object(object) => {
-                let removed = asked(&store, || {
-                    object.break_fences();
-                    remove_matching(instance, object.as_ref(), &wanted)
-                });
-                removed.map(Evicted::Exact)
-            }
-            Kind::Bytes(_) => remove_wanted(instance, &store, wanted.clone(), face, false).await,
-        };
-        evicted = both(evicted, removed);
+/// Invalidates several tags and returns the result of each. All backends are asked at once, and each is waited for
+/// once.
+pub(crate) async fn tags(
+    instance: &EngineContext,
+    tags: &[&str],
+    strength: Strength,
+    caller_kind: CallerKind,
+    patience: fn(&Store) -> Patience,
+) -> Vec<Result<()>> {
+    if let Err(error) = instance.check_usable() {
+        return tags.iter().map(|_| Err(Error::new(error.kind(), error.report()))).collect();
     }
+    // Tag epochs first, for they need no backend: entries in memory and loads under way are invalidated even if raising
+    // the versions below takes time, or fails.
+    for tag in tags {
+        // A tag without holders is on no entry in memory and on no load under way.
+        if let Some(tag_epoch) = instance.tags().held(tag) {
+            instance.epoch().raise(&tag_epoch, strength);
+        }
+    }
+    let stores = instance.stores();
+    let (side_by_side, of_one) =
+        (stores.len(), |store| raise_in(instance, store, tags, strength, caller_kind, patience));
+    let mut results: Vec<Result<()>> = tags.iter().map(|_| Ok(())).collect();
+    for of_one in gather(stores.into_iter().map(of_one), side_by_side, |_| ()).await {
+        for (result, raised) in results.iter_mut().zip(of_one) {
+            *result = std::mem::replace(result, Ok(())).and(raised);
+        }
+    }
+    let operation = if strength == Strength::Hard { "invalidate_tag" } else { "expire_tag" };
+    for (tag, result) in tags.iter().zip(&results) {
+        instance.bus().cleared(operation, Some(tag), result.as_ref().map(|()| Evicted::Unknown));
+    }
+    results
+}
+
+/// Raises the versions of tags in one store.
+async fn raise_in(
+    instance: &EngineContext,
+    store: Arc<Store>,
+    tags: &[&str],
+    strength: Strength,
+    caller_kind: CallerKind,
+    patience: fn(&Store) -> Patience,
+) -> Vec<Result<()>> {
+    store.raise_tags(instance, tags, strength, caller_kind, &patience(&store)).await
+}
+
+/// Removes the keys that match a pattern, and refuses every load in memory that is under way.
+///
+/// Entries of loads that begin after this call may survive it.
+pub(crate) async fn pattern(instance: &EngineContext, pattern: Pattern, caller_kind: CallerKind) -> Result<Evicted> {
+    instance.check_usable()?;
+    let shown = pattern.as_str().to_owned();
+    let wanted = KeyQuery::pattern(pattern).slots(Slots::Any);
+    let stores = instance.stores();
+    let (side_by_side, remove) = (stores.len(), |store| remove_pattern(instance, store, &wanted, caller_kind));
+    let removed = gather(stores.into_iter().map(remove), side_by_side, |_| ()).await;
+    let evicted = removed.into_iter().fold(Ok(Evicted::Exact(0)), both);
     instance.bus().cleared("invalidate_pattern", Some(&shown), evicted.as_ref().copied());
     evicted
 }
 
-fn remove_matching(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> u64 {
-    let (functions, now) = (instance.functions_by_site(), instance.clock().now());
-    let mut live = 0;
-    object.retain(&mut |entry| {
-        let function = functions.get(&entry.site)?;
-        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
-        let gone = wanted.wants(&shown);
-        live += u64::from(gone && entry.kept.ends() > now && !super::is_dead(instance, &function.mark, entry.kept));
-        gone.then_some(RemovalCause::Removed)
-    });
-    live
+async fn remove_pattern(
+    instance: &EngineContext,
+    store: Arc<Store>,
+    wanted: &KeyQuery,
+    caller_kind: CallerKind,
+) -> Result<Evicted> {
+    store.remove_matching(instance, wanted, caller_kind).await
 }
 
-/// Removes what nobody may read any more and counts what had expired.
-pub(crate) fn sweep(instance: &Retainit, store: &Store) -> u64 {
-    let Kind::Object(object) = &store.kind else {
-        return 0;
-    };
-    let (functions, now) = (instance.functions_by_site(), instance.clock().now());
-    let mut expired = 0;
-    let none = Mark::new();
-    let mut keep = |entry: Entry<'_>| {
-        if entry.kept.ends() <= now {
-            expired += 1;
-            return Some(RemovalCause::Expired);
-        }
-        let mark = functions.get(&entry.site).map_or(&none, |function| &*function.mark);
-        super::is_dead(instance, mark, entry.kept).then_some(RemovalCause::Invalidated)
-    };
-    if let Err(error) = asked(store, || object.retain(&mut keep)) {
+/// Removes entries that may not be served any more, and counts those that had expired.
+pub(crate) fn sweep(instance: &EngineContext, store: &Store) -> u64 {
+    store.sweep(instance).unwrap_or_else(|error| {
         instance.bus().failed("sweep", Some(&store.name), &error);
-    }
-    expired
-}
-
-/// What was invalidated, of an entry that lies in the store and may not be served.
-pub(crate) fn why_dead(plan: &Plan, object: &dyn retainit_plugin::ObjectBackend, key: &KeyBuf) -> Option<&'static str> {
-    struct Why<'a> {
-        plan: &'a Plan,
-        key: &'a [u8],
-        why: Option<&'static str>,
-    }
-    impl Visit for Why<'_> {
-        fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
-            let found = key == self.key;
-            if found {
-                let tags = kept.extra().map_or(&[][..], |extra| &extra.tags);
-                self.why = self.plan.invalidated_by(kept.generation(), tags);
-            }
-            found
-        }
-    }
-    let mut why = Why { plan, key: key.bytes(), why: None };
-    caught(ErrorKind::Backend, "the backend", || object.peek(plan.place(key.hash()), &mut why)).ok()?;
-    why.why
+        0
+    })
 }

@@ -1,154 +1,130 @@
-//! Listing keys, in memory and in byte stores.
+//! Lists keys, in memory and in byte stores.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_core::Stream;
-use retainit_plugin::{ErrorKind, Scan, Strength, caught};
+use retainit_plugin::Result;
 
-use super::{Face, Kind, Store};
-use crate::key::{Pattern, arguments_text, text};
-use crate::{Result, Retainit};
+use super::groups::Groups;
+use super::{CallerKind, EngineContext, Plan, Store};
+use crate::key::{Pattern, text};
 
-/// A key as it was found.
+/// A key that a listing has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// `{id}:{args}`, as people see it.
+pub(crate) struct FoundKey {
+    /// Key as people see it, `{id}:{args}`.
     pub(crate) shown: String,
-    /// The full key in a byte store.
+    /// Full key in a byte store.
     pub(crate) full: Option<String>,
 }
 
-/// Which keys are wanted.
+/// Query for keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) prefix: String,
-    pub(crate) pattern: Option<Pattern>,
-    /// Only this function's.
-    pub(crate) site: Option<u32>,
-    /// The beginning of its full keys.
-    pub(crate) below: Option<String>,
-    /// Slots too that only hold a load's fence.
-    pub(crate) placeholders: bool,
+pub(crate) struct KeyQuery {
+    prefix: String,
+    pattern: Option<Pattern>,
+    /// Number of the only function whose keys match.
+    pub(super) site: Option<u32>,
+    /// Prefix of that function's full keys.
+    pub(super) below: Option<String>,
+    /// Groups of all its entries.
+    pub(super) groups: Groups,
+    pub(super) slots: Slots,
 }
 
-impl Wanted {
-    pub(crate) fn prefix(prefix: impl Into<String>) -> Wanted {
-        Wanted { prefix: prefix.into(), pattern: None, site: None, below: None, placeholders: false }
-    }
+/// Slots of a byte store that a walk returns. Listings need live entries only, removals need more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slots {
+    /// Slots with an entry that may be served.
+    Live,
+    /// Slots with any entry, invalidated or not.
+    Filled,
+    /// Slots with any entry, or only with the fence of a load.
+    Any,
+}
 
-    pub(crate) fn pattern(pattern: Pattern) -> Wanted {
-        Wanted {
-            prefix: pattern.prefix().to_owned(),
-            pattern: Some(pattern),
+impl KeyQuery {
+    pub(crate) fn prefix(prefix: impl Into<String>) -> KeyQuery {
+        KeyQuery {
+            prefix: prefix.into(),
+            pattern: None,
             site: None,
             below: None,
-            placeholders: false,
+            groups: Groups::default(),
+            slots: Slots::Live,
         }
+    }
+
+    pub(crate) fn pattern(pattern: Pattern) -> KeyQuery {
+        KeyQuery { pattern: Some(pattern.clone()), ..KeyQuery::prefix(pattern.prefix()) }
+    }
+
+    /// Returns the query for the keys of one function or cache.
+    pub(crate) fn function(plan: &Plan) -> KeyQuery {
+        KeyQuery {
+            site: Some(plan.site),
+            below: Some(plan.function_prefix().to_owned()),
+            groups: plan.own_groups().clone(),
+            ..KeyQuery::prefix(format!("{}:", plan.function.id))
+        }
+    }
+
+    pub(crate) fn slots(self, slots: Slots) -> KeyQuery {
+        KeyQuery { slots, ..self }
     }
 
     pub(crate) fn wants(&self, shown: &str) -> bool {
         shown.starts_with(&self.prefix) && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(shown))
     }
-}
 
-/// The keys an object store holds that may still be served.
-fn object_keys(instance: &Retainit, object: &dyn retainit_plugin::ObjectBackend, wanted: &Wanted) -> VecDeque<Found> {
-    let mut found = VecDeque::new();
-    let functions = instance.functions_by_site();
-    object.scan(&mut |entry| {
-        let Some(function) = functions.get(&entry.site).filter(|f| wanted.site.is_none_or(|site| site == f.site.get()))
-        else {
-            return;
-        };
-        if entry.kept.ends() <= instance.clock().now() || is_dead(instance, &function.mark, entry.kept) {
-            return;
-        }
-        let shown = format!("{}:{}", function.id, arguments_text(function.keys, entry.key));
-        if wanted.wants(&shown) {
-            found.push_back(Found { shown, full: None });
-        }
-    });
-    found
-}
-
-/// Whether an entry was invalidated and merely not met since.
-pub(crate) fn is_dead(instance: &Retainit, function: &retainit_plugin::Mark, kept: &retainit_plugin::Kept) -> bool {
-    let generation = kept.generation();
-    let fell = |mark: &retainit_plugin::Mark| {
-        mark.generation(Strength::Hard) > generation || mark.generation(Strength::Soft) > generation
-    };
-    generation != instance.generation().now()
-        && (fell(instance.namespace_mark())
-            || fell(function)
-            || kept.extra().is_some_and(|extra| extra.tags.iter().any(|tag| fell(tag))))
+    /// Returns a full key with its readable form, if it matches. `data` is the prefix of all keys of the namespace.
+    pub(super) fn found(&self, data: &str, full: String) -> Option<FoundKey> {
+        let (function, args) = full.strip_prefix(data)?.split_once(':')?;
+        let (id, _version) = function.rsplit_once('@')?;
+        let shown = format!("{}:{args}", text::unescape(id));
+        self.wants(&shown).then_some(FoundKey { shown, full: Some(full) })
+    }
 }
 
 /// A page-wise walk over the keys of one store.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    instance: Retainit,
+    instance: EngineContext,
     store: Arc<Store>,
-    wanted: Wanted,
-    face: Face,
+    wanted: KeyQuery,
+    caller_kind: CallerKind,
     cursor: Cursor,
 }
 
-#[derive(Debug)]
-enum Cursor {
+/// Position of a walk.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cursor {
     Start,
     At(String),
     End,
 }
 
 impl Walk {
-    pub(crate) fn new(instance: &Retainit, store: &Arc<Store>, wanted: Wanted, face: Face) -> Walk {
-        Walk { instance: instance.clone(), store: Arc::clone(store), wanted, face, cursor: Cursor::Start }
+    pub(crate) fn new(instance: &EngineContext, store: &Arc<Store>, wanted: KeyQuery, caller_kind: CallerKind) -> Walk {
+        Walk { instance: instance.clone(), store: Arc::clone(store), wanted, caller_kind, cursor: Cursor::Start }
     }
 
-    /// The next keys; empty at the end.
-    pub(crate) async fn page(&mut self) -> Result<VecDeque<Found>> {
+    /// Returns the next keys; empty at the end.
+    pub(crate) async fn page(&mut self) -> Result<VecDeque<FoundKey>> {
         self.instance.check_open()?;
         loop {
-            let scan = match std::mem::replace(&mut self.cursor, Cursor::End) {
-                Cursor::End => return Ok(VecDeque::new()),
-                Cursor::Start => Scan::prefix(self.scan_prefix()),
-                Cursor::At(cursor) => Scan::prefix(self.scan_prefix()).after(cursor),
-            };
-            let scan = if self.wanted.placeholders { scan.placeholders() } else { scan };
-            let bytes = match &self.store.kind {
-                Kind::Object(object) => {
-                    let list = || object_keys(&self.instance, object.as_ref(), &self.wanted);
-                    return caught(ErrorKind::Backend, "the backend", list);
-                }
-                Kind::Bytes(bytes) => bytes,
-            };
-            let page = bytes.scan(self.face, scan).await?;
-            self.cursor = page.next.map_or(Cursor::End, Cursor::At);
-            let found: VecDeque<_> = page.keys.into_iter().filter_map(|full| self.read(full)).collect();
-            if !found.is_empty() {
-                return Ok(found);
+            let found = self.store.page(&self.instance, &self.wanted, self.caller_kind, &mut self.cursor).await?;
+            // A page of a byte store may have no key that matches, and more pages may follow.
+            if !found.is_empty() || self.cursor == Cursor::End {
+                return Ok(found.into());
             }
         }
     }
-
-    /// Where in the store the wanted keys lie: below the function, or as far as a prefix reaches into its name.
-    fn scan_prefix(&self) -> String {
-        self.wanted.below.clone().unwrap_or_else(|| super::groups::prefix('d', self.instance.namespace()))
-    }
-
-    /// A full key as people see it, if it is wanted.
-    fn read(&self, full: String) -> Option<Found> {
-        let rest = full.strip_prefix(&super::groups::prefix('d', self.instance.namespace()))?;
-        let (function, args) = rest.split_once(':')?;
-        let (id, _version) = function.rsplit_once('@')?;
-        let shown = format!("{}:{args}", text::unescape(id));
-        self.wanted.wants(&shown).then_some(Found { shown, full: Some(full) })
-    }
 }
 
-/// Keys, as a stream or, for sync programs, an iterator. Keys that come and go while it runs may be missed or shown
-/// twice.
+/// Keys, as a stream or, for sync programs, an iterator. Keys that are stored or removed meanwhile may be missing or
+/// occur twice.
 pub struct Keys {
     stream: std::pin::Pin<Box<dyn Stream<Item = Result<String>> + Send>>,
 }
@@ -164,16 +140,16 @@ impl Keys {
         Keys { stream: Box::pin(Pages { walks: walks.into(), ready: VecDeque::new(), page: None }) }
     }
 
-    /// The next key; `None` at the end.
+    /// Returns the next key; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<String>> {
         std::future::poll_fn(|cx| self.stream.as_mut().poll_next(cx)).await
     }
 
-    /// All keys.
+    /// Collects all keys.
     ///
     /// # Errors
     ///
-    /// The first error of a backend.
+    /// Returns the first error of a backend.
     pub async fn collect(mut self) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         while let Some(key) = self.next().await {
@@ -194,11 +170,11 @@ impl Stream for Keys {
     }
 }
 
-type PageOf = std::pin::Pin<Box<dyn Future<Output = (Walk, Result<VecDeque<Found>>)> + Send>>;
+type PageOf = std::pin::Pin<Box<dyn Future<Output = (Walk, Result<VecDeque<FoundKey>>)> + Send>>;
 
 struct Pages {
     walks: VecDeque<Walk>,
-    ready: VecDeque<Found>,
+    ready: VecDeque<FoundKey>,
     page: Option<PageOf>,
 }
 
@@ -214,10 +190,12 @@ impl Stream for Pages {
             if let Some(found) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(found.shown)));
             }
+            // The future owns the walk and gives it back: a future that borrowed it could not be stored beside it.
             if let Some(page) = &mut self.page {
                 let (walk, found) = ready!(page.as_mut().poll(cx));
                 self.page = None;
                 match found {
+                    // The walk is dropped, so that an error ends one store's keys; those of the others follow.
                     Err(error) => return Poll::Ready(Some(Err(error))),
                     Ok(found) if found.is_empty() => {}
                     Ok(found) => {

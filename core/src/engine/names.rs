@@ -1,24 +1,23 @@
 use super::groups::{Groups, function_group, namespace_group, prefix, tag_group};
-use super::{Function, Plan, Store};
-use crate::Retainit;
+use super::{EngineContext, Function, Plan, Store};
 use crate::key::{KeyBuf, text};
 
-/// Room for the arguments of most calls in a key.
+/// Room for the arguments of most calls in a key, in bytes.
 const ARGUMENTS: usize = 32;
 
-/// What a function is called in a byte store: made once, as every call there asks for it.
+/// Names of a function in a byte store, made once because every call there needs them.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// What every key begins with.
+    /// Prefix of every key.
     prefix: Box<str>,
-    /// Namespace and function; empty if the store keeps no versions.
+    /// Groups of namespace and function; empty if the store does not support versions.
     groups: Groups,
 }
 
 impl Names {
-    /// The names in a store. Keys have theirs in memory too: a removal may have to reach the byte store that an override
-    /// hides.
-    pub(super) fn new(instance: &Retainit, function: &Function, store: &Store) -> Names {
+    /// Makes the names for a store. A function in memory has a prefix too: a removal may have to reach the byte store
+    /// that an override hides.
+    pub(super) fn new(instance: &EngineContext, function: &Function, store: &Store) -> Names {
         let namespace = instance.namespace();
         let mut key = prefix('d', namespace);
         text::escape(&function.id, &mut key);
@@ -26,13 +25,18 @@ impl Names {
         key.push_str(&function.version.to_string());
         key.push(':');
         let groups = || [namespace_group(namespace), function_group(namespace, &function.full_id())];
-        let versions = store.bytes().is_some_and(|bytes| bytes.capabilities().has_versions());
+        let versions = store.has_versions();
         Names { prefix: key.into(), groups: if versions { groups().into_iter().collect() } else { Groups::default() } }
     }
 }
 
+/// Returns a key for a trial by `health()`, which no entry uses and no listing shows.
+pub(crate) fn trial_key(namespace: &str, number: u64) -> String {
+    format!("{}health@0:{number:016x}", prefix('h', namespace))
+}
+
 impl Plan {
-    /// The names of everything that can invalidate an entry with these tags, for stores that keep versions.
+    /// Returns the groups that can invalidate an entry with these tags, for stores that support versions.
     pub(crate) fn groups(&self, tags: &[String]) -> Groups {
         let own = self.own_groups();
         if tags.is_empty() || own.is_empty() {
@@ -42,17 +46,17 @@ impl Plan {
         own.iter().cloned().chain(tags).collect()
     }
 
-    /// Those of an entry without tags.
+    /// Returns the groups of an entry without tags.
     pub(crate) fn own_groups(&self) -> &Groups {
         &self.names.groups
     }
 
-    /// The full key in a byte store.
+    /// Returns the full key in a byte store.
     pub(crate) fn logical_key(&self, key: &KeyBuf) -> String {
         self.logical_key_and_digest(key).0
     }
 
-    /// The full key in a byte store, and what the entry has to say of arguments that it does not show.
+    /// Returns the full key in a byte store, and the digest of arguments that the key does not show.
     pub(crate) fn logical_key_and_digest(&self, key: &KeyBuf) -> (String, Vec<u8>) {
         let mut full = String::with_capacity(self.names.prefix.len() + ARGUMENTS);
         full.push_str(&self.names.prefix);
@@ -60,7 +64,7 @@ impl Plan {
         (full, digest)
     }
 
-    /// What every key of this function begins with in a byte store.
+    /// Returns the prefix of every key of this function in a byte store.
     pub(crate) fn function_prefix(&self) -> &str {
         &self.names.prefix
     }

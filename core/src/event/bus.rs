@@ -1,4 +1,4 @@
-//! The bus of one instance: who hears what, and how an event gets there.
+//! Event bus of one instance: its subscribers, and the delivery of events to their queues.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,54 +8,67 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use retainit_plugin::{Clock, Event, EventKind, EventKinds, EventParts, Subscriber, actor};
+use retainit_plugin::lock::{Mutex, RwLock};
+use retainit_plugin::{Clock, Error, Event, EventKind, EventKinds, EventParts, Process, Result, Subscriber, actor};
 
 use super::dispatch::handling;
-use super::lane::{Lane, Place};
+use super::print::Printed;
+use super::queue::{QueueHome, SubscriberQueue};
+use super::sparse::{Sparse, held_back};
 use super::{Subscription, notice, on};
-use crate::overrides::Alive;
-use crate::runtime::Io;
+use crate::runtime::{Alive, Io};
 
-pub(super) type Lanes = Arc<[Arc<Lane>]>;
+pub(super) type SubscriberQueues = Arc<[Arc<SubscriberQueue>]>;
 
-/// How long `close()` waits for handlers.
+/// Limit on the time that `close()` waits for handlers.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What an instance tells, and to whom.
+/// Event bus of an instance.
 pub(crate) struct Bus {
-    /// The kinds somebody hears: all that is read when nobody listens.
-    heard: AtomicU32,
-    /// The kinds that carry an actor.
-    signed: AtomicU32,
-    /// Whether somebody writes failures to the log.
+    /// Kinds with a subscriber: all that is read when there is none.
+    subscribed: AtomicU32,
+    /// Kinds for which a subscriber wants the actor.
+    with_actor: AtomicU32,
+    /// True while a subscriber writes failures to a log.
     logged: AtomicBool,
-    /// Who hears, of this instance and of the process.
-    lanes: RwLock<Lanes>,
-    own: Mutex<Own>,
+    /// True while such a subscriber needs no `tracing` to be seen.
+    logged_without_tracing: AtomicBool,
+    /// Problems printed to standard error.
+    printed: Printed,
+    /// Warnings written to the log.
+    sparse: Sparse,
+    /// Queues of this instance's subscribers and of the process's.
+    queues: RwLock<SubscriberQueues>,
+    own: Mutex<BusQueues>,
     /// Failures that belong to no function, by operation.
     failures: Mutex<BTreeMap<&'static str, u64>>,
+    /// Notes for `health()` about settings whose effect differs from what is written.
+    notes: Mutex<Vec<String>>,
+    /// Number of uncached calls that belong to no function.
+    uncached: AtomicU64,
     instance: u64,
     namespace: Arc<str>,
     plain_keys: bool,
     secret: [u8; 32],
     clock: Arc<dyn Clock>,
     io: Arc<Io>,
+    /// Process that made the bus. In a fork of it there are no subscribers: their threads are gone.
+    process: Process,
     me: Weak<Bus>,
 }
 
 #[derive(Default)]
-struct Own {
-    lanes: Vec<Arc<Lane>>,
+struct BusQueues {
+    queues: Vec<Arc<SubscriberQueue>>,
     backends: Vec<Arc<str>>,
     closed: bool,
-    /// Held while somebody hears of hits: it keeps them off the shortest way.
+    /// Held while hits have a subscriber: keeps them off the shortest way.
     hits: Option<Alive>,
 }
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bus").field("lanes", &*self.lanes.read()).finish_non_exhaustive()
+        f.debug_struct("Bus").field("queues", &*self.queues.read()).finish_non_exhaustive()
     }
 }
 
@@ -70,18 +83,24 @@ impl Bus {
         io: &Arc<Io>,
     ) -> Arc<Bus> {
         let bus = Arc::new_cyclic(|me| Bus {
-            heard: AtomicU32::new(0),
-            signed: AtomicU32::new(0),
+            subscribed: AtomicU32::new(0),
+            with_actor: AtomicU32::new(0),
             logged: AtomicBool::new(false),
-            lanes: RwLock::new(Arc::new([])),
+            logged_without_tracing: AtomicBool::new(false),
+            printed: Printed::default(),
+            sparse: Sparse::default(),
+            queues: RwLock::new(Arc::new([])),
             own: Mutex::default(),
             failures: Mutex::default(),
+            notes: Mutex::default(),
+            uncached: AtomicU64::new(0),
             instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             namespace: namespace.into(),
             plain_keys,
             secret: blake3::derive_key("retainit 2026-01-01 keys in events", secret),
             clock: Arc::clone(clock),
             io: Arc::clone(io),
+            process: Process::current(),
             me: me.clone(),
         });
         on::admit(&bus);
@@ -90,50 +109,88 @@ impl Bus {
 
     // ---------------------------------------------------------------------------------------------------- emission
 
-    /// Whether somebody hears of this kind: one relaxed load.
+    /// Returns true if a subscriber receives this kind: one relaxed load.
     #[inline]
-    pub(crate) fn hears(&self, kind: EventKind) -> bool {
-        self.heard.load(Ordering::Relaxed) & (1 << kind as u32) != 0
+    pub(crate) fn is_subscribed(&self, kind: EventKind) -> bool {
+        self.subscribed.load(Ordering::Relaxed) & (1 << kind as u32) != 0
     }
 
-    /// The same for several, as bits.
-    pub(crate) fn hears_any(&self, kinds: u32) -> bool {
-        self.heard.load(Ordering::Relaxed) & kinds != 0
+    /// Returns true if a subscriber receives any of several kinds, given as bits.
+    pub(crate) fn is_subscribed_to_any(&self, kinds: u32) -> bool {
+        self.subscribed.load(Ordering::Relaxed) & kinds != 0
     }
 
-    /// Tells an event, if anybody hears it; only then is it made.
+    /// Emits an event if its kind has a subscriber; `fill` runs only then.
     #[inline]
     pub(crate) fn emit(&self, kind: EventKind, fill: impl FnOnce(&mut EventParts)) {
-        if self.hears(kind) {
-            self.emit_heard(kind, fill);
+        if self.is_subscribed(kind) {
+            self.emit_subscribed(kind, fill);
         }
     }
 
     #[cold]
-    fn emit_heard(&self, kind: EventKind, fill: impl FnOnce(&mut EventParts)) {
-        let lanes = self.lanes();
-        self.deliver(&lanes, kind, fill);
+    fn emit_subscribed(&self, kind: EventKind, fill: impl FnOnce(&mut EventParts)) {
+        if !self.process.is_current() {
+            return;
+        }
+        self.deliver(&self.queues(), kind, Some(0), fill);
     }
 
-    fn deliver(&self, lanes: &[Arc<Lane>], kind: EventKind, fill: impl FnOnce(&mut EventParts)) {
+    /// Emits a warning that repeats often, with `held` as [`Sparse::pass`] returns it. Logs receive it once a minute,
+    /// all other subscribers each time.
+    pub(crate) fn emit_sparse(&self, kind: EventKind, held: Option<u64>, fill: impl FnOnce(&mut EventParts)) {
+        if self.is_subscribed(kind) && self.process.is_current() {
+            self.deliver(&self.queues(), kind, held, fill);
+        }
+    }
+
+    /// Returns the number of equal warnings held back since the last that passed; `None` for one that is not to be
+    /// written to a log.
+    pub(crate) fn pass(
+        &self,
+        kind: EventKind,
+        function: Option<&str>,
+        operation: &'static str,
+        backend: Option<&str>,
+    ) -> Option<u64> {
+        self.sparse.pass(kind, function, operation, backend, self.clock())
+    }
+
+    fn deliver(
+        &self,
+        queues: &[Arc<SubscriberQueue>],
+        kind: EventKind,
+        held: Option<u64>,
+        fill: impl FnOnce(&mut EventParts),
+    ) {
+        // The calls that a handler makes raise no events for itself, or each event would cause the next. The event is
+        // only built once another subscriber is found.
         let own = handling();
-        let mut hearers = lanes.iter().filter(|lane| lane.id != own && lane.hears(kind)).peekable();
-        if hearers.peek().is_none() {
+        let mut receivers = queues.iter().filter(|queue| queue.id != own && queue.is_subscribed(kind)).peekable();
+        if receivers.peek().is_none() {
             return;
         }
         let mut parts = self.parts(kind);
         fill(&mut parts);
-        if EventKinds::from_bits(self.signed.load(Ordering::Relaxed)).contains(kind) {
+        if EventKinds::from_bits(self.with_actor.load(Ordering::Relaxed)).contains(kind) {
             parts.actor = actor().map(Into::into);
         }
+        let to_log = held.and_then(held_back).map(|detail| {
+            let mut parts = parts.clone();
+            parts.detail = Some(detail.into());
+            Event::from(parts)
+        });
         let event = Event::from(parts);
-        for lane in hearers {
-            let untold = lane.push(event.clone(), true);
-            notice::tell(lane, untold);
+        // `push` has released its queue's lock when the drops are reported, which locks the other queues: holding one
+        // while taking another could deadlock with a second caller.
+        for queue in receivers.filter(|queue| held.is_some() || !queue.writes_log) {
+            let event = to_log.as_ref().filter(|_| queue.writes_log).unwrap_or(&event);
+            let unreported = queue.push(event.clone(), true);
+            notice::report(queue, unreported);
         }
     }
 
-    /// The parts every event of this instance has.
+    /// Returns the parts that every event of this instance has.
     pub(super) fn parts(&self, kind: EventKind) -> EventParts {
         let mut parts = EventParts::new(kind, self.clock.wall());
         parts.instance = self.instance;
@@ -141,7 +198,7 @@ impl Bus {
         parts
     }
 
-    /// How a key, tag or pattern is shown.
+    /// Returns a key, tag or pattern as events show it: as it is, or as a keyed hash.
     pub(crate) fn key(&self, owner: &str, text: &str) -> Box<str> {
         if self.plain_keys {
             return text.into();
@@ -153,85 +210,140 @@ impl Bus {
         shown.into()
     }
 
-    /// Somebody else writes failures and notices to the log.
+    /// Returns true if a subscriber writes failures and notices to a log.
     pub(crate) fn writes_log(&self) -> bool {
         self.logged.load(Ordering::Relaxed)
     }
 
-    /// Counts a failure that belongs to no function.
-    pub(super) fn count_failure(&self, operation: &'static str) {
-        *self.failures.lock().entry(operation).or_default() += 1;
+    /// Prints why calls run uncached, unless a log of the program shows it.
+    pub(crate) fn print_uncached(&self, function: Option<&str>, operation: &'static str, error: &str) {
+        if !self.logged_without_tracing.load(Ordering::Relaxed) {
+            self.printed.uncached(function, operation, error);
+        }
     }
 
-    /// The failures that belong to no function.
+    /// Prints what makes all functions run uncached, unless a log of the program shows it.
+    pub(crate) fn print_unusable(&self, problems: &Error) {
+        self.printed.unusable(problems);
+    }
+
+    /// Prints advice about a setting that has no effect, unless a subscriber of `tracing` shows it.
+    pub(crate) fn print_advice(&self, advice: &str) {
+        self.printed.advice(advice);
+    }
+
+    /// Adds a note about a setting for `health()`, once.
+    pub(crate) fn note(&self, text: String) {
+        let mut notes = self.notes.lock();
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
+    }
+
+    /// Returns the notes about settings.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.lock().clone()
+    }
+
+    /// Returns the instance's clock.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Counts an uncached call whose function is not known here.
+    pub(crate) fn count_uncached(&self) {
+        self.uncached.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of uncached calls that belong to no function.
+    pub(crate) fn uncached(&self) -> u64 {
+        self.uncached.load(Ordering::Relaxed)
+    }
+
+    /// Counts a failure that belongs to no function.
+    pub(crate) fn count_failure(&self, operation: &'static str) {
+        if self.process.is_current() {
+            *self.failures.lock().entry(operation).or_default() += 1;
+        }
+    }
+
+    /// Returns the failures that belong to no function, by operation.
     pub(crate) fn failures(&self) -> BTreeMap<&'static str, u64> {
         self.failures.lock().clone()
     }
 
     // ---------------------------------------------------------------------------------------------------- backends
 
-    /// A backend is there. Whoever subscribes later is told of it then.
+    /// Announces a backend to all subscribers; later ones receive the event when they subscribe.
     pub(crate) fn backend_is_there(&self, backend: &Arc<str>) {
-        // Everybody who hears now, taken under the same lock under which those who come later look.
-        let lanes = {
+        // The queues are taken under the lock that `add` holds while it introduces a newcomer: each subscriber receives
+        // the event exactly once.
+        let queues = {
             let mut own = self.own.lock();
             if own.backends.contains(backend) {
                 return;
             }
             own.backends.push(Arc::clone(backend));
-            self.lanes()
+            self.queues()
         };
-        self.deliver(&lanes, EventKind::BackendInit, |parts| parts.backend = Some(Arc::clone(backend)));
+        self.deliver(&queues, EventKind::BackendInit, Some(0), |parts| parts.backend = Some(Arc::clone(backend)));
     }
 
-    /// A backend is gone.
+    /// Announces the end of a backend.
     pub(crate) fn backend_is_gone(&self, backend: &Arc<str>) {
         self.own.lock().backends.retain(|known| known != backend);
         self.emit(EventKind::BackendClose, |parts| parts.backend = Some(Arc::clone(backend)));
     }
 
-    /// Tells a new lane of the backends that are there. Nobody else sees the lane yet, so its queue has room.
-    fn introduce(&self, own: &Own, lane: &Arc<Lane>) {
+    /// Announces all present backends to a new queue. The queue is not shared yet, so it has room.
+    fn announce_backends(&self, own: &BusQueues, queue: &Arc<SubscriberQueue>) {
         for backend in own.backends.iter().filter(|_| !own.closed) {
             let mut parts = self.parts(EventKind::BackendInit);
             parts.backend = Some(Arc::clone(backend));
-            lane.push(parts.into(), false);
+            queue.push(parts.into(), false);
         }
     }
 
     // --------------------------------------------------------------------------------------------------- subscribers
 
-    pub(super) fn place(&self) -> Place {
-        Place { bus: self.me.clone(), clock: Arc::clone(&self.clock), io: Arc::downgrade(&self.io) }
+    pub(super) fn place(&self) -> QueueHome {
+        QueueHome { bus: self.me.clone(), clock: Arc::clone(&self.clock), io: Arc::downgrade(&self.io) }
     }
 
-    pub(super) fn add(&self, lane: Arc<Lane>) -> Subscription {
-        let mut is_closed = false;
+    pub(super) fn add(&self, queue: Arc<SubscriberQueue>) -> Subscription {
+        let mut is_closed = !self.process.is_current();
+        if is_closed {
+            queue.finish();
+            return Subscription { queue };
+        }
+        // The process's lock comes before the bus's everywhere. The closed flag is read under the bus's lock: a
+        // subscriber that comes while the bus closes is either in the list that `close_within` ends, or ended here.
         on::with(|process| {
             let mut own = self.own.lock();
             is_closed = own.closed;
             if !is_closed {
-                self.introduce(&own, &lane);
-                own.lanes.push(Arc::clone(&lane));
+                self.announce_backends(&own, &queue);
+                own.queues.push(Arc::clone(&queue));
                 self.renew(&mut own, process);
             }
         });
         if is_closed {
-            lane.finish();
+            queue.finish();
         }
-        Subscription { lane }
+        Subscription { queue }
     }
 
     /// Adds a subscriber that the configuration names.
     pub(crate) fn add_subscriber(&self, subscriber: Box<dyn Subscriber>) -> Subscription {
-        self.add(Lane::of(subscriber, self.place()))
+        self.add(SubscriberQueue::of(subscriber, self.place()))
     }
 
-    /// Puts together anew who hears what. `newcomer` is a lane of the process that has just come.
-    pub(super) fn renewed(&self, process: &[Arc<Lane>], newcomer: Option<&Arc<Lane>>) {
+    /// Rebuilds the list of queues. `newcomer` is a new queue of the whole process, which receives the present
+    /// backends.
+    pub(super) fn renewed(&self, process: &[Arc<SubscriberQueue>], newcomer: Option<&Arc<SubscriberQueue>>) {
         let mut own = self.own.lock();
-        if let Some(lane) = newcomer {
-            self.introduce(&own, lane);
+        if let Some(queue) = newcomer {
+            self.announce_backends(&own, queue);
         }
         self.renew(&mut own, process);
     }
@@ -240,91 +352,113 @@ impl Bus {
         on::with(|process| self.renewed(process, None));
     }
 
-    fn renew(&self, own: &mut Own, process: &[Arc<Lane>]) {
-        own.lanes.retain(|lane| !lane.is_over());
+    fn renew(&self, own: &mut BusQueues, process: &[Arc<SubscriberQueue>]) {
+        own.queues.retain(|queue| !queue.is_over());
         let process = process.iter().filter(|_| !own.closed);
-        let lanes: Lanes = own.lanes.iter().chain(process).cloned().collect();
-        let union = |lanes: &mut dyn Iterator<Item = &Arc<Lane>>| {
-            lanes.fold(EventKinds::NONE, |kinds, lane| kinds.with(lane.kinds()))
+        let queues: SubscriberQueues = own.queues.iter().chain(process).cloned().collect();
+        let union = |queues: &mut dyn Iterator<Item = &Arc<SubscriberQueue>>| {
+            queues.fold(EventKinds::NONE, |kinds, queue| kinds.with(queue.kinds()))
         };
-        let heard = union(&mut lanes.iter());
-        self.signed.store(union(&mut lanes.iter().filter(|lane| lane.wants_actor)).bits(), Ordering::Relaxed);
-        self.logged.store(lanes.iter().any(|lane| lane.writes_log), Ordering::Relaxed);
-        *self.lanes.write() = lanes;
-        self.heard.store(heard.bits(), Ordering::Release);
-        own.hits = match heard.contains(EventKind::CacheHit) {
+        let subscribed = union(&mut queues.iter());
+        self.with_actor.store(union(&mut queues.iter().filter(|queue| queue.wants_actor)).bits(), Ordering::Relaxed);
+        let mut logs = queues.iter().filter(|queue| queue.writes_log);
+        self.logged_without_tracing.store(logs.clone().any(|queue| !queue.needs_tracing), Ordering::Relaxed);
+        self.logged.store(logs.next().is_some(), Ordering::Relaxed);
+        // The queues first: whoever sees a new kind in the mask then finds its queue.
+        *self.queues.write() = queues;
+        self.subscribed.store(subscribed.bits(), Ordering::Release);
+        own.hits = match subscribed.contains(EventKind::CacheHit) {
             true => own.hits.take().or_else(|| Some(Alive::new())),
             false => None,
         };
     }
 
-    pub(super) fn lanes(&self) -> Lanes {
-        Arc::clone(&self.lanes.read())
+    pub(super) fn queues(&self) -> SubscriberQueues {
+        Arc::clone(&self.queues.read())
     }
 
     pub(super) fn forget(&self, kinds: EventKinds) {
-        let lanes = self.own.lock().lanes.clone();
-        // Who hears of nothing any more is ended, so that its handler is freed.
-        lanes.iter().filter(|lane| lane.forget(kinds)).for_each(|lane| lane.finish());
+        let queues = self.own.lock().queues.clone();
+        // A queue without kinds is finished, so that its handler is freed.
+        queues.iter().filter(|queue| queue.forget(kinds)).for_each(|queue| queue.finish());
         self.refresh();
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        self.own.lock().lanes.iter().map(|lane| lane.dropped()).sum()
+        self.own.lock().queues.iter().map(|queue| queue.dropped()).sum()
     }
 
     // ------------------------------------------------------------------------------------------------------- the end
 
-    /// Waits until everything told so far has been handled. A handler that asks is not waited for.
+    /// Waits until every event so far has been handled, except by the handler that calls this.
     pub(super) async fn flush(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         let own = handling();
-        for lane in self.lanes().iter().filter(|lane| lane.id != own) {
-            let taken = lane.taken();
-            poll_fn(|cx| lane.poll_settled(taken, cx)).await;
+        for queue in self.queues().iter().filter(|queue| queue.id != own) {
+            let taken = queue.taken();
+            poll_fn(|cx| queue.poll_settled(taken, cx)).await;
         }
     }
 
-    /// Takes no more events, and gives handlers a while to end with those there are.
-    pub(crate) async fn close(&self) {
-        self.close_within(DRAIN).await;
+    /// Stops accepting events, and gives handlers a limited time to handle those that are queued.
+    ///
+    /// # Errors
+    ///
+    /// The number of events lost by subscribers that must not lose any.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.close_within(DRAIN).await
     }
 
-    pub(super) async fn close_within(&self, limit: Duration) {
+    pub(super) async fn close_within(&self, limit: Duration) -> Result<()> {
+        // From here `add` refuses newcomers, so the list of own queues is complete.
         let own = {
             let mut own = self.own.lock();
             own.closed = true;
-            own.lanes.clone()
+            own.queues.clone()
         };
-        let everybody = self.lanes();
+        // Taken before `refresh` removes the process's queues from this bus: their last events of this instance are
+        // waited for too. They go on for other instances, so only those events are; own queues are waited for until
+        // they have ended.
+        let everybody = self.queues();
         self.refresh();
-        own.iter().for_each(|lane| lane.finish());
+        // A handler that closes its own instance would wait for itself.
+        own.iter().for_each(|queue| queue.finish());
         let caller = handling();
-        let mut waiting: Vec<_> =
-            everybody.iter().filter(|lane| lane.id != caller).map(|lane| (Arc::clone(lane), lane.taken())).collect();
+        let mut waiting: Vec<_> = everybody
+            .iter()
+            .filter(|queue| queue.id != caller)
+            .map(|queue| (Arc::clone(queue), queue.taken()))
+            .collect();
         let mut ended = Box::pin(poll_fn(move |cx| {
-            waiting.retain(|(lane, taken)| {
-                let is_own = lane.place.bus.strong_count() > 0;
-                let polled = if is_own { lane.poll_finished(cx) } else { lane.poll_settled(*taken, cx) };
+            waiting.retain(|(queue, taken)| {
+                let is_own = queue.place.bus.strong_count() > 0;
+                let polled = if is_own { queue.poll_finished(cx) } else { queue.poll_settled(*taken, cx) };
                 polled.is_pending()
             });
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         }));
-        // The timer needs the I/O runtime; most have nothing to wait for.
+        // Most instances have nothing to wait for; only the others need the timer, which starts the I/O runtime.
         let is_ended = poll_fn(|cx| Poll::Ready(ended.as_mut().poll(cx).is_ready())).await;
         let ended = async {
             ended.await;
             Ok(())
         };
         if !is_ended && self.io.within(limit, ended).await.is_err() {
-            let dropped: u64 = own.iter().map(|lane| lane.cut()).sum();
+            let dropped: u64 = own.iter().map(|queue| queue.cut()).sum();
             tracing::warn!(target: "retainit", dropped, "subscribers did not end within {limit:?}");
         }
+        own.iter().try_for_each(|queue| queue.losses())
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        // Handlers on threads end with what is queued; nobody waits for them.
-        self.own.get_mut().lanes.iter().for_each(|lane| lane.finish());
+        if !self.process.is_current() {
+            return;
+        }
+        // Handlers on threads handle what is queued and end; a drop waits for none of them.
+        self.own.get_mut().queues.iter().for_each(|queue| queue.finish());
     }
 }

@@ -1,15 +1,16 @@
-//! Events: what happens in an instance, told to whoever listens.
+//! Events of an instance, delivered to its subscribers.
 //!
-//! A subscriber has a *lane*: a bounded queue, and a thread or task that hands its events to the handler one after the
-//! other. Who emits an event looks at one word of the [`Bus`]; if somebody hears the kind, the event is made once and
-//! put into the lanes.
+//! A subscriber has a queue of bounded length, and a thread or task that hands its events to the handler one after the
+//! other. Emitting an event reads one word of the [`Bus`]; only if its kind has a subscriber is the event made, once,
+//! and put into the queues.
 
 mod bus;
 mod dispatch;
-mod emit;
-mod lane;
 mod notice;
 mod on;
+mod print;
+mod queue;
+mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -17,26 +18,26 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use retainit_plugin::{Event, EventKinds, Subscriber};
+use retainit_plugin::{Event, EventKinds, Result, Subscriber};
 
 pub(crate) use bus::Bus;
 pub(crate) use dispatch::{Handling, handling};
-pub(crate) use emit::Outcome;
 pub use on::{OnCall, OnHandler, on};
 
-use crate::Result;
 use crate::runtime::block_on;
-use lane::Lane;
+use queue::SubscriberQueue;
+pub(crate) use sparse::held_back;
 
-/// The events of one instance; made by [`Retainit::events`](crate::Retainit::events).
+/// Events of one instance; made by [`Retainit::events`](crate::Retainit::events).
 ///
-/// A handler runs off the callers' path, on a thread of its own or as a task, and hears its events in the order in
-/// which they happened. Up to 4 096 wait for it; then the oldest are dropped, counted and told as
-/// `events_dropped`. A panic is caught; after three in a row the handler hears nothing more. Cache calls that a handler
-/// makes raise no events for itself.
+/// A handler runs off the callers' path, on a thread of its own or as a task, and receives its events in the order in
+/// which they happened. Up to 4 096 wait for it; then the oldest are dropped, counted and reported as `events_dropped`.
+/// A panic is caught; after three in a row the handler receives nothing more. Cache calls that a handler makes raise no
+/// events for itself.
 ///
 /// ```
-/// use retainit_core::{Event, EventKind};
+/// # use retainit_core as retainit;
+/// use retainit::{Event, EventKind};
 ///
 /// # fn example(retainit: &retainit_core::Retainit) {
 /// let sub = retainit.events().subscribe(EventKind::FunctionError, |event: &Event| eprintln!("{event}"));
@@ -57,8 +58,8 @@ impl Events {
         Events(bus)
     }
 
-    /// Hears events of these kinds. Dropping the handle does not end that: a handler that holds the instance keeps it
-    /// alive until one of them is ended.
+    /// Subscribes a handler to events of these kinds. Dropping the handle does not unsubscribe: a handler that holds
+    /// the instance keeps it alive until one of the two is ended.
     pub fn subscribe(
         &self,
         kinds: impl Into<EventKinds>,
@@ -67,29 +68,29 @@ impl Events {
         self.add(Closure { name: "a handler".into(), kinds: kinds.into(), handler })
     }
 
-    /// Hears events of these kinds with an async handler, which is awaited before it gets the next one. It runs on the
-    /// instance's I/O runtime, of one worker: it must not block.
+    /// Subscribes an async handler, which is awaited before it receives the next event. It runs on the instance's I/O
+    /// runtime, of one worker: it must not block.
     pub fn subscribe_async<F, L>(&self, kinds: impl Into<EventKinds>, handler: F) -> Subscription
     where
         F: FnMut(Event) -> L + Send + 'static,
         L: Future<Output = ()> + Send + 'static,
     {
-        let lane = Lane::of_async("an async handler".into(), kinds.into(), handler, self.0.place());
-        self.0.add(lane)
+        let queue = SubscriberQueue::of_async("an async handler".into(), kinds.into(), handler, self.0.place());
+        self.0.add(queue)
     }
 
-    /// Adds a subscriber with a policy and an end of its own.
+    /// Adds a subscriber with its own queue policy and end.
     pub fn add(&self, subscriber: impl Subscriber) -> Subscription {
         self.0.add_subscriber(Box::new(subscriber))
     }
 
-    /// Takes these kinds from every subscriber of this instance, and leaves them the others. Handlers of the whole
-    /// process keep theirs.
+    /// Removes these kinds from every subscriber of this instance, which keep their others. Handlers of the whole
+    /// process keep all.
     pub fn unsubscribe_all(&self, kinds: impl Into<EventKinds>) {
         self.0.forget(kinds.into());
     }
 
-    /// How many events were dropped because subscribers of this instance could not keep up.
+    /// Returns the number of events dropped because subscribers of this instance could not keep up.
     pub fn dropped(&self) -> u64 {
         self.0.dropped()
     }
@@ -100,17 +101,17 @@ impl Events {
         self.0.flush().await;
     }
 
-    /// The same for sync programs.
+    /// Waits, as a blocking call, until every event so far has been handled.
     pub fn flush_blocking(&self) {
         block_on(self.0.flush());
     }
 }
 
-/// A subscription. Dropping it changes nothing: what was subscribed stays so until [`unsubscribe`].
+/// Handle of a subscription. Dropping it keeps the subscription, which ends by [`unsubscribe`].
 ///
 /// [`unsubscribe`]: Subscription::unsubscribe
 pub struct Subscription {
-    lane: Arc<Lane>,
+    queue: Arc<SubscriberQueue>,
 }
 
 impl fmt::Debug for Subscription {
@@ -120,25 +121,25 @@ impl fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// Ends it. When this returns, the handler gets nothing more; an event that it is handling may end. What waits in
-    /// the queue is dropped.
+    /// Ends the subscription. When this returns, the handler receives nothing more; an event that it is handling may
+    /// end. Queued events are dropped.
     pub fn unsubscribe(&self) {
-        self.lane.cut();
-        notice::removed(&self.lane);
+        self.queue.cut();
+        notice::removed(&self.queue);
     }
 
-    /// What it still hears.
+    /// Returns the kinds that it still receives.
     pub fn kinds(&self) -> EventKinds {
-        if self.lane.is_over() { EventKinds::NONE } else { self.lane.kinds() }
+        if self.queue.is_over() { EventKinds::NONE } else { self.queue.kinds() }
     }
 
-    /// How many events it lost because it could not keep up.
+    /// Returns the number of events it lost because it could not keep up.
     pub fn dropped(&self) -> u64 {
-        self.lane.dropped()
+        self.queue.dropped()
     }
 }
 
-/// A function as a subscriber.
+/// Adapter of a closure as a subscriber.
 struct Closure<F> {
     name: Box<str>,
     kinds: EventKinds,

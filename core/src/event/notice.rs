@@ -1,44 +1,44 @@
-//! What lanes have to say of themselves: drops.
+//! Notices of dropped events.
 
 use retainit_plugin::{Event, EventKind, EventParts};
 
-use super::lane::Lane;
 use super::on;
+use super::queue::SubscriberQueue;
 
-/// Tells others of drops. It never waits for room.
-pub(super) fn tell(lane: &Lane, count: u64) {
+/// Reports drops of a queue to all other subscribers. It never waits for room.
+pub(super) fn report(queue: &SubscriberQueue, count: u64) {
     if count == 0 {
         return;
     }
-    let lanes = match lane.place.bus.upgrade() {
-        Some(bus) => bus.lanes(),
-        None => on::lanes(),
+    let queues = match queue.place.bus.upgrade() {
+        Some(bus) => bus.queues(),
+        None => on::queues(),
     };
     let mut event = None;
-    for other in lanes.iter().filter(|other| other.id != lane.id && other.hears(EventKind::EventsDropped)) {
-        let event = event.get_or_insert_with(|| dropped(lane, count));
+    for other in queues.iter().filter(|other| other.id != queue.id && other.is_subscribed(EventKind::EventsDropped)) {
+        let event = event.get_or_insert_with(|| dropped(queue, count));
         other.push(event.clone(), false);
     }
 }
 
-/// What a lane hears of its own drops. It does not go through the queue, where it could be dropped too.
-pub(super) fn to_itself(lane: &Lane, count: u64) -> Option<Event> {
-    (count > 0 && lane.hears(EventKind::EventsDropped)).then(|| dropped(lane, count))
+/// Makes the notice about a queue's drops for its own handler. It goes past the queue, where it could be dropped too.
+pub(super) fn to_itself(queue: &SubscriberQueue, count: u64) -> Option<Event> {
+    (count > 0 && queue.is_subscribed(EventKind::EventsDropped)).then(|| dropped(queue, count))
 }
 
-fn dropped(lane: &Lane, count: u64) -> Event {
-    let mut parts = match lane.place.bus.upgrade() {
+fn dropped(queue: &SubscriberQueue, count: u64) -> Event {
+    let mut parts = match queue.place.bus.upgrade() {
         Some(bus) => bus.parts(EventKind::EventsDropped),
-        None => EventParts::new(EventKind::EventsDropped, lane.place.clock.wall()),
+        None => EventParts::new(EventKind::EventsDropped, queue.place.clock.wall()),
     };
     parts.count = Some(count);
-    parts.detail = Some(lane.name.clone());
+    parts.detail = Some(queue.name.clone());
     parts.into()
 }
 
-/// A lane has ended by itself.
-pub(super) fn removed(lane: &Lane) {
-    match lane.place.bus.upgrade() {
+/// Removes a queue that has ended by itself.
+pub(super) fn removed(queue: &SubscriberQueue) {
+    match queue.place.bus.upgrade() {
         Some(bus) => bus.refresh(),
         None => on::refresh(),
     }

@@ -1,16 +1,16 @@
-//! Handlers that hear every instance of the process.
+//! Handlers that receive events of every instance of the process.
 
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
-use retainit_plugin::{Event, EventKind, EventKinds, SystemClock};
+use retainit_plugin::lock::{Mutex, MutexGuard};
+use retainit_plugin::{Event, EventKind, EventKinds, PerProcess, SystemClock};
 
-use super::lane::{Lane, Place};
+use super::queue::{QueueHome, SubscriberQueue};
 use super::{Bus, Closure, Subscription, bus};
-use crate::rt::Boxed;
+use crate::runtime::Boxed;
 use crate::runtime::Io;
 
-/// A handler that `#[on(…)]` makes known when the program starts.
+/// A handler that `#[on(…)]` registers when the program starts.
 #[derive(Clone, Copy, Debug)]
 pub struct OnHandler {
     name: &'static str,
@@ -18,7 +18,7 @@ pub struct OnHandler {
     call: OnCall,
 }
 
-/// How such a handler is called.
+/// Call of a registered handler.
 #[derive(Clone, Copy)]
 pub enum OnCall {
     /// On a thread of its own.
@@ -34,7 +34,7 @@ impl std::fmt::Debug for OnCall {
 }
 
 impl OnHandler {
-    /// A handler by the path of its function.
+    /// Makes a handler from the path of its function.
     pub const fn new(name: &'static str, kinds: &'static [EventKind], call: OnCall) -> OnHandler {
         OnHandler { name, kinds, call }
     }
@@ -42,7 +42,7 @@ impl OnHandler {
 
 inventory::collect!(OnHandler);
 
-/// Makes a handler known when the program starts: `on! { sync f "f" CacheHit CacheMiss }`.
+/// Registers a handler when the program starts: `on! { sync f "f" CacheHit CacheMiss }`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __on {
@@ -50,13 +50,13 @@ macro_rules! __on {
         $crate::__on!(@ $name [$($kind)+] $crate::rt::OnCall::Sync(|event| $handler(event)));
     };
     (async $handler:ident $name:literal $($kind:ident)+) => {
-        $crate::__on!(@ $name [$($kind)+] $crate::rt::OnCall::Async(|event| ::std::boxed::Box::pin($handler(event))));
+        $crate::__on!(@ $name [$($kind)+] $crate::rt::OnCall::Async(|event| $crate::rt::std::boxed::Box::pin($handler(event))));
     };
     (@ $name:literal [$($kind:ident)+] $call:expr) => {
         const _: () = {
             $crate::rt::inventory::submit! {
                 $crate::rt::OnHandler::new(
-                    ::core::concat!(::core::module_path!(), "::", $name),
+                    $crate::rt::std::concat!($crate::rt::std::module_path!(), "::", $name),
                     &[$($crate::EventKind::$kind),+],
                     $call,
                 )
@@ -65,76 +65,78 @@ macro_rules! __on {
     };
 }
 
-struct Process {
-    lanes: Vec<Arc<Lane>>,
+struct ProcessQueues {
+    queues: Vec<Arc<SubscriberQueue>>,
     buses: Vec<Weak<Bus>>,
-    /// Where async handlers run, which belong to no instance.
+    /// Runtime for async handlers, which belong to no instance.
     io: Arc<Io>,
 }
 
-static PROCESS: LazyLock<Mutex<Process>> = LazyLock::new(|| {
-    let mut process = Process { lanes: Vec::new(), buses: Vec::new(), io: Arc::default() };
+static PROCESS: PerProcess<Mutex<ProcessQueues>> = PerProcess::new(|| {
+    let mut process = ProcessQueues { queues: Vec::new(), buses: Vec::new(), io: Arc::default() };
     for handler in inventory::iter::<OnHandler>() {
         let (kinds, place) = (EventKinds::from(handler.kinds), process.place());
-        let lane = match handler.call {
-            OnCall::Sync(call) => Lane::of(Closure::boxed(handler.name.into(), kinds, call), place),
-            OnCall::Async(call) => Lane::of_async(handler.name.into(), kinds, call, place),
+        let queue = match handler.call {
+            OnCall::Sync(call) => SubscriberQueue::of(Closure::boxed(handler.name.into(), kinds, call), place),
+            OnCall::Async(call) => SubscriberQueue::of_async(handler.name.into(), kinds, call, place),
         };
-        process.lanes.push(lane);
+        process.queues.push(queue);
     }
     Mutex::new(process)
 });
 
-impl Process {
-    fn place(&self) -> Place {
-        Place { bus: Weak::new(), clock: Arc::new(SystemClock), io: Arc::downgrade(&self.io) }
+impl ProcessQueues {
+    fn place(&self) -> QueueHome {
+        QueueHome { bus: Weak::new(), clock: Arc::new(SystemClock), io: Arc::downgrade(&self.io) }
     }
 
-    fn renew(&mut self, newcomer: Option<&Arc<Lane>>) {
-        self.lanes.retain(|lane| !lane.is_over());
+    fn renew(&mut self, newcomer: Option<&Arc<SubscriberQueue>>) {
+        self.queues.retain(|queue| !queue.is_over());
         self.buses.retain(|bus| bus.strong_count() > 0);
-        self.buses.iter().filter_map(Weak::upgrade).for_each(|bus| bus.renewed(&self.lanes, newcomer));
+        self.buses.iter().filter_map(Weak::upgrade).for_each(|bus| bus.renewed(&self.queues, newcomer));
     }
 }
 
-fn process() -> MutexGuard<'static, Process> {
-    PROCESS.lock()
+fn process() -> MutexGuard<'static, ProcessQueues> {
+    PROCESS.get().lock()
 }
 
-/// Runs something with the handlers of the process, which do not change meanwhile.
-pub(super) fn with(run: impl FnOnce(&[Arc<Lane>])) {
-    run(&process().lanes);
+/// Runs a closure with the queues of the process, which do not change meanwhile.
+pub(super) fn with(run: impl FnOnce(&[Arc<SubscriberQueue>])) {
+    run(&process().queues);
 }
 
-/// Makes a new instance heard.
+/// Connects a new instance to the queues of the process.
 pub(super) fn admit(bus: &Arc<Bus>) {
     let mut process = process();
     process.buses.retain(|bus| bus.strong_count() > 0);
     process.buses.push(Arc::downgrade(bus));
-    bus.renewed(&process.lanes, None);
+    bus.renewed(&process.queues, None);
 }
 
 pub(super) fn refresh() {
     process().renew(None);
 }
 
-pub(super) fn lanes() -> bus::Lanes {
-    process().lanes.iter().cloned().collect()
+pub(super) fn queues() -> bus::SubscriberQueues {
+    process().queues.iter().cloned().collect()
 }
 
-/// Hears events of every instance of the process, also of those that are made later. The handler runs on a thread of
-/// its own; see [`Events::subscribe`](crate::Events::subscribe).
+/// Subscribes a handler to events of every instance of the process, including later ones. The handler runs on a thread
+/// of its own; see [`Events::subscribe`](crate::Events::subscribe).
 ///
 /// ```
-/// use retainit_core::{EventKind, on};
+/// # use retainit_core as retainit;
+/// use retainit::{EventKind, on};
 ///
 /// let sub = on([EventKind::CacheError, EventKind::Security], |event| eprintln!("{event}"));
 /// sub.unsubscribe();
 /// ```
 pub fn on(kinds: impl Into<EventKinds>, handler: impl FnMut(&Event) + Send + 'static) -> Subscription {
     let mut process = process();
-    let lane = Lane::of(Closure::boxed("a handler of the process".into(), kinds.into(), handler), process.place());
-    process.lanes.push(Arc::clone(&lane));
-    process.renew(Some(&lane));
-    Subscription { lane }
+    let queue =
+        SubscriberQueue::of(Closure::boxed("a handler of the process".into(), kinds.into(), handler), process.place());
+    process.queues.push(Arc::clone(&queue));
+    process.renew(Some(&queue));
+    Subscription { queue }
 }

@@ -1,12 +1,18 @@
-//! One cache: backends, functions, groups, threads. A program may have several side by side.
+//! Defines the instance, one cache with its backends, functions, tags and threads. A program may have several.
 
 mod backends;
 mod blocking;
 mod builder;
+mod check;
+mod explained;
+mod formats;
 mod functions;
 mod health;
-mod levels;
-mod replan;
+mod layers;
+mod list;
+mod listener;
+mod observers;
+
 mod settings;
 
 use std::collections::HashMap;
@@ -15,77 +21,95 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use retainit_plugin::{Clock, EventKind, Mark, Moment, Strength, caught};
+use retainit_plugin::lock::{Mutex, RwLock};
+use retainit_plugin::{EventKind, Result, Strength};
 
 pub use blocking::Blocking;
 pub use builder::Builder;
 pub(crate) use builder::all;
+pub use explained::Explained;
+pub(crate) use explained::options;
 pub(crate) use functions::{Functions, KeyTerms, Level};
 pub use health::Health;
-pub(crate) use levels::{Levels, Origin};
-pub(crate) use replan::Replan;
+pub use list::{FunctionInfo, FunctionList};
+pub(crate) use observers::PlanObserver;
 
-use crate::cache::CacheBuilder;
-use crate::engine::flight::Flights;
-use crate::engine::groups::{Generation, Tags};
 use crate::engine::invalidate;
-use crate::engine::{Face, Keys, Kind, Store, Walk, Wanted};
-use crate::event::{Bus, Events};
+use crate::engine::{CallerKind, EngineContext, EngineHost, EngineState, Function, KeyQuery, Keys, Store, Walk};
+use crate::event::Events;
 use crate::key::Pattern;
 use crate::meta::Evicted;
 use crate::registry::Registry;
-use crate::runtime::{Io, Task, Timers};
+use crate::runtime::Io;
 use crate::stats::Stats;
-use crate::{Error, ErrorKind, Result};
-use settings::{Shape, Source};
+use crate::value::Format;
+use settings::{InstanceShape, InstanceSource};
 
-/// A cache with its backends. Cheap to clone; the clones are one cache.
+/// A cache with its backends. A clone is cheap and is the same cache.
 ///
-/// `Retainit::default()` keeps up to 10 000 entries in memory and needs nothing else.
+/// `Retainit::default()` holds up to 10 000 entries in memory and needs nothing else.
 ///
 /// # Panics
 ///
 /// `default()` panics when no memory backend is linked; a program that leaves the feature `memory` out uses
 /// [`Retainit::builder`].
 #[derive(Clone)]
-pub struct Retainit(Arc<Inner>);
+pub struct Retainit(Arc<InstanceInner>);
 
-struct Inner {
-    generation: Generation,
-    clock: Arc<dyn Clock>,
-    system_clock: bool,
-    namespace: String,
-    namespace_mark: Mark,
-    tags: Tags,
-    shape: RwLock<Shape>,
-    /// Held while backends come and go: by one reload or one registration at a time.
+struct InstanceInner {
+    engine: Arc<EngineState>,
+    shape: RwLock<InstanceShape>,
+    /// Held while backends are added or removed: by one reload or one registration at a time.
     changes: Mutex<()>,
-    epoch: AtomicU64,
-    /// Why nothing is cached: the configuration of an implicit instance cannot be used.
+    settings_revision: AtomicU64,
+    /// Reason why nothing is cached: the configuration of an implicit instance cannot be used.
     problem: Option<String>,
-    source: Source,
+    source: InstanceSource,
     functions: Arc<Functions>,
-    bus: Arc<Bus>,
     registry: Registry,
-    flights: Arc<Flights>,
-    timers: Arc<Timers>,
     io: Arc<Io>,
     op_timeout: Duration,
-    max_value: u64,
-    decode_timeout: Duration,
-    secret: [u8; 32],
     secret_is_given: bool,
-    sweep_due: AtomicU64,
-    closed: AtomicBool,
+    /// True if it is the instance that retained functions use by default.
+    installed: AtomicBool,
+}
+
+impl EngineHost for InstanceInner {
+    fn stores(&self) -> Vec<Arc<Store>> {
+        self.shape.read().stores.values().cloned().collect()
+    }
+
+    fn functions_by_site(&self) -> HashMap<u32, Arc<Function>> {
+        self.functions.by_site()
+    }
+
+    fn format(&self, name: &str) -> Option<Format> {
+        self.registry.format(name)
+    }
+
+    fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    fn setting_source(&self, path: &[&str]) -> Option<String> {
+        self.shape.read().configured.effective.source(path).map(str::to_owned)
+    }
+
+    fn is_enforced(&self, section: &str, name: &str) -> bool {
+        let configured = &self.shape.read().configured;
+        match section {
+            "functions" => configured.enforced_functions.contains_key(name),
+            _ => configured.enforced_backends.contains_key(name),
+        }
+    }
 }
 
 impl fmt::Debug for Retainit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retainit")
-            .field("namespace", &self.0.namespace)
+            .field("namespace", &self.0.engine.namespace)
             .field("backends", &self.0.shape.read().stores.keys().collect::<Vec<_>>())
-            .field("closed", &self.is_closed())
+            .field("closed", &self.engine().is_closed())
             .finish_non_exhaustive()
     }
 }
@@ -96,330 +120,234 @@ impl Default for Retainit {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.timers.close();
-    }
-}
-
-/// A sweep is not worth its cost more often than this.
-const SWEEP_EVERY: Duration = Duration::from_millis(500);
-
 impl Retainit {
-    /// A builder with no backends: without any it gets one in memory.
+    /// Returns a builder without backends. If none is added, the instance gets one in memory.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Makes this the process-wide default that retained functions use.
-    ///
-    /// It takes the place of an implicit default and of a closed one.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Duplicate`] when another open instance was installed by hand, [`ErrorKind::Closed`] for a closed
-    /// one, and everything that [`check`](Retainit::check) finds; nothing is installed then.
-    pub fn install(&self) -> Result<()> {
-        self.check_open()?;
-        self.check()?;
-        crate::global::install(self)
-    }
-
-    /// Looks at every retained function of the program: backends that are not there, two functions of one id, types
-    /// that cannot go where they are sent. `install` and `init` ask this.
+    /// Checks every retained function of the program: that its backend exists, that no other function has its id, and
+    /// that the backend can hold its types. `install` and `init` call this.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::UnknownBackend`], [`ErrorKind::Duplicate`] or [`ErrorKind::Config`]; the text holds all problems.
+    ///
+    /// [`ErrorKind::UnknownBackend`]: retainit_plugin::ErrorKind::UnknownBackend
+    /// [`ErrorKind::Duplicate`]: retainit_plugin::ErrorKind::Duplicate
+    /// [`ErrorKind::Config`]: retainit_plugin::ErrorKind::Config
     pub fn check(&self) -> Result<()> {
-        functions::check(self)
+        check::check(self)
     }
 
-    /// The plugins this instance knows: linked ones and those its builder was given.
+    /// Returns the plugins of this instance: linked ones and those given to its builder.
     pub fn registry(&self) -> Registry {
         self.0.registry.clone()
     }
 
-    /// What happens here, for those who want to hear of it.
+    /// Returns the events of this instance, to subscribe to.
     ///
     /// ```
     /// # fn example(retainit: &retainit_core::Retainit) {
-    /// use retainit_core::{Event, EventKind};
+    /// # use retainit_core as retainit;
+    /// use retainit::{Event, EventKind};
     ///
     /// retainit.events().subscribe([EventKind::CacheError, EventKind::Security], |event: &Event| eprintln!("{event}"));
     /// # }
     /// ```
     pub fn events(&self) -> Events {
-        Events::new(Arc::clone(&self.0.bus))
+        Events::new(Arc::clone(&self.0.engine.bus))
     }
 
-    /// A cache for values of type `V` under a name, without the macro.
-    pub fn cache<V>(&self, name: impl Into<String>) -> CacheBuilder<V> {
-        CacheBuilder::new(self.clone(), name.into())
-    }
-
-    /// Makes every entry with this tag unusable, in all backends that keep versions, however many there are.
+    /// Invalidates every entry with this tag, in all backends that support versions; the cost does not depend on how
+    /// many entries there are.
     ///
     /// When it returns `Ok`, no load that began before is served to a later caller or stored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pending`] when a backend did not acknowledge, [`ErrorKind::Unsupported`] when one keeps no
-    /// versions; the others are done all the same.
+    /// [`ErrorKind::Pending`] when a backend did not acknowledge, [`ErrorKind::Unsupported`] when one does not support
+    /// versions; the other backends are invalidated all the same.
+    ///
+    /// [`ErrorKind::Pending`]: retainit_plugin::ErrorKind::Pending
+    /// [`ErrorKind::Unsupported`]: retainit_plugin::ErrorKind::Unsupported
     pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<()> {
-        invalidate::tag(self, tag.as_ref(), Strength::Hard, Face::Async).await
+        invalidate::tag(&self.context(), tag.as_ref(), Strength::Hard, CallerKind::Async).await
     }
 
     /// Makes every entry with this tag stale: it is loaded again at the next call.
     ///
     /// # Errors
     ///
-    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    /// Those of [`invalidate_tag`](Retainit::invalidate_tag).
     pub async fn expire_tag(&self, tag: impl AsRef<str>) -> Result<()> {
-        invalidate::tag(self, tag.as_ref(), Strength::Soft, Face::Async).await
+        invalidate::tag(&self.context(), tag.as_ref(), Strength::Soft, CallerKind::Async).await
     }
 
-    /// Removes the keys that match a pattern over `{id}:{args}`, such as `users:*`, and counts them.
+    /// Removes the entries whose keys match a pattern over `{id}:{args}`, such as `users:*`, and counts them.
     ///
     /// Entries of loads that began after the call did may survive it.
     ///
     /// # Errors
     ///
-    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    /// Those of [`invalidate_tag`](Retainit::invalidate_tag).
     pub async fn invalidate_pattern(&self, pattern: impl Into<Pattern>) -> Result<Evicted> {
-        invalidate::pattern(self, pattern.into(), Face::Async).await
+        invalidate::pattern(&self.context(), pattern.into(), CallerKind::Async).await
     }
 
-    /// Clears this namespace in every backend, and nothing else that may lie there.
+    /// Clears this namespace in every backend. Other namespaces in shared stores stay.
     ///
     /// # Errors
     ///
-    /// As [`invalidate_tag`](Retainit::invalidate_tag).
+    /// Those of [`invalidate_tag`](Retainit::invalidate_tag).
     pub async fn clear(&self) -> Result<Evicted> {
-        invalidate::clear_namespace(self, Face::Async).await
+        invalidate::clear_namespace(&self.context(), CallerKind::Async).await
     }
 
-    /// The keys that begin with `prefix`, as `{id}:{args}`; all of them for `""`. After `close()` there is only an error
-    /// of kind [`ErrorKind::Closed`].
+    /// Lists the keys that begin with `prefix`, as `{id}:{args}`; all of them for `""`. After `close()` the list is one
+    /// error of kind [`ErrorKind::Closed`].
+    ///
+    /// [`ErrorKind::Closed`]: retainit_plugin::ErrorKind::Closed
     pub fn keys(&self, prefix: impl Into<String>) -> Keys {
-        self.walk(Wanted::prefix(prefix), Face::Async)
+        self.walk(KeyQuery::prefix(prefix), CallerKind::Async)
     }
 
-    /// The keys that match a pattern over `{id}:{args}`.
+    /// Lists the keys that match a pattern over `{id}:{args}`.
     pub fn keys_matching(&self, pattern: impl Into<Pattern>) -> Keys {
-        self.walk(Wanted::pattern(pattern.into()), Face::Async)
+        self.walk(KeyQuery::pattern(pattern.into()), CallerKind::Async)
     }
 
-    fn walk(&self, wanted: Wanted, face: Face) -> Keys {
-        Keys::new(self.stores().iter().map(|store| Walk::new(self, store, wanted.clone(), face)).collect())
+    fn walk(&self, wanted: KeyQuery, caller_kind: CallerKind) -> Keys {
+        let context = self.context();
+        Keys::new(
+            context.stores().iter().map(|store| Walk::new(&context, store, wanted.clone(), caller_kind)).collect(),
+        )
     }
 
-    /// Removes what has expired from backends in memory now, and counts it. They do so by themselves too.
+    /// Removes expired entries from backends in memory now, and counts them. Backends also do so by themselves.
     pub fn cleanup_expired(&self) -> u64 {
-        let expired = self.stores().iter().map(|store| invalidate::sweep(self, store)).sum();
-        self.0.tags.sweep();
-        expired
+        self.context().cleanup_expired()
     }
 
-    /// What all functions and caches of this instance have done so far.
+    /// Returns the counters of all functions and caches of this instance.
     pub fn stats(&self) -> Stats {
+        if self.engine().is_of_parent() {
+            return Stats::default();
+        }
         let mut stats = self.0.functions.stats();
-        stats.add_errors(&self.0.bus.failures());
+        stats.add_errors(&self.0.engine.bus.failures());
+        stats.uncached += self.0.engine.bus.uncached();
         let stores = self.stores();
-        stats.total_keys = stores.iter().map(|store| total_keys(store)).sum();
+        stats.total_keys = stores.iter().map(|store| store.len()).sum();
         let mut types: Vec<_> = stores.iter().map(|store| store.type_name).collect();
         types.dedup();
         stats.storage_type = types.join("+");
         stats
     }
 
-    /// Asks every backend whether it answers.
+    /// Checks that everything calls need works.
+    ///
+    /// Every byte backend has to store, return and remove an entry under a key of its own, within `op_timeout`.
+    /// Three failed operations of calls in a row count too, for a minute. Functions and caches whose calls run uncached
+    /// are named with the reason: those that were used here, and for the installed instance all that are linked.
+    /// Settings such as `disabled` are no problem.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Closed`], and [`ErrorKind::Config`] where functions run uncached because the configuration that was
     /// found cannot be used.
-    pub async fn health(&self) -> Result<Health> {
-        self.health_of(Face::Async).await
-    }
-
-    async fn health_of(&self, face: Face) -> Result<Health> {
-        self.check_open()?;
-        if let Some(problem) = &self.0.problem {
-            return Err(Error::new(ErrorKind::Config, problem.clone()));
-        }
-        let mut failing = Vec::new();
-        for store in self.stores() {
-            if let Some(bytes) = store.bytes()
-                && let Err(error) = bytes.health(face).await
-            {
-                failing.push((store.name.to_string(), error));
-            }
-        }
-        Ok(if failing.is_empty() { Health::Healthy } else { Health::Degraded { failing } })
-    }
-
-    /// Ends background work and connections, empties what is in memory, and gives subscribers up to five seconds to
-    /// handle the events there are. Later calls do nothing.
     ///
-    /// Retained functions and loaders still answer, uncached; `get` and `set` are errors of kind
-    /// [`ErrorKind::Closed`].
+    /// [`ErrorKind::Closed`]: retainit_plugin::ErrorKind::Closed
+    /// [`ErrorKind::Config`]: retainit_plugin::ErrorKind::Config
+    pub async fn health(&self) -> Result<Health> {
+        self.context().check_usable()?;
+        Ok(health::of(self).await)
+    }
+
+    /// Ends background work and connections, empties backends in memory, and gives subscribers up to five seconds to
+    /// handle pending events. Further calls of `close` do nothing.
+    ///
+    /// Retained functions and loaders still run, uncached; `get` and `set` return errors of kind [`ErrorKind::Closed`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pending`] when removals that a backend has not acknowledged are lost, and the first backend's error
-    /// that could not end its connections. The instance is closed all the same.
+    /// [`ErrorKind::Pending`] when removals that a backend has not acknowledged are lost, the first backend's error
+    /// that could not end its connections, and [`ErrorKind::Backend`] with the number of records that a subscriber such
+    /// as `audit` has lost. The instance is closed all the same.
+    ///
+    /// [`ErrorKind::Closed`]: retainit_plugin::ErrorKind::Closed
+    /// [`ErrorKind::Pending`]: retainit_plugin::ErrorKind::Pending
+    /// [`ErrorKind::Backend`]: retainit_plugin::ErrorKind::Backend
     pub async fn close(&self) -> Result<()> {
-        self.close_of(Face::Async).await
+        self.close_of(CallerKind::Async).await
     }
 
-    async fn close_of(&self, face: Face) -> Result<()> {
-        if self.0.closed.swap(true, Ordering::AcqRel) {
+    async fn close_of(&self, caller_kind: CallerKind) -> Result<()> {
+        // A forked child leaves the connections and files of its parent open: the parent still uses them.
+        if self.engine().is_of_parent() || self.0.engine.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.0.timers.close();
+        // Before the stores: an alarm that rings later could sweep or flush a store that is closed.
+        self.0.engine.timers.close();
         let mut result = Ok(());
         for store in self.stores() {
-            match &store.kind {
-                Kind::Object(object) => {
-                    let empty = || {
-                        object.break_fences();
-                        object.retain(&mut |_| Some(retainit_plugin::RemovalCause::Removed))
-                    };
-                    result = result.and(caught(ErrorKind::Backend, "the backend", empty).map(drop));
-                }
-                Kind::Bytes(bytes) => result = result.and(bytes.close(face).await),
-            }
-            self.0.bus.emit(EventKind::BackendClose, |parts| parts.backend = Some(Arc::clone(&store.name)));
+            result = result.and(store.close(caller_kind).await);
+            self.0.engine.bus.emit(EventKind::BackendClose, |parts| parts.backend = Some(Arc::clone(&store.name)));
         }
-        self.0.bus.close().await;
-        result
+        // Last: subscribers still receive the events of closing the backends.
+        result.and(self.0.engine.bus.close().await)
     }
 
-    /// The same for sync programs.
+    /// Returns this instance for sync programs.
     pub fn blocking(&self) -> Blocking<'_> {
         Blocking(self)
     }
 }
 
-fn total_keys(store: &Store) -> u64 {
-    match &store.kind {
-        Kind::Object(object) => caught(ErrorKind::Backend, "the backend", || object.len() as u64).unwrap_or(0),
-        Kind::Bytes(_) => 0,
-    }
-}
-
-// What the engine asks an instance.
+// Accessors for other parts of the crate.
 impl Retainit {
-    #[inline(always)]
-    pub(crate) fn generation(&self) -> &Generation {
-        &self.0.generation
+    /// Returns the context that the engine works with.
+    pub(crate) fn context(&self) -> EngineContext {
+        EngineContext::new(&self.0.engine, Arc::clone(&self.0) as Arc<dyn EngineHost>)
     }
 
-    #[inline(always)]
-    pub(crate) fn namespace_mark(&self) -> &Mark {
-        &self.0.namespace_mark
+    /// Returns the state that is fixed from the moment the instance is made.
+    pub(crate) fn engine(&self) -> &EngineState {
+        &self.0.engine
     }
 
-    pub(crate) fn namespace(&self) -> &str {
-        &self.0.namespace
-    }
-
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
-    }
-
-    pub(crate) fn has_system_clock(&self) -> bool {
-        self.0.system_clock
-    }
-
-    pub(crate) fn tags(&self) -> &Tags {
-        &self.0.tags
-    }
-
-    pub(crate) fn flights(&self) -> &Arc<Flights> {
-        &self.0.flights
-    }
-
-    pub(crate) fn timers(&self) -> &Arc<Timers> {
-        &self.0.timers
-    }
-
-    pub(crate) fn bus(&self) -> &Arc<Bus> {
-        &self.0.bus
-    }
-
-    pub(crate) fn functions(&self) -> &Functions {
+    pub(crate) fn registered(&self) -> &Functions {
         &self.0.functions
     }
 
-    pub(crate) fn functions_by_site(&self) -> HashMap<u32, Arc<crate::engine::Function>> {
-        self.0.functions.by_site()
+    /// Returns true if it is the instance that retained functions use by default.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.0.installed.load(Ordering::Acquire)
     }
 
-    /// The most bytes of a value that is stored or read.
-    pub(crate) fn max_value(&self) -> u64 {
-        self.0.max_value
+    pub(crate) fn set_installed(&self, installed: bool) {
+        self.0.installed.store(installed, Ordering::Release);
     }
 
-    /// The longest that reading a value back may take.
-    pub(crate) fn decode_timeout(&self) -> Duration {
-        self.0.decode_timeout
-    }
-
-    pub(crate) fn secret(&self) -> &[u8; 32] {
-        &self.0.secret
+    /// Returns true if it was made from this preset and no other source.
+    pub(crate) fn is_of_preset(&self, name: &str) -> bool {
+        let preset = self.0.source.sources.preset.as_ref();
+        preset.is_some_and(|preset| preset.is_alone && preset.name == name)
     }
 
     pub(crate) fn secret_is_given(&self) -> bool {
         self.0.secret_is_given
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.closed.load(Ordering::Acquire)
-    }
-
-    /// What calls after `close()` get.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.is_closed() { Err(Error::new(ErrorKind::Closed, "this instance is closed")) } else { Ok(()) }
+    /// Returns a closed instance, under which functions run uncached. It is the default of a child whose parent had
+    /// installed one, and of calls that are made while the default is being built.
+    pub(crate) fn that_is_closed() -> Retainit {
+        let instance = Retainit::builder().build().unwrap_or_else(|_| Builder::implicit());
+        instance.0.engine.closed.store(true, Ordering::Release);
+        instance
     }
 
     pub(crate) fn is_same(&self, other: &Retainit) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Sees to it that a sweep comes soon after `deadline`.
-    pub(crate) fn sweep_by(&self, store: &Arc<Store>, deadline: Moment) {
-        let due = deadline.max(self.0.clock.now().after(SWEEP_EVERY)).as_millis();
-        if due >= self.0.sweep_due.load(Ordering::Relaxed) {
-            return;
-        }
-        if self.0.sweep_due.fetch_min(due, Ordering::AcqRel) <= due {
-            return;
-        }
-        let instance = Arc::downgrade(&self.0);
-        debug_assert!(matches!(store.kind, Kind::Object(_)));
-        let sweep = move |now: Moment| Retainit(instance.upgrade()?).sweep(now);
-        self.0.timers.add(Moment::from_millis(due), Task::Sweep(Box::new(sweep)));
-    }
-
-    /// Removes what has expired and says when to do so again.
-    fn sweep(&self, now: Moment) -> Option<Moment> {
-        if self.0.sweep_due.load(Ordering::Acquire) > now.as_millis() {
-            // A later call has set an earlier sweep, which has been.
-            return None;
-        }
-        self.0.sweep_due.store(u64::MAX, Ordering::Release);
-        let watch = crate::runtime::Stopwatch::start();
-        self.cleanup_expired();
-        // At most a twentieth of one thread goes into sweeping.
-        let pause = SWEEP_EVERY.max(watch.elapsed() * 20);
-        let next = self.stores().into_iter().filter_map(|store| match &store.kind {
-            Kind::Object(object) => caught(ErrorKind::Backend, "the backend", || object.next_deadline()).ok(),
-            Kind::Bytes(_) => None,
-        });
-        let next = next.min().filter(|next| *next != Moment::NEVER)?;
-        let due = next.max(now.after(pause));
-        (self.0.sweep_due.fetch_min(due.as_millis(), Ordering::AcqRel) > due.as_millis()).then_some(due)
     }
 }

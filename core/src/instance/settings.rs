@@ -1,30 +1,31 @@
-//! What an instance is set to: its backends and what files say, swapped as one by a reload.
+//! Holds the settings of an instance, its backends and its configuration, which a reload swaps together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use retainit_plugin::BackendConfig;
+use retainit_plugin::{BackendConfig, Error, ErrorKind, Result};
 
 use super::Retainit;
+use super::backends::prepare;
 use crate::config::{CODE, Code, Configured, DEFAULT, Declared, Effective, EventsSection, Main, Sources, load};
 use crate::engine::Store;
-use crate::{Error, ErrorKind, Result};
+use crate::options;
 
 pub(super) type Stores = BTreeMap<Arc<str>, Arc<Store>>;
 
-/// What a reload swaps.
+/// Backends and configuration of an instance, swapped together by a reload.
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub(super) struct InstanceShape {
     pub(super) stores: Stores,
     pub(super) configured: Arc<Configured>,
-    /// Backends that code has registered since.
+    /// Backends that code has registered since the instance was built.
     pub(super) added: Vec<(Arc<str>, Arc<dyn BackendConfig>)>,
 }
 
-/// What the instance was made from; asked again by a reload.
+/// Sources that the instance was built from; a reload reads them again.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct InstanceSource {
     pub(super) sources: Sources,
     pub(super) main: Main,
     pub(super) events: EventsSection,
@@ -32,7 +33,7 @@ pub(super) struct Source {
 }
 
 impl Retainit {
-    /// Every setting, with where it was said. `Display` lists them.
+    /// Returns every setting with its source. `Display` lists them.
     pub fn effective(&self) -> Effective {
         let shape = self.0.shape.read();
         let mut effective = shape.configured.effective.clone();
@@ -49,14 +50,14 @@ impl Retainit {
         Arc::clone(&self.0.shape.read().configured)
     }
 
-    /// Goes up with every change of what plans are made from.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.0.epoch.load(Ordering::Acquire)
+    /// Returns a number that rises with every change of the settings that plans are made from.
+    pub(crate) fn settings_revision(&self) -> u64 {
+        self.0.settings_revision.load(Ordering::Acquire)
     }
 
-    /// Reads the files and the environment again and lets every function follow them.
+    /// Reads the files and the environment again and applies them to every function.
     ///
-    /// What changes: options of functions and overrides, backends that are new or gone, and what functions inherit
+    /// A reload changes options of functions and overrides, backends that are new or gone, and what functions inherit
     /// from backends (`ttl`, `jitter`, `max_idle`, `serializer`). Calls see the old settings or the new ones, never a
     /// mixture; entries stay where the backend stays. Functions without a backend go to the default as `build` would
     /// choose it now.
@@ -64,18 +65,21 @@ impl Retainit {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for a configuration that cannot be used, and for changes that need a restart, which are
-    /// named; [`ErrorKind::Duplicate`] for a new backend whose name code has taken; [`ErrorKind::Closed`]. Nothing
-    /// changes then.
+    /// named; [`ErrorKind::Duplicate`] for a new backend whose name is registered by code; [`ErrorKind::Closed`]. In
+    /// all these cases nothing changes.
     pub fn reload(&self) -> Result<()> {
-        self.check_open()?;
+        self.engine().check_open()?;
         if let Some(problem) = &self.0.problem {
             return Err(Error::new(ErrorKind::Config, format!("call `init()` once this is put right: {problem}")));
         }
+        // Held from reading to swapping: a registration in between would be lost, and of two reloads the one that read
+        // the older files could win.
         let alone = self.0.changes.lock();
         let source = &self.0.source;
         let code = Code { main: &source.main, events: &source.events, backends: &source.backends };
         let configured = load(&source.sources, &code, &self.0.registry)?;
         let old = self.configured();
+        // All changes are checked before the first is applied: a refused reload leaves everything as it was.
         let fixed: Vec<_> = fixed_changes(&old.effective, &configured.effective, &old.backends, &configured.backends);
         if !fixed.is_empty() {
             let text = format!("these settings cannot change at run time, restart the program: {}", fixed.join(", "));
@@ -84,46 +88,56 @@ impl Retainit {
         let changed: Vec<_> =
             old.effective.changes(&configured.effective).iter().map(|at| Effective::shown(at)).collect();
         self.reshape(configured, &changed.join(", "))?;
+        // Released before plans are made: that logs, and what receives the log may call what takes this lock.
         drop(alone);
         self.replan();
         Ok(())
     }
 
-    /// Lets the backends be those of a new configuration: new ones come, others go, and those that stay keep what they
-    /// hold.
+    /// Applies the backends of a new configuration: builds new ones, removes others, and leaves the entries of those
+    /// that stay.
     fn reshape(&self, configured: Configured, changed: &str) -> Result<()> {
         let configured = Arc::new(configured);
         let current = self.0.shape.read().clone();
-        let mut next = Shape { configured: Arc::clone(&configured), ..current.clone() };
+        let mut next = InstanceShape { configured: Arc::clone(&configured), ..current.clone() };
+        // Everything is built aside in `next`: an error leaves the present backends in use.
         for Declared { name, config, .. } in &configured.backends {
             if current.added.iter().any(|(added, _)| added == name) {
                 let text = format!("backends.{name}: code has registered a backend of that name meanwhile");
                 return Err(Error::new(ErrorKind::Duplicate, text));
             }
+            // An implicit store was built from defaults: the declaration replaces it.
             let there = next.stores.remove(name).filter(|store| !store.implicit);
             let Some(config) = config else { continue };
             let store = match there {
-                Some(store) => Store { options: config.settings().into(), ..Store::clone(&store) },
-                None => self.build_store(Arc::clone(name), &**config)?,
+                Some(store) => Store::clone(&store).with_options(config.settings().into()),
+                None => {
+                    let store = self.build_store(Arc::clone(name), &**config)?;
+                    prepare(&store, &configured.effective)?;
+                    store
+                }
             };
             next.stores.insert(Arc::clone(name), Arc::new(store));
         }
         let is_gone = |name: &Arc<str>| current.configured.declares(name) && !configured.declares(name);
         next.stores.retain(|name, _| !is_gone(name));
-        if let Some(name) = next.implicit_default() {
+        if let Some(name) = next.implicit_default(&self.0.registry) {
             next.stores.insert(Arc::clone(&name), Arc::new(self.build_implicit(&name)?));
         }
         self.swap(next);
-        self.0.bus.config_changed("reload", changed);
+        // Events follow the swap, so that a subscriber that looks at the instance finds the new settings.
+        self.0.engine.bus.config_changed("reload", changed);
         let there = self.0.shape.read().stores.clone();
+        let lost = current.stores.values().filter(|store| there.get(&store.name).is_none_or(|now| !now.is_same(store)));
+        lost.for_each(|store| store.forget());
         let gone = current.stores.keys().filter(|name| !there.contains_key(*name));
-        gone.for_each(|name| self.0.bus.backend_is_gone(name));
-        there.keys().for_each(|name| self.0.bus.backend_is_there(name));
+        gone.for_each(|name| self.0.engine.bus.backend_is_gone(name));
+        there.keys().for_each(|name| self.0.engine.bus.backend_is_there(name));
         Ok(())
     }
 
-    /// Puts new settings in place. Types that have been used as names since they were made stay.
-    fn swap(&self, mut next: Shape) {
+    /// Puts new settings in place. Stores that calls made of types used as names, since `next` was built, stay.
+    fn swap(&self, mut next: InstanceShape) {
         let mut shape = self.0.shape.write();
         for (name, store) in shape.stores.iter().filter(|(_, store)| store.implicit) {
             if !next.configured.declares(name) {
@@ -132,28 +146,26 @@ impl Retainit {
         }
         let old = std::mem::replace(&mut *shape, next);
         drop(shape);
-        // Backends may take their time to go, so not under the lock.
+        // Dropped outside the lock: ending a backend may take long, and every call needs the lock.
         drop(old);
     }
 
-    /// Lets functions and caches decide again where they look and under which options.
+    /// Makes functions and caches resolve their backends and options again.
     pub(super) fn replan(&self) {
-        self.0.epoch.fetch_add(1, Ordering::AcqRel);
-        crate::global::replan(self);
-        self.functions().replan_caches();
+        // The revision first: a plan that a call is making from the old settings is used for that call only.
+        self.0.settings_revision.fetch_add(1, Ordering::AcqRel);
+        self.registered().forget_problems();
+        self.registered().replan_caches();
     }
 }
 
-/// Fields of backends that functions inherit, so that they may change.
-const INHERITED: [&str; 4] = ["ttl", "jitter", "max_idle", "serializer"];
-
-/// What has changed and cannot at run time.
+/// Lists the changed settings that cannot change at run time.
 fn fixed_changes(old: &Effective, new: &Effective, before: &[Declared], now: &[Declared]) -> Vec<String> {
-    let kept = |name: &str| [before, now].iter().all(|all| all.iter().any(|backend| *backend.name == *name));
+    let stays = |name: &str| [before, now].iter().all(|all| all.iter().any(|backend| *backend.name == *name));
     let is_fixed = |path: &[String]| match path {
         [main] => main != "default_backend",
         [section, ..] if section == "functions" || section == "override" => false,
-        [section, name, field] if section == "backends" => kept(name) && !INHERITED.contains(&field.as_str()),
+        [section, name, field] if section == "backends" => stays(name) && !options::is_inherited(field),
         _ => true,
     };
     old.changes(new).into_iter().filter(|path| is_fixed(path)).map(|path| Effective::shown(&path)).collect()

@@ -1,20 +1,13 @@
-//! Canonical bytes of any `Serialize` value: injective, equal for equal numbers of any width, with sorted maps.
+//! Canonical bytes of any `Serialize` value: two sequences of calls to a serializer produce equal bytes only where they
+//! describe equal values.
 //!
-//! | tag | what follows |
-//! |---|---|
-//! | `00` `01` | none · some, then the value |
-//! | `02` `03` | false · true |
-//! | `05` | eight bytes of an `f64` |
-//! | `10` `11` | eight bytes of `v` ≥ 0 · of `!v` for `v` < 0 |
-//! | `12` `13` | sixteen bytes of the same, beyond 64 bits |
-//! | `30` | eight bytes of length, then text |
-//! | `40` | eight bytes of length, then bytes |
-//! | `50` … `51` | a list |
-//! | `52` … `51` | a map or struct: keys and values, sorted by key |
-//! | `54` `55` | a variant's name · the same, then its content |
-//! | `80` + n | text of n < 64 bytes |
+//! Equal are: integers of any width, and floats of both, by value; one NaN; a sequence, a tuple and an array of the
+//! same elements, whether their length was announced or not; a map's entries and a struct's fields in any order;
+//! variants by name, at any position in their enum. Everything else that a `Serialize` distinguishes is distinguished
+//! here, names of types too: `()`, an empty list and a unit struct, a character and its text, `UserId(5)` and `5`.
 //!
-//! A list of two or more at the top, which is what several arguments are, goes without its brackets.
+//! The bytes are those of [`super::token`]. A list of two or more at the top, such as several arguments, is written
+//! without its brackets. No value's bytes are a prefix of another's, so the parts of a sequence can be separated.
 
 use std::fmt;
 
@@ -22,24 +15,12 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::sink::{Bytes, Sink};
+use super::token::{
+    BYTES, CHAR, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NEWTYPE_STRUCT, NONE, SOME, STRUCT, TRUE, TUPLE_STRUCT, UINT,
+    UNIT, UNIT_STRUCT, VARIANT, WIDE_NEGATIVE, WIDE_UINT, replay,
+};
 
-pub(super) const NONE: u8 = 0x00;
-pub(super) const SOME: u8 = 0x01;
-pub(super) const FALSE: u8 = 0x02;
-pub(super) const TRUE: u8 = 0x03;
-pub(super) const FLOAT: u8 = 0x05;
-pub(super) const UINT: u8 = 0x10;
-pub(super) const NEGATIVE: u8 = 0x11;
-pub(super) const WIDE_UINT: u8 = 0x12;
-pub(super) const WIDE_NEGATIVE: u8 = 0x13;
-pub(super) const BYTES: u8 = 0x40;
-pub(super) const LIST: u8 = 0x50;
-pub(super) const END: u8 = 0x51;
-pub(super) const MAP: u8 = 0x52;
-pub(super) const VARIANT: u8 = 0x54;
-pub(super) const VARIANT_OF: u8 = 0x55;
-
-/// Why a value has no canonical form: its own `Serialize` said so.
+/// Error of a value without a canonical form, as its own `Serialize` reports it.
 #[derive(Debug)]
 pub struct KeyError(String);
 
@@ -57,7 +38,7 @@ impl ser::Error for KeyError {
     }
 }
 
-/// Writes canonical bytes into a sink.
+/// Serializer that writes canonical bytes into a sink.
 pub(super) struct Canon<'s, S> {
     sink: &'s mut S,
     top: bool,
@@ -70,28 +51,44 @@ impl<'s, S: Sink> Canon<'s, S> {
     }
 
     #[inline(always)]
-    fn inner(sink: &'s mut S) -> Self {
+    pub(super) fn inner(sink: &'s mut S) -> Self {
         Canon { sink, top: false }
     }
 
+    /// Opens a list. At the top, a list of two or more has no brackets.
     #[inline(always)]
-    fn list(self, len: Option<usize>) -> List<'s, S> {
-        let bare = self.top && len.is_some_and(|len| len >= 2);
+    fn list(self, len: usize) -> ListWriter<'s, S> {
+        let bare = self.top && len >= 2;
         if !bare {
-            self.sink.put(&[LIST]);
+            self.sink.tag(LIST);
         }
-        List { sink: self.sink, bare }
+        ListWriter { sink: self.sink, bare, top: self.top, seen: 0 }
     }
 
-    fn variant(self, name: &'static str) -> Canon<'s, S> {
-        self.sink.put(&[VARIANT_OF]);
+    /// Opens a list behind a name, which has its brackets whatever its length.
+    fn named_list(self) -> ListWriter<'s, S> {
+        ListWriter { sink: self.sink, bare: false, top: false, seen: 0 }
+    }
+
+    fn map(self) -> Map<'s, S> {
+        Map { sink: self.sink, fields: Vec::new() }
+    }
+
+    fn named(self, tag: u8, name: &'static str) -> Canon<'s, S> {
+        self.sink.tag(tag);
         self.sink.text(name.as_bytes());
         Canon::inner(self.sink)
+    }
+
+    fn variant(self, tag: u8, name: &'static str, variant: &'static str) -> Canon<'s, S> {
+        let inner = self.named(tag | VARIANT, name);
+        inner.sink.text(variant.as_bytes());
+        inner
     }
 }
 
 fn wide(sink: &mut impl Sink, tag: u8, value: u128) {
-    sink.put(&[tag]);
+    sink.tag(tag);
     sink.put(&value.to_le_bytes());
 }
 
@@ -119,10 +116,10 @@ macro_rules! signed {
 impl<'s, S: Sink> Serializer for Canon<'s, S> {
     type Ok = ();
     type Error = KeyError;
-    type SerializeSeq = List<'s, S>;
-    type SerializeTuple = List<'s, S>;
-    type SerializeTupleStruct = List<'s, S>;
-    type SerializeTupleVariant = List<'s, S>;
+    type SerializeSeq = Sequence<'s, S>;
+    type SerializeTuple = ListWriter<'s, S>;
+    type SerializeTupleStruct = ListWriter<'s, S>;
+    type SerializeTupleVariant = ListWriter<'s, S>;
     type SerializeMap = Map<'s, S>;
     type SerializeStruct = Map<'s, S>;
     type SerializeStructVariant = Map<'s, S>;
@@ -156,7 +153,7 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
 
     #[inline(always)]
     fn serialize_bool(self, v: bool) -> Result<(), KeyError> {
-        self.sink.put(&[if v { TRUE } else { FALSE }]);
+        self.sink.tag(if v { TRUE } else { FALSE });
         Ok(())
     }
 
@@ -171,7 +168,9 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
     }
 
     fn serialize_char(self, v: char) -> Result<(), KeyError> {
-        self.serialize_str(v.encode_utf8(&mut [0; 4]))
+        let [a, b, c, d] = u32::from(v).to_le_bytes();
+        self.sink.put(&[CHAR, a, b, c, d]);
+        Ok(())
     }
 
     #[inline(always)]
@@ -187,112 +186,126 @@ impl<'s, S: Sink> Serializer for Canon<'s, S> {
     }
 
     fn serialize_none(self) -> Result<(), KeyError> {
-        self.sink.put(&[NONE]);
+        self.sink.tag(NONE);
         Ok(())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, v: &T) -> Result<(), KeyError> {
-        self.sink.put(&[SOME]);
+        self.sink.tag(SOME);
         v.serialize(Canon::inner(self.sink))
     }
 
     fn serialize_unit(self) -> Result<(), KeyError> {
-        // Two writes, as an empty list makes: hashes see where one write ends.
-        self.sink.put(&[LIST]);
-        self.sink.put(&[END]);
+        self.sink.tag(UNIT);
         Ok(())
     }
 
-    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), KeyError> {
-        self.serialize_unit()
-    }
-
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), KeyError> {
-        self.sink.put(&[VARIANT]);
-        self.sink.text(variant.as_bytes());
+    fn serialize_unit_struct(self, name: &'static str) -> Result<(), KeyError> {
+        self.named(UNIT_STRUCT, name);
         Ok(())
     }
 
-    #[inline(always)]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, v: &T) -> Result<(), KeyError> {
-        v.serialize(self)
+    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Result<(), KeyError> {
+        self.variant(UNIT_STRUCT, name, variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, v: &T) -> Result<(), KeyError> {
+        v.serialize(self.named(NEWTYPE_STRUCT, name))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         v: &T,
     ) -> Result<(), KeyError> {
-        v.serialize(self.variant(variant))
-    }
-
-    fn serialize_seq(self, len: Option<usize>) -> Result<List<'s, S>, KeyError> {
-        Ok(self.list(len))
+        v.serialize(self.variant(NEWTYPE_STRUCT, name, variant))
     }
 
     #[inline(always)]
-    fn serialize_tuple(self, len: usize) -> Result<List<'s, S>, KeyError> {
-        Ok(self.list(Some(len)))
+    fn serialize_seq(self, len: Option<usize>) -> Result<Sequence<'s, S>, KeyError> {
+        Ok(match len {
+            None if self.top => Sequence::Counted { sink: self.sink, elements: Bytes::new(), seen: 0 },
+            len => Sequence::Announced(self.list(len.unwrap_or(0))),
+        })
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<List<'s, S>, KeyError> {
-        Ok(self.list(Some(len)))
+    #[inline(always)]
+    fn serialize_tuple(self, len: usize) -> Result<ListWriter<'s, S>, KeyError> {
+        Ok(self.list(len))
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<ListWriter<'s, S>, KeyError> {
+        Ok(self.named(TUPLE_STRUCT, name).named_list())
     }
 
     fn serialize_tuple_variant(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
-        len: usize,
-    ) -> Result<List<'s, S>, KeyError> {
-        Ok(self.variant(variant).list(Some(len)))
+        _: usize,
+    ) -> Result<ListWriter<'s, S>, KeyError> {
+        Ok(self.variant(TUPLE_STRUCT, name, variant).named_list())
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Map<'s, S>, KeyError> {
-        Ok(Map { sink: self.sink, fields: Vec::new() })
+        self.sink.tag(MAP);
+        Ok(self.map())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Map<'s, S>, KeyError> {
-        self.serialize_map(None)
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Map<'s, S>, KeyError> {
+        Ok(self.named(STRUCT, name).map())
     }
 
     fn serialize_struct_variant(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         _: usize,
     ) -> Result<Map<'s, S>, KeyError> {
-        self.variant(variant).serialize_map(None)
+        Ok(self.variant(STRUCT, name, variant).map())
     }
 }
 
-pub(super) struct List<'s, S> {
+pub(super) struct ListWriter<'s, S> {
     sink: &'s mut S,
     bare: bool,
+    top: bool,
+    seen: usize,
 }
 
-impl<S: Sink> List<'_, S> {
+impl<S: Sink> ListWriter<'_, S> {
     #[inline(always)]
     fn element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), KeyError> {
+        self.seen += 1;
         v.serialize(Canon::inner(self.sink))
     }
 
     #[inline(always)]
     fn finish(self) -> Result<(), KeyError> {
+        // Brackets were written, or left out, by the announced length.
+        if self.top && self.bare != (self.seen >= 2) {
+            return Err(miscounted());
+        }
         if !self.bare {
-            self.sink.put(&[END]);
+            self.sink.tag(END);
         }
         Ok(())
     }
 }
 
+#[cold]
+fn miscounted() -> KeyError {
+    ser::Error::custom("a sequence has another number of elements than it announced")
+}
+
 macro_rules! list {
     ($($of:ident $method:ident)*) => {$(
-        impl<S: Sink> ser::$of for List<'_, S> {
+        impl<S: Sink> ser::$of for ListWriter<'_, S> {
             type Ok = ();
             type Error = KeyError;
 
@@ -308,10 +321,43 @@ macro_rules! list {
         }
     )*};
 }
-list!(SerializeSeq serialize_element SerializeTuple serialize_element
-      SerializeTupleStruct serialize_field SerializeTupleVariant serialize_field);
+list!(SerializeTuple serialize_element SerializeTupleStruct serialize_field SerializeTupleVariant serialize_field);
 
-/// Fields wait for the last one, so that they can be sorted.
+/// A sequence; at the top and without a length it is buffered, since the number of elements decides on the brackets.
+pub(super) enum Sequence<'s, S> {
+    Announced(ListWriter<'s, S>),
+    Counted { sink: &'s mut S, elements: Bytes, seen: usize },
+}
+
+impl<S: Sink> ser::SerializeSeq for Sequence<'_, S> {
+    type Ok = ();
+    type Error = KeyError;
+
+    #[inline(always)]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), KeyError> {
+        match self {
+            Sequence::Announced(list) => list.element(v),
+            Sequence::Counted { elements, seen, .. } => {
+                *seen += 1;
+                v.serialize(Canon::inner(elements))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn end(self) -> Result<(), KeyError> {
+        match self {
+            Sequence::Announced(list) => list.finish(),
+            Sequence::Counted { sink, elements, seen } => {
+                let list = Canon::top(&mut *sink).list(seen);
+                replay(&elements, list.sink);
+                ListWriter { seen, ..list }.finish()
+            }
+        }
+    }
+}
+
+/// Collects the fields of a map or struct, to write them sorted.
 pub(super) struct Map<'s, S> {
     sink: &'s mut S,
     fields: Vec<(Bytes, Bytes)>,
@@ -330,13 +376,16 @@ impl<S: Sink> Map<'_, S> {
     }
 
     fn finish(mut self) -> Result<(), KeyError> {
-        self.fields.sort();
-        self.sink.put(&[MAP]);
+        // Entries of equal keys keep their order: most readers take the last one.
+        self.fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, value) in &self.fields {
-            self.sink.put(name);
-            self.sink.put(value);
+            if value.is_empty() {
+                return Err(ser::Error::custom("a map's key was serialized without its value"));
+            }
+            replay(name, self.sink);
+            replay(value, self.sink);
         }
-        self.sink.put(&[END]);
+        self.sink.tag(END);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
-/// A pattern over keys as `keys()` shows them: `*` stands for any run of characters, `?` for one.
+/// Pattern for keys as `keys()` shows them: `*` matches any run of characters, `?` one.
 ///
-/// Everything else stands for itself. Values in keys have their `*` and `?` escaped, so that no argument can widen a
+/// Every other character matches itself. Values in keys have their `*` and `?` escaped, so that no argument can widen a
 /// pattern.
 ///
 /// ```
-/// use retainit_core::Pattern;
+/// # use retainit_core as retainit;
+/// use retainit::Pattern;
 ///
 /// let pattern = Pattern::new("users:4?");
 /// assert!(pattern.matches("users:42") && !pattern.matches("users:421"));
@@ -13,24 +14,27 @@
 pub struct Pattern(String);
 
 impl Pattern {
-    /// A pattern from its text.
+    /// Makes a pattern from its text.
     pub fn new(text: impl Into<String>) -> Pattern {
         Pattern(text.into())
     }
 
-    /// The pattern's text.
+    /// Returns the pattern's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part before the first wildcard: every match begins with it.
+    /// Returns the part before the first wildcard: every match begins with it.
     pub fn prefix(&self) -> &str {
         self.0.split(['*', '?']).next().unwrap_or_default()
     }
 
-    /// Whether `key` matches as a whole. Linear in key and pattern for one `*`, and never worse than their product.
+    /// Returns true if `key` matches as a whole. Linear in key and pattern for one `*`, and never worse than their
+    /// product.
     pub fn matches(&self, key: &str) -> bool {
         let (mut pattern, mut rest) = (self.0.chars(), key.chars());
+        // The last `*` and the text it was matched at. A mismatch goes back there and lets it take one more character;
+        // going back to earlier ones is never needed, since the last can take everything they could.
         let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
         loop {
             let (before, at) = (pattern.clone(), rest.clone());

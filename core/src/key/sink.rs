@@ -1,18 +1,22 @@
-use std::hash::Hasher;
-
 use smallvec::SmallVec;
 
-/// Where the canonical bytes of a key go: a hash, a comparison with stored bytes, or a buffer.
+/// Destination of a key's canonical bytes: a hash, a comparison with stored bytes, or a buffer.
 ///
 /// One description of a key feeds all of them, so that they cannot disagree.
 pub trait Sink {
+    /// Takes one byte that announces the kind of the next part.
+    #[inline(always)]
+    fn tag(&mut self, tag: u8) {
+        self.put(&[tag]);
+    }
+
     /// Takes bytes as they are.
     fn put(&mut self, bytes: &[u8]);
 
     /// Takes a tag and a word, little-endian: nine bytes, so that comparing them is two loads.
     fn word(&mut self, tag: u8, word: u64);
 
-    /// Takes text: a byte that says how long it is, or a word for longer ones, and its bytes.
+    /// Takes text: a byte with its length, or a word for longer ones, and its bytes.
     #[inline(always)]
     fn text(&mut self, text: &[u8]) {
         match text.len() {
@@ -23,32 +27,12 @@ pub trait Sink {
     }
 }
 
-/// Text up to this length has its length in its tag.
+/// Limit on the text whose length fits into its tag.
 pub(super) const SHORT: usize = 0x3f;
 pub(super) const SHORT_TEXT: u8 = 0x80;
 pub(super) const LONG_TEXT: u8 = 0x30;
 
-/// Feeds a hasher. A hash need not be injective, so lengths and tags go in only where they cost nothing.
-pub(crate) struct HashSink<H>(pub(crate) H);
-
-impl<H: Hasher> Sink for HashSink<H> {
-    #[inline(always)]
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
-
-    #[inline(always)]
-    fn word(&mut self, tag: u8, word: u64) {
-        self.0.write_u64(word ^ u64::from(tag) << 56);
-    }
-
-    #[inline(always)]
-    fn text(&mut self, text: &[u8]) {
-        self.0.write(text);
-    }
-}
-
-/// Compares with stored bytes as they come: no buffer, no copy.
+/// Sink that compares with stored bytes as they come, without a buffer.
 pub(crate) struct EqSink<'a> {
     rest: &'a [u8],
     equal: bool,
@@ -87,7 +71,7 @@ impl Sink for EqSink<'_> {
     }
 }
 
-/// The canonical bytes of most keys fit without an allocation.
+/// Buffer that holds the canonical bytes of most keys without an allocation.
 pub(crate) type Bytes = SmallVec<[u8; 36]>;
 
 impl<A: smallvec::Array<Item = u8>> Sink for SmallVec<A> {

@@ -1,17 +1,16 @@
-//! The text of canonical bytes, and the escapes that keep it injective.
+//! Text of canonical bytes, and the escapes that make it injective.
 
 use std::fmt::{Display, Write};
 
-use super::canon::{
-    BYTES, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NONE, SOME, TRUE, UINT, VARIANT, VARIANT_OF, WIDE_NEGATIVE,
-    WIDE_UINT,
+use super::token::{
+    BYTES, CHAR, END, FALSE, FLOAT, LIST, MAP, NEGATIVE, NEWTYPE_STRUCT, NONE, SOME, STRUCT, TRUE, TUPLE_STRUCT, UINT,
+    UNIT, UNIT_STRUCT, VARIANT, WIDE_NEGATIVE, WIDE_UINT, split_text, split_word,
 };
-use super::sink::{LONG_TEXT, SHORT, SHORT_TEXT};
 
-/// Longer arguments appear as their digest.
+/// Limit on the text of arguments; longer ones appear as their digest.
 const LONGEST: usize = 64;
 
-/// The text of canonical bytes: `42`, `"x"`, `(1,"x")`, `~` for none.
+/// Writes the text of canonical bytes: `42`, `"x"`, `(1,"x")`, `~` for none, `Color.Red`, `UserId(5)`.
 pub(crate) fn canonical(bytes: &[u8], out: &mut String) {
     let (begin, mut rest, mut count) = (out.len(), bytes, 0);
     out.push('(');
@@ -29,27 +28,26 @@ pub(crate) fn canonical(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// The same, alone.
+/// Returns the text of canonical bytes as a string of its own.
 pub(super) fn canonical_text(bytes: &[u8]) -> String {
     let mut out = String::new();
     canonical(bytes, &mut out);
     out
 }
 
-/// The texts of the values at the top, strings as they are.
-pub(super) fn elements(bytes: &[u8]) -> Vec<String> {
-    let (mut texts, mut rest) = (Vec::new(), bytes);
-    while !rest.is_empty() && rest[0] != END {
-        let mut text = String::new();
+/// Splits canonical bytes into the values at the top.
+pub(super) fn elements(bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut found, mut rest, mut text) = (Vec::new(), bytes, String::new());
+    while !rest.is_empty() {
+        text.clear();
         let after = value(rest, &mut text);
-        let one = &rest[..rest.len() - after.len()];
-        texts.push(super::plain_string(one).map_or(text, str::to_owned));
+        found.push(&rest[..rest.len() - after.len()]);
         rest = after;
     }
-    texts
+    found
 }
 
-/// A template with the texts of its values in it.
+/// Fills a template with the texts of its values.
 pub(crate) fn fill(literals: &[&str], between: &str, values: &[String]) -> String {
     let mut out = String::new();
     escape_literal(literals.first().unwrap_or(&""), &mut out);
@@ -57,11 +55,15 @@ pub(crate) fn fill(literals: &[&str], between: &str, values: &[String]) -> Strin
         escape_value(value, between, &mut out);
         escape_literal(after, &mut out);
     }
+    // A key that begins with `#` is a digest.
+    if out.starts_with('#') {
+        out.replace_range(..1, "%23");
+    }
     out
 }
 
-/// Puts `#` and half of a digest in the place of arguments too long for a key, and gives the whole digest; empty for
-/// others. The arguments are what stands from `begin` on.
+/// Replaces arguments too long for a key by `#` and half of a digest, and returns the whole digest; empty for others.
+/// The arguments begin at `begin`.
 pub(super) fn shorten(out: &mut String, begin: usize) -> Vec<u8> {
     let arguments = &out[begin..];
     if arguments.len() <= LONGEST {
@@ -73,7 +75,7 @@ pub(super) fn shorten(out: &mut String, begin: usize) -> Vec<u8> {
     full
 }
 
-/// `#` and base32 without padding, in lower case.
+/// Writes `#` and the digest in base32 without padding, in lower case.
 pub(crate) fn push_digest(digest: &[u8], out: &mut String) {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     out.push('#');
@@ -91,17 +93,17 @@ pub(crate) fn push_digest(digest: &[u8], out: &mut String) {
     }
 }
 
-/// Escapes what has a meaning in keys and patterns.
+/// Escapes characters with a meaning in keys and patterns.
 pub(crate) fn escape(text: &str, out: &mut String) {
     escape_with(text, "%:/=@*?[]{}", out);
 }
 
-/// Escapes a template's literal: it stays as written but for what patterns and clusters would read.
+/// Escapes a template's literal: it stays as written except for characters that patterns and clusters interpret.
 pub(super) fn escape_literal(text: &str, out: &mut String) {
     escape_with(text, "%*?[]{}", out);
 }
 
-/// Escapes a value of a template whose placeholders stand apart by `between`.
+/// Escapes a value of a template whose placeholders are separated by `between`.
 pub(super) fn escape_value(text: &str, between: &str, out: &mut String) {
     escape_where(text, |c| "%:/=@*?[]{}".contains(c) || between.contains(c), out);
 }
@@ -129,7 +131,7 @@ fn percent(byte: u8, out: &mut String) {
     out.push(HEX[usize::from(byte & 15)] as char);
 }
 
-/// Writes one value and gives what follows it. Only our own `Canon` writes these bytes, so they are well-formed.
+/// Writes one value and returns the bytes behind it. The bytes come from `Canon` alone, so they are well-formed.
 fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
     let (tag, rest) = bytes.split_first().map_or((END, bytes), |(tag, rest)| (*tag, rest));
     match tag {
@@ -141,7 +143,7 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
         FALSE => push(out, "false", rest),
         TRUE => push(out, "true", rest),
         FLOAT => {
-            let (float, rest) = word(rest);
+            let (float, rest) = split_word(rest);
             write(out, format_args!("{:?}", f64::from_bits(float)), rest)
         }
         WIDE_UINT => {
@@ -152,21 +154,26 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
             let (number, rest) = wide(rest);
             write(out, !(number as i128), rest)
         }
-        LIST => list(rest, out),
+        UNIT => push(out, "()", rest),
+        CHAR => character(rest, out),
+        LIST => list(rest, out, ""),
         MAP => map(rest, out),
-        VARIANT => name(rest, out),
-        VARIANT_OF => {
+        UNIT_STRUCT..=STRUCT => {
             let rest = name(rest, out);
-            out.push('(');
-            let rest = value(rest, out);
-            push(out, ")", rest)
+            content(tag, rest, out)
+        }
+        VARIANT_UNIT..=VARIANT_STRUCT => {
+            let rest = name(rest, out);
+            out.push('.');
+            let rest = name(rest, out);
+            if tag == VARIANT_UNIT { rest } else { content(tag - VARIANT, rest, out) }
         }
         UINT => {
-            let (word, rest) = word(rest);
+            let (word, rest) = split_word(rest);
             push(out, itoa::Buffer::new().format(word), rest)
         }
         NEGATIVE => {
-            let (word, rest) = word(rest);
+            let (word, rest) = split_word(rest);
             write(out, !i128::from(word), rest)
         }
         BYTES => bytes_in_hex(rest, out),
@@ -181,18 +188,35 @@ fn value<'b>(bytes: &'b [u8], out: &mut String) -> &'b [u8] {
     }
 }
 
-/// Text, told by its tag, and what follows it.
-pub(super) fn split_text(tag: u8, rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = match tag {
-        LONG_TEXT => word(rest),
-        _ if tag & SHORT_TEXT != 0 => (u64::from(tag) & SHORT as u64, rest),
-        _ => return None,
-    };
-    Some(rest.split_at(rest.len().min(len as usize)))
+const VARIANT_UNIT: u8 = UNIT_STRUCT | VARIANT;
+const VARIANT_STRUCT: u8 = STRUCT | VARIANT;
+
+/// Writes the content behind a name: `()` for nothing, `(5)` for one value, `(1,2)` for elements, of which a single one
+/// has a comma behind it, `("a"=1)` for fields.
+fn content<'b>(tag: u8, rest: &'b [u8], out: &mut String) -> &'b [u8] {
+    match tag {
+        NEWTYPE_STRUCT => {
+            out.push('(');
+            let rest = value(rest, out);
+            push(out, ")", rest)
+        }
+        TUPLE_STRUCT => list(rest, out, ","),
+        STRUCT => map(rest, out),
+        _ => push(out, "()", rest),
+    }
+}
+
+/// Writes a character in `'`. Bytes have the same quotes, and an even number of digits in them.
+fn character<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
+    let Some((code, rest)) = rest.split_first_chunk() else { return rest };
+    let shown = char::from_u32(u32::from_le_bytes(*code)).unwrap_or_default();
+    out.push('\'');
+    escape_where(shown.encode_utf8(&mut [0; 4]), |c| "%:/=@*?[]{}\"'".contains(c), out);
+    push(out, "'", rest)
 }
 
 fn bytes_in_hex<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
-    let (len, rest) = word(rest);
+    let (len, rest) = split_word(rest);
     let (bytes, rest) = rest.split_at(rest.len().min(len as usize));
     out.push('\'');
     for byte in bytes {
@@ -213,29 +237,31 @@ fn write<'b>(out: &mut String, shown: impl Display, rest: &'b [u8]) -> &'b [u8] 
     rest
 }
 
-fn word(bytes: &[u8]) -> (u64, &[u8]) {
-    bytes.split_first_chunk().map_or((0, &[]), |(word, rest)| (u64::from_le_bytes(*word), rest))
-}
-
 fn wide(bytes: &[u8]) -> (u128, &[u8]) {
     bytes.split_first_chunk().map_or((0, &[]), |(wide, rest)| (u128::from_le_bytes(*wide), rest))
 }
 
-fn list<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {
+/// Writes a list. An empty one reads `(,)`, because `()` is a unit. `single` goes behind the element of a list of one.
+fn list<'b>(mut rest: &'b [u8], out: &mut String, single: &str) -> &'b [u8] {
     out.push('(');
-    let mut first = true;
+    let mut count = 0;
     while !rest.is_empty() && rest[0] != END {
-        if !first {
+        if count > 0 {
             out.push(',');
         }
-        first = false;
+        count += 1;
         rest = value(rest, out);
     }
+    out.push_str(match count {
+        0 => ",",
+        1 => single,
+        _ => "",
+    });
     push(out, ")", rest.get(1..).unwrap_or_default())
 }
 
 fn map<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {
-    // An empty map reads `(=)`, for `()` is an empty list.
+    // An empty map reads `(=)`, because `()` is a unit.
     out.push('(');
     if rest.first() == Some(&END) {
         out.push('=');
@@ -253,20 +279,23 @@ fn map<'b>(mut rest: &'b [u8], out: &mut String) -> &'b [u8] {
     push(out, ")", rest.get(1..).unwrap_or_default())
 }
 
-/// A variant's name. One that could be read as something else has its first character escaped.
+/// Writes the name of a type or variant. Its first character is escaped if it is no letter, so that no other value
+/// begins the same; an empty name is a `%` that escapes nothing.
 fn name<'b>(rest: &'b [u8], out: &mut String) -> &'b [u8] {
     let Some((text, rest)) = rest.split_first().and_then(|(tag, rest)| split_text(*tag, rest)) else { return rest };
     let text = String::from_utf8_lossy(text);
-    let plain = text.starts_with(char::is_alphabetic) && !matches!(&*text, "true" | "false" | "NaN" | "inf");
     let mut chars = text.chars();
-    if !plain && let Some(first) = chars.next() {
-        first.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| percent(byte, out));
+    if !text.starts_with(char::is_alphabetic) {
+        match chars.next() {
+            Some(first) => first.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| percent(byte, out)),
+            None => out.push('%'),
+        }
     }
-    escape_where(chars.as_str(), |c| "%:/=@*?[]{}\"'(),~+".contains(c), out);
+    escape_where(chars.as_str(), |c| "%:/=@*?[]{}\"'(),~+.".contains(c), out);
     rest
 }
 
-/// Undoes [`escape`]. What is not an escape stays as it is.
+/// Reverts [`escape`]. Text that is no escape stays as it is.
 pub(crate) fn unescape(text: &str) -> String {
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {

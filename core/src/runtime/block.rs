@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-/// Wakes a thread that waits in [`block_on`]. It counts, because waits nest: an inner wait may take the token that was
+/// Waker of a thread in [`block_on`]. It counts, because waits nest: an inner wait may take the unpark token that was
 /// meant for an outer one.
 struct Unpark {
     thread: Thread,
@@ -38,21 +38,22 @@ fn waker() -> (Arc<Unpark>, Waker) {
     (Arc::clone(&unpark), Waker::from(unpark))
 }
 
-/// Waits for a future on this thread.
+/// Polls a future to its end on this thread.
 ///
-/// It needs no runtime and works inside one: whatever the future waits for (another caller, a timer, a connection)
-/// makes progress on the instance's own threads, never on this one. In memory the first poll is the last.
+/// It needs no runtime and works inside one: everything the future waits for (another caller, a timer, a connection)
+/// makes progress on other threads than this one. In memory the first poll is the last.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     UNPARK
         .try_with(|unpark| drive(future.as_mut(), unpark))
-        // A thread that is ending has lost its waker.
+        // The waker of a thread that is ending may be gone already.
         .unwrap_or_else(|_| drive(future.as_mut(), &waker()))
 }
 
 fn drive<F: Future>(mut future: Pin<&mut F>, (unpark, waker): &(Arc<Unpark>, Waker)) -> F::Output {
     let mut cx = Context::from_waker(waker);
     loop {
+        // Read before the poll: a wake that comes during it changes the number, and the thread does not park.
         let seen = unpark.wakes.load(Ordering::Acquire);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;

@@ -2,12 +2,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use retainit_plugin::{ErrorKind, Result};
+
 use retainit_plugin as plugin;
 
-use crate::{ErrorKind, Result};
-
 pin_project_lite::pin_project! {
-    /// A future whose panic is not its caller's, nor is that of its destructor.
+    /// A future whose panics, also of its destructor, do not reach the caller.
     #[derive(Debug)]
     pub(crate) struct Caught<F> {
         #[pin]
@@ -23,7 +23,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// Runs code that somebody else wrote; `what` names it in the error of its panic.
+/// Polls code of others and turns its panic into an error; `what` names the code in the message.
 pub(crate) fn caught<F: Future>(what: &'static str, future: F) -> Caught<F> {
     Caught { future: Some(future), what }
 }
@@ -41,12 +41,12 @@ impl<F: Future> Future for Caught<F> {
     }
 }
 
-/// Writes to the log, which may be the user's code too.
+/// Writes to the log, whose panics do not reach the caller: it may be the program's code.
 pub(crate) fn quietly(log: impl FnOnce()) {
     drop(plugin::caught(ErrorKind::Backend, "the log", log));
 }
 
-/// Wakes everybody, whatever becomes of one of them.
+/// Wakes all wakers, even if one of them panics.
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(|waker| quietly(|| waker.wake()));
 }

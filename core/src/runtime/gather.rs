@@ -2,7 +2,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Runs futures side by side, at most `limit` at once, and gives their outputs in order. `done` hears of each.
+/// Runs futures side by side, at most `limit` at once, and returns their outputs in order. `done` receives each when it
+/// is there.
 pub(crate) async fn gather<F: Future>(
     futures: impl IntoIterator<Item = F>,
     limit: usize,
@@ -64,9 +65,9 @@ mod tests {
                 n
             }
         });
-        let mut heard = 0;
-        let outputs = crate::runtime::block_on(gather(work, 4, |_| heard += 1));
+        let mut received = 0;
+        let outputs = crate::runtime::block_on(gather(work, 4, |_| received += 1));
         assert_eq!(outputs, (0..20).collect::<Vec<i32>>());
-        assert_eq!((heard, most.get()), (20, 4));
+        assert_eq!((received, most.get()), (20, 4));
     }
 }

@@ -2,12 +2,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What a future is polled and dropped in: an override, the loads it is part of.
+/// Thread-local context in which a future is polled and dropped: an override, the loads it is part of.
 pub(crate) trait Surroundings {
-    /// Ends them for this thread when dropped.
+    /// Guard that restores the thread's context.
     type Entered;
 
-    /// Puts them in force on this thread.
+    /// Installs the context on this thread.
     fn enter(&mut self) -> Self::Entered;
 }
 
@@ -20,8 +20,8 @@ impl<G, E: FnMut() -> G> Surroundings for E {
 }
 
 pin_project_lite::pin_project! {
-    /// A future that is polled in its surroundings, and dropped there too: what it holds may make calls when it is
-    /// dropped, and those belong to it as much as all others.
+    /// A future that is polled in its surroundings, and dropped there too: a destructor may make calls, and those
+    /// belong to the same context.
     #[derive(Debug)]
     pub(crate) struct Inside<F, S: Surroundings> {
         #[pin]

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use retainit_plugin::{Clock, ErrorKind, Moment, SystemClock, caught};
 
-/// A clock that somebody brought along. While it panics, time stands still, and no call fails for it.
+/// Wrapper of a clock that the program brings along. While that panics, time stops, and no call fails.
 #[derive(Debug)]
 pub(crate) struct SteadyClock<C> {
     clock: C,

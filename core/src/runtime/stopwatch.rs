@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-/// How long a load takes. It is real time whatever the instance's clock says: a load is work, not freshness.
+/// Stopwatch for the duration of a load. It measures real time whatever the instance's clock is: a load is work, not
+/// freshness.
 #[derive(Debug)]
 pub(crate) struct Stopwatch(Instant);
 

@@ -3,39 +3,52 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use retainit_plugin::{Clock, ErrorKind, Moment, caught};
+use retainit_plugin::lock::{Condvar, Mutex};
+use retainit_plugin::{Clock, ErrorKind, Moment, Process, caught};
 
-use crate::engine::flight::Alarm;
+use super::{Rarely, quietly};
 
-/// The maintenance thread's agenda: alarms of flights, and sweeps of expired entries.
+/// Agenda of the maintenance thread: alarms of flights, and sweeps of expired entries.
 ///
-/// The thread starts with the first thing to do and ends when its instance is gone or closed.
+/// The thread starts with the first task and ends when its instance is gone or closed.
 #[derive(Debug)]
 pub(crate) struct Timers {
     clock: Arc<dyn Clock>,
-    /// How long the thread sleeps at most while something is due by a clock that is moved by hand.
+    /// Limiter of the warning that the thread could not be started.
+    warned: Rarely,
+    /// Limit on the thread's sleep while a clock moved by hand has something due.
     slice: Option<Duration>,
     agenda: Mutex<Agenda>,
     changed: Condvar,
+    /// Process whose thread it is. In a forked child there is none, and the lock may be held for good.
+    process: Process,
     me: Weak<Timers>,
 }
 
 #[derive(Debug, Default)]
 struct Agenda {
     heap: BinaryHeap<Reverse<Item>>,
-    /// How many items there may be before those of ended flights are thrown out.
+    /// Number of items at which those of ended flights are removed.
     purge_at: usize,
     next: u64,
     running: bool,
     closed: bool,
 }
 
-/// Something to be done at its time.
+/// A task that is performed at its time unless it is over by then.
+pub(crate) trait Alarm: Send {
+    /// Returns true while there is something to do.
+    fn is_live(&self) -> bool;
+
+    /// Performs the task.
+    fn ring(&self, now: Moment);
+}
+
+/// A task with its time.
 pub(crate) enum Task {
-    /// Look after a flight.
-    Alarm(Alarm),
-    /// Sweep; gives the moment of the next sweep.
+    /// Rings an alarm.
+    Alarm(Box<dyn Alarm>),
+    /// Sweeps, and returns the moment of the next sweep.
     Sweep(Box<dyn Fn(Moment) -> Option<Moment> + Send>),
 }
 
@@ -75,19 +88,24 @@ impl Timers {
     pub(crate) fn new(clock: Arc<dyn Clock>, manual: bool) -> Arc<Timers> {
         Arc::new_cyclic(|me| Timers {
             clock,
+            warned: Rarely::default(),
             slice: manual.then_some(Duration::from_millis(5)),
             agenda: Mutex::default(),
             changed: Condvar::new(),
+            process: Process::current(),
             me: me.clone(),
         })
     }
 
-    /// Rings an alarm at its time, or soon after.
-    pub(crate) fn at(&self, due: Moment, alarm: Alarm) {
-        self.add(due, Task::Alarm(alarm));
+    /// Adds an alarm that rings at its time, or soon after.
+    pub(crate) fn at(&self, due: Moment, alarm: impl Alarm + 'static) {
+        self.add(due, Task::Alarm(Box::new(alarm)));
     }
 
     pub(crate) fn add(&self, due: Moment, task: Task) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut agenda = self.agenda.lock();
         if agenda.closed {
             return;
@@ -95,6 +113,7 @@ impl Timers {
         agenda.next += 1;
         let order = agenda.next;
         let first = agenda.heap.peek().is_none_or(|Reverse(item)| due < item.due);
+        // Before the push, which would otherwise grow the heap that the purge shrinks.
         agenda.purge();
         agenda.heap.push(Reverse(Item { due, order, task }));
         if !agenda.running {
@@ -103,9 +122,14 @@ impl Timers {
             let thread = std::thread::Builder::new().name("retainit-maintenance".into());
             if let Err(error) = thread.spawn(move || run(&timers)) {
                 agenda.running = false;
-                tracing::warn!(%error, "the maintenance thread could not be started");
+                if self.warned.now(&*self.clock) {
+                    quietly(
+                        || tracing::warn!(target: "retainit", %error, "the maintenance thread could not be started"),
+                    );
+                }
             }
         } else if first {
+            // The thread sleeps until the item that was first before; a later one needs no wake.
             self.changed.notify_one();
         }
     }
@@ -115,18 +139,19 @@ impl Timers {
         let mut agenda = self.agenda.lock();
         agenda.closed = true;
         let heap = std::mem::take(&mut agenda.heap);
+        // Without the lock: alarms hold futures and values of the program, whose destructors may come back here.
         drop(agenda);
         drop(heap);
         self.changed.notify_all();
     }
 }
 
-/// So few items need no purge.
+/// Number of items up to which no purge is needed.
 const SMALL: usize = 1_024;
 
 impl Agenda {
-    /// An alarm is set for each load that others wait for, mostly for a minute from now, and most loads end at once:
-    /// their alarms go when there are as many again as were left the last time.
+    /// Removes alarms of ended flights once there are twice as many items as the last purge left. Each load with
+    /// waiting callers sets an alarm, mostly for a minute later, and most loads end at once.
     fn purge(&mut self) {
         if self.heap.len() < self.purge_at.max(SMALL) {
             return;
@@ -140,7 +165,7 @@ impl Agenda {
     }
 }
 
-/// An idle thread ends after this long; the next alarm starts another.
+/// Time after which an idle thread ends; the next task starts another.
 const IDLE: Duration = Duration::from_secs(10);
 
 fn run(timers: &Weak<Timers>) {
@@ -152,7 +177,7 @@ fn run(timers: &Weak<Timers>) {
 }
 
 impl Timers {
-    /// Does what is due and sleeps once. False when the thread is to end.
+    /// Performs the first task that is due, or sleeps once. Returns `false` when the thread is to end.
     fn turn(&self) -> bool {
         let now = self.clock.now();
         let mut agenda = self.agenda.lock();
@@ -165,17 +190,21 @@ impl Timers {
                 let Some(Reverse(item)) = agenda.heap.pop() else {
                     return true;
                 };
+                // Without the lock: the task may add another.
                 drop(agenda);
                 self.perform(item.task, now);
             }
             Some(Reverse(item)) => {
+                // A bounded sleep: `run` has to notice that the instance is gone, and the clock may run apart from the
+                // thread's.
                 let wait = item.due.since(now).min(Duration::from_secs(1));
                 let wait = self.slice.map_or(wait, |slice| slice.min(wait));
-                self.changed.wait_for(&mut agenda, wait);
+                drop(self.changed.wait_for(agenda, wait));
             }
             None => {
-                let timed_out = self.changed.wait_for(&mut agenda, IDLE).timed_out();
+                let (mut agenda, timed_out) = self.changed.wait_for(agenda, IDLE);
                 if timed_out && agenda.heap.is_empty() {
+                    // Under the lock, so that the next `add` starts a thread.
                     agenda.running = false;
                     return false;
                 }
@@ -185,7 +214,7 @@ impl Timers {
     }
 
     fn perform(&self, task: Task, now: Moment) {
-        // Both run code of others: wakers, and destructors of values. The thread has to survive its panics.
+        // Both run code of others: wakers, and destructors of values. The thread has to survive their panics.
         match task {
             Task::Alarm(alarm) => drop(caught(ErrorKind::Backend, "an alarm", || alarm.ring(now))),
             Task::Sweep(sweep) => {
@@ -200,14 +229,14 @@ impl Timers {
 
 #[cfg(test)]
 impl Timers {
-    /// Without a thread: tests do what is due themselves.
+    /// Makes timers without a thread: tests perform what is due.
     pub(crate) fn idle(clock: Arc<dyn Clock>) -> Arc<Timers> {
         let timers = Timers::new(clock, true);
         timers.agenda.lock().running = true;
         timers
     }
 
-    /// Does what is due and says how much that was.
+    /// Performs all due tasks and returns their number.
     pub(crate) fn ring_due(&self) -> usize {
         let (now, mut rung) = (self.clock.now(), 0);
         loop {
@@ -222,7 +251,7 @@ impl Timers {
         }
     }
 
-    /// How much is on the agenda.
+    /// Returns the number of tasks on the agenda.
     pub(crate) fn len(&self) -> usize {
         self.agenda.lock().heap.len()
     }

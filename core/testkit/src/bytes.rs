@@ -1,20 +1,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Group, IntoTtl, LocalBackend,
-    Page, Read, Result, Scan, Section, Settings, Snapshot, Stored, Strength, Terms, Version, Versions, When,
-    async_trait,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Group, GroupVersion, IntoTtl,
+    LivenessCheck, LocalBackend, Page, Read, Result, Scan, Section, Settings, Snapshot, StoreCondition, StoreOptions,
+    Stored, Strength, Versions, async_trait,
 };
 
 use crate::{ByteStore, Faults, Op};
 
 const EVERY_ABILITY: Capabilities =
-    Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent().strict();
+    Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent().cancellation();
 
 /// The configuration of a [`ByteBackend`].
 ///
-/// A clone stands for the same process: it has the same store and the same [`faults`](ByteConfig::faults).
+/// A clone is the same process: it has the same store and the same [`faults`](ByteConfig::faults).
 /// [`share`](ByteConfig::share) gives that of another process on the same store.
 ///
 /// ```
@@ -41,12 +42,12 @@ pub struct ByteConfig {
 }
 
 impl ByteConfig {
-    /// A process on a store of its own.
+    /// Configures a process on a store of its own.
     pub fn new() -> ByteConfig {
         ByteConfig::on(&ByteStore::new())
     }
 
-    /// A process on `store`.
+    /// Configures a process on `store`.
     pub fn on(store: &ByteStore) -> ByteConfig {
         ByteConfig {
             store: store.clone(),
@@ -58,7 +59,7 @@ impl ByteConfig {
         }
     }
 
-    /// Another process on the same store: the same settings, but faults and counters of its own.
+    /// Configures another process on the same store: the same settings, but faults and counters of its own.
     #[must_use]
     pub fn share(&self) -> ByteConfig {
         ByteConfig { link: Faults::new(), ..self.clone() }
@@ -72,17 +73,17 @@ impl ByteConfig {
         self
     }
 
-    /// How long results of functions on this backend are fresh. Not set by default.
+    /// Sets the time for which results of functions on this backend are fresh. Not set by default.
     #[must_use]
     pub fn ttl(mut self, ttl: impl IntoTtl) -> ByteConfig {
         match ttl.into_ttl() {
             Ok(ttl) => self.settings.ttl = Some(ttl),
-            Err(error) => self.note(format!("ttl: {error}")),
+            Err(error) => self.note(format!("ttl: {error:#}")),
         }
         self
     }
 
-    /// The largest fraction by which a ttl is shortened, from 0 to 1. Not set by default.
+    /// Sets the largest fraction by which a ttl is shortened, from 0 to 1. Not set by default.
     #[must_use]
     pub fn jitter(mut self, jitter: f64) -> ByteConfig {
         if (0.0..=1.0).contains(&jitter) {
@@ -93,7 +94,7 @@ impl ByteConfig {
         self
     }
 
-    /// What the backend declares; everything by default. It refuses what is not declared with
+    /// Sets the declared capabilities; everything by default. The backend refuses what is not declared with
     /// [`ErrorKind::Unsupported`], gives no fence without [`Capabilities::fences`], and keeps entries past their ttl
     /// without [`Capabilities::native_ttl`].
     #[must_use]
@@ -102,25 +103,25 @@ impl ByteConfig {
         self
     }
 
-    /// Builds the blocking face, a [`Built::Local`], instead of the async one.
+    /// Builds a blocking backend, a [`Built::Local`], instead of an async one.
     #[must_use]
     pub fn blocking(mut self) -> ByteConfig {
         self.blocking = true;
         self
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> ByteStore {
         self.store.clone()
     }
 
-    /// The faults of this process's connection, and the counters of its calls. Those of the server are at
+    /// Returns the faults of this process's connection, and the counters of its calls. Those of the server are at
     /// [`ByteStore::faults`].
     pub fn faults(&self) -> Faults {
         self.link.clone()
     }
 
-    /// The backend itself, for a test that calls it directly.
+    /// Opens the backend itself, for a test that calls it directly.
     pub fn open(&self, context: &Context) -> ByteBackend {
         self.store.offer_clock(&context.clock);
         ByteBackend {
@@ -161,7 +162,7 @@ impl BackendConfig for ByteConfig {
     fn build(&self, context: Context) -> Result<Built> {
         if let Some(problem) = &self.problem {
             let error = Error::new(ErrorKind::Config, problem.clone());
-            return Err(error.context("backend", &*context.name));
+            return Err(error.with_context("backend", &*context.name));
         }
         let backend = Arc::new(self.open(&context));
         Ok(if self.blocking { Built::Local(backend) } else { Built::Bytes(backend) })
@@ -175,7 +176,7 @@ impl BackendConfig for ByteConfig {
 /// A byte backend in memory with every ability of the contract and faults on demand.
 ///
 /// It is what Redis is to an engine, as [`ByteConfig`] builds it: fences are random generations of placeholders and
-/// values, versions begin at random bases. It is also the example to follow: one store, a thin async face and a thin
+/// values, versions begin at random bases. It is also the example to follow: one store, a thin async adapter and a thin
 /// blocking one.
 #[derive(Debug)]
 pub struct ByteBackend {
@@ -188,8 +189,8 @@ pub struct ByteBackend {
 }
 
 impl ByteBackend {
-    /// One call of the async face. Nothing happens before its only `await`s are over, so a future that is dropped at
-    /// any of them has done nothing.
+    /// Performs one call of the async adapter. Nothing happens before its only `await`s are over, so a future that is
+    /// dropped at any of them has done nothing.
     async fn call<T>(&self, op: Op, act: impl FnOnce(&ByteStore) -> Result<T> + Send) -> Result<T> {
         self.open()?;
         let link = self.named(self.link.admit(op).await)?;
@@ -197,10 +198,10 @@ impl ByteBackend {
         self.named(link.deliver(op, server.deliver(op, act(&self.store))))
     }
 
-    fn call_blocking<T>(&self, op: Op, act: impl FnOnce(&ByteStore) -> Result<T>) -> Result<T> {
+    fn call_blocking<T>(&self, op: Op, wait: Option<Duration>, act: impl FnOnce(&ByteStore) -> Result<T>) -> Result<T> {
         self.open()?;
-        let link = self.named(self.link.admit_blocking(op))?;
-        let server = self.named(self.server.admit_blocking(op))?;
+        let link = self.named(self.link.admit_blocking(op, wait))?;
+        let server = self.named(self.server.admit_blocking(op, wait))?;
         self.named(link.deliver(op, server.deliver(op, act(&self.store))))
     }
 
@@ -212,7 +213,7 @@ impl ByteBackend {
     }
 
     fn named<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.map_err(|error| error.context("backend", &*self.name))
+        outcome.map_err(|error| error.with_context("backend", &*self.name))
     }
 
     fn offers(&self, offered: bool, what: &'static str) -> Result<()> {
@@ -229,10 +230,10 @@ impl ByteBackend {
         Ok(read)
     }
 
-    fn allowed_terms<'a>(&self, mut terms: Terms<'a>) -> Result<Terms<'a>> {
+    fn allowed_terms<'a>(&self, mut terms: StoreOptions<'a>) -> Result<StoreOptions<'a>> {
         match terms.when {
-            When::Fenced(_) => self.offers(self.capabilities.has_fences(), "fences")?,
-            When::Absent => self.offers(self.capabilities.has_set_if_absent(), "set_if_absent")?,
+            StoreCondition::Fenced(_) => self.offers(self.capabilities.has_fences(), "fences")?,
+            StoreCondition::Absent => self.offers(self.capabilities.has_set_if_absent(), "set_if_absent")?,
             _ => {}
         }
         terms.ttl = terms.ttl.filter(|_| self.capabilities.has_native_ttl());
@@ -251,13 +252,17 @@ impl Backend for ByteBackend {
         self.call(Op::Read, |store| Ok(store.read(key, read))).await
     }
 
-    async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         let terms = self.allowed_terms(terms)?;
         self.call(Op::Store, |store| store.store(key, entry, &terms)).await
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
         self.call(Op::Remove, |store| Ok(store.remove(key))).await
+    }
+
+    async fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
+        self.call(Op::Remove, |store| Ok(store.remove_live(key, check))).await
     }
 
     async fn health(&self) -> Result<()> {
@@ -281,7 +286,7 @@ impl Backend for ByteBackend {
 
 #[async_trait]
 impl Versions for ByteBackend {
-    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         self.call(Op::Raise, |store| Ok(store.raise(group, strength))).await
     }
 }
@@ -293,30 +298,34 @@ impl LocalBackend for ByteBackend {
 
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let read = self.allowed_read(read)?;
-        self.call_blocking(Op::Read, |store| Ok(store.read(key, read)))
+        self.call_blocking(Op::Read, read.wait, |store| Ok(store.read(key, read)))
     }
 
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         let terms = self.allowed_terms(terms)?;
-        self.call_blocking(Op::Store, |store| store.store(key, entry, &terms))
+        self.call_blocking(Op::Store, terms.wait, |store| store.store(key, entry, &terms))
     }
 
     fn remove(&self, key: &str) -> Result<bool> {
-        self.call_blocking(Op::Remove, |store| Ok(store.remove(key)))
+        self.call_blocking(Op::Remove, None, |store| Ok(store.remove(key)))
+    }
+
+    fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
+        self.call_blocking(Op::Remove, None, |store| Ok(store.remove_live(key, check)))
     }
 
     fn health(&self) -> Result<()> {
-        self.call_blocking(Op::Health, |_| Ok(()))
+        self.call_blocking(Op::Health, None, |_| Ok(()))
     }
 
     fn scan(&self, scan: Scan) -> Result<Page> {
         self.offers(self.capabilities.has_scan(), "scan")?;
-        self.call_blocking(Op::Scan, |store| Ok(store.scan(&scan)))
+        self.call_blocking(Op::Scan, None, |store| Ok(store.scan(&scan)))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         self.offers(self.capabilities.has_versions(), "versions")?;
-        self.call_blocking(Op::Raise, |store| Ok(store.raise(group, strength)))
+        self.call_blocking(Op::Raise, None, |store| Ok(store.raise(group, strength)))
     }
 
     fn close(&self) -> Result<()> {

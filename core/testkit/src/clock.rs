@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{Clock, Moment};
 
 const START_MILLIS: u64 = 1_000_000;
 const START_WALL: Duration = Duration::from_secs(1_750_000_000);
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// A clock that stands still until it is moved by hand.
+/// A clock that pauses until it is moved by hand.
 ///
 /// Clones show and move the same time, so a test keeps one and gives the other away. It starts at the moment of
 /// 1 000 000 ms and at 2025-06-15 15:06:40 UTC, the same in every run.
@@ -33,13 +33,13 @@ pub struct ManualClock(Arc<Time>);
 
 #[derive(Debug)]
 struct Time {
-    /// In nanoseconds, so that many advances of less than a millisecond add up.
+    /// Time in nanoseconds, so that many advances of less than a millisecond add up.
     now: AtomicU64,
     wall: Mutex<SystemTime>,
 }
 
 impl ManualClock {
-    /// A clock at its start.
+    /// Makes a clock at its start.
     pub fn new() -> ManualClock {
         ManualClock(Arc::new(Time {
             now: AtomicU64::new(START_MILLIS * NANOS_PER_MILLI),

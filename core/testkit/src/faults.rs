@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use retainit_plugin::lock::{Condvar, Mutex};
 use retainit_plugin::{Error, ErrorKind, Result};
 
-/// An operation of a byte backend, as [`Faults`] tells them apart.
+/// An operation of a byte backend, as [`Faults`] distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// `read`, with or without a fence and versions.
@@ -64,7 +64,7 @@ struct Fault {
     hangs: bool,
 }
 
-/// What happens to a call that has waited long enough.
+/// Outcome of a call that has waited long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Pass,
@@ -73,12 +73,12 @@ enum Verdict {
 }
 
 impl Faults {
-    /// Without any fault.
+    /// Makes a set without faults.
     pub fn new() -> Faults {
         Faults::default()
     }
 
-    /// Lets each call of `op` wait this long before it does anything. The async face waits in tokio's time, which
+    /// Lets each call of `op` wait this long before it does anything. The async adapter waits in tokio's time, which
     /// `tokio::time::pause` stops; the blocking one sleeps. Zero ends it.
     pub fn delay(&self, op: Op, duration: Duration) {
         self.0.state.lock().faults[op as usize].delay = duration;
@@ -115,7 +115,7 @@ impl Faults {
         hung.into_iter().for_each(Waker::wake);
     }
 
-    /// How many calls of `op` have arrived since the last [`reset_calls`](Faults::reset_calls), failed ones included.
+    /// Returns the number of calls of `op` since the last [`reset_calls`](Faults::reset_calls), failed ones included.
     pub fn calls(&self, op: Op) -> u64 {
         self.0.state.lock().calls[op as usize]
     }
@@ -125,7 +125,7 @@ impl Faults {
         self.0.state.lock().calls = Default::default();
     }
 
-    /// Counts a call of the async face, lets it wait, and says what happens to it.
+    /// Counts a call of the async adapter, lets it wait, and decides its outcome.
     pub(crate) async fn admit(&self, op: Op) -> Result<Answer> {
         self.count(op);
         poll_fn(|context| self.poll_healed(op, context)).await;
@@ -136,19 +136,30 @@ impl Faults {
         self.verdict(op)
     }
 
-    /// As [`admit`](Faults::admit), on the caller's thread.
-    pub(crate) fn admit_blocking(&self, op: Op) -> Result<Answer> {
+    /// Admits a call as [`admit`](Faults::admit) does, on the caller's thread, which waits no longer than `wait` where
+    /// it is set.
+    pub(crate) fn admit_blocking(&self, op: Op, wait: Option<Duration>) -> Result<Answer> {
         self.count(op);
         let mut state = self.0.state.lock();
         while state.hangs(op) {
-            self.0.healed.wait(&mut state);
+            let is_over;
+            (state, is_over) = match wait {
+                None => (self.0.healed.wait(state), false),
+                Some(wait) => self.0.healed.wait_for(state, wait),
+            };
+            if let (true, Some(wait)) = (is_over, wait) {
+                return Err(waited(op, wait));
+            }
         }
         drop(state);
         let delay = self.delay_of(op);
         if !delay.is_zero() {
-            std::thread::sleep(delay);
+            std::thread::sleep(wait.map_or(delay, |wait| wait.min(delay)));
         }
-        self.verdict(op)
+        match wait {
+            Some(wait) if delay > wait => Err(waited(op, wait)),
+            _ => self.verdict(op),
+        }
     }
 
     fn count(&self, op: Op) {
@@ -199,7 +210,7 @@ impl State {
     }
 }
 
-/// Whether a call that was let through may tell its outcome.
+/// Decides whether a call that was let through may return its outcome.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Answer {
@@ -218,6 +229,10 @@ fn take_one(left: &mut u64) -> bool {
         *left -= 1;
     }
     any
+}
+
+fn waited(op: Op, wait: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("{op:?} has waited {wait:?}"))
 }
 
 fn injected(op: Op, what: &str) -> Error {

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{Context, Error, ErrorKind, Listener, Removal, RemovalCause};
 
 use crate::ManualClock;
 
-/// A listener that remembers what a backend tells it. Clones are one listener.
+/// A listener that records the reports of a backend. Clones are one listener.
 ///
 /// ```
 /// use retainit_plugin::{Error, ErrorKind, Listener};
@@ -26,10 +26,10 @@ struct Heard {
     notices: Vec<Notice>,
 }
 
-/// An entry whose leaving was told to a [`Recorder`].
+/// A removal that was reported to a [`Recorder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// Why it left.
+    /// Cause of the removal.
     pub cause: RemovalCause,
     /// The function or cache it belonged to.
     pub site: u32,
@@ -37,57 +37,57 @@ pub struct Removed {
     pub key: Vec<u8>,
 }
 
-/// Anything else a backend told a [`Recorder`].
+/// Any other report of a backend to a [`Recorder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
     /// The backend has filled to nine tenths.
     NearCapacity {
-        /// What is in use, in the unit of the bound.
+        /// Used amount, in the unit of the bound.
         used: u64,
         /// The bound.
         capacity: u64,
     },
-    /// Something failed that no caller waits for.
+    /// A failed operation that no caller waits for.
     Failed {
-        /// What failed.
+        /// Name of the failed operation.
         operation: &'static str,
-        /// How.
+        /// Kind of the error.
         kind: ErrorKind,
-        /// The error as shown.
+        /// Text of the error.
         message: String,
     },
 }
 
 impl Recorder {
-    /// A listener that has heard nothing.
+    /// Makes a listener without records.
     pub fn new() -> Recorder {
         Recorder::default()
     }
 
-    /// The removals so far, in the order in which they were told.
+    /// Returns the removals so far, in the order of their reports.
     pub fn removals(&self) -> Vec<Removed> {
         self.0.lock().removals.clone()
     }
 
-    /// The removals since this was last called; the recorder forgets them.
+    /// Takes the removals since the last call; the recorder forgets them.
     pub fn take_removals(&self) -> Vec<Removed> {
         std::mem::take(&mut self.0.lock().removals)
     }
 
-    /// The causes of all removals of one key, in the order in which they were told.
+    /// Returns the causes of all removals of one key, in the order of their reports.
     pub fn causes(&self, site: u32, key: &[u8]) -> Vec<RemovalCause> {
         let heard = self.0.lock();
         let of_key = heard.removals.iter().filter(|r| r.site == site && r.key == key);
         of_key.map(|removed| removed.cause).collect()
     }
 
-    /// The full keys of all entries a byte backend has evicted, in the order in which they were told.
+    /// Returns the full keys of all entries a byte backend has evicted, in the order of their reports.
     pub fn evicted(&self) -> Vec<String> {
         self.0.lock().evicted.clone()
     }
 
-    /// Everything that is no removal, in the order in which it was told.
+    /// Returns all reports but removals, in their order.
     pub fn notices(&self) -> Vec<Notice> {
         self.0.lock().notices.clone()
     }
@@ -108,12 +108,12 @@ impl Listener for Recorder {
     }
 
     fn failed(&self, operation: &'static str, error: &Error) {
-        let (kind, message) = (error.kind(), error.to_string());
+        let (kind, message) = (error.kind(), error.report());
         self.0.lock().notices.push(Notice::Failed { operation, kind, message });
     }
 }
 
-/// What the engine hands to a backend that is being built, for tests that neither move time nor listen.
+/// Makes the context of a backend for tests that neither move time nor listen.
 ///
 /// ```
 /// use retainit_plugin::BackendConfig;
@@ -126,7 +126,7 @@ pub fn context(name: &str) -> Context {
     observed(name).0
 }
 
-/// A context with the clock and the listener in it, for tests that move time and look at removals.
+/// Makes a context with the clock and the listener in it, for tests that move time and look at removals.
 pub fn observed(name: &str) -> (Context, ManualClock, Recorder) {
     let (clock, recorder) = (ManualClock::new(), Recorder::new());
     let context = Context::new(name, Arc::new(clock.clone()), Arc::new(recorder.clone()));

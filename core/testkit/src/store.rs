@@ -4,16 +4,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{
-    Bytes, Clock, Error, ErrorKind, Fence, Group, Moment, Page, Read, Result, Scan, Snapshot, Stored, Strength, Terms,
-    Version, When,
+    Bytes, Clock, Error, ErrorKind, Fence, Group, GroupVersion, LivenessCheck, Moment, Page, Read, Result, Scan,
+    Snapshot, StoreCondition, StoreOptions, Stored, Strength,
 };
 
 use crate::Faults;
 use crate::random::random;
 
-/// How long a group's version lives when no entry needs it longer.
+/// Time for which a group's version is kept when no entry needs it longer.
 const VERSION_LIFE: Duration = Duration::from_secs(3_600);
 
 /// Version numbers begin below this.
@@ -40,7 +40,7 @@ struct State {
 }
 
 struct Slot {
-    /// Random, and new with every write: a fence is never met twice.
+    /// Random, and new with every write: no fence occurs twice.
     generation: u64,
     /// `None` is a placeholder.
     entry: Option<Bytes>,
@@ -48,22 +48,22 @@ struct Slot {
 }
 
 struct Counters {
-    version: Version,
+    version: GroupVersion,
     deadline: Moment,
 }
 
 impl ByteStore {
-    /// An empty store.
+    /// Makes an empty store.
     pub fn new() -> ByteStore {
         ByteStore::default()
     }
 
-    /// The faults of the server, which every backend on it feels; its counters count the calls of all of them.
+    /// Returns the faults of the server, which affect every backend on it; its counters count the calls of all of them.
     pub fn faults(&self) -> Faults {
         self.0.faults.clone()
     }
 
-    /// The bytes of an entry.
+    /// Returns the bytes of an entry.
     pub fn entry(&self, key: &str) -> Option<Bytes> {
         self.now_and(|state, now| state.live(key, now)?.entry.clone())
     }
@@ -73,27 +73,27 @@ impl ByteStore {
         self.now_and(|state, _| state.write(&key.into(), Some(entry.into()), Moment::NEVER));
     }
 
-    /// The keys of all entries, in their order.
+    /// Returns the keys of all entries, in their order.
     pub fn keys(&self) -> Vec<String> {
         self.keys_where(|slot| slot.entry.is_some())
     }
 
-    /// The keys of all placeholders, in their order: loads that have begun and not ended.
+    /// Returns the keys of all placeholders, in their order: loads that have begun and not ended.
     pub fn placeholders(&self) -> Vec<String> {
         self.keys_where(|slot| slot.entry.is_none())
     }
 
-    /// When what is in a slot goes, a placeholder with its lease; [`Moment::NEVER`] without a ttl.
+    /// Returns the deadline of a slot's contents, a placeholder's with its lease; [`Moment::NEVER`] without a ttl.
     pub fn deadline(&self, key: &str) -> Option<Moment> {
         self.now_and(|state, now| state.live(key, now).map(|slot| slot.deadline))
     }
 
-    /// The version of a group, if it has one.
-    pub fn version(&self, group: &Group) -> Option<Version> {
+    /// Returns the version of a group, if it has one.
+    pub fn version(&self, group: &Group) -> Option<GroupVersion> {
         self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.version))
     }
 
-    /// When a group's version goes, if it has one and nothing extends it.
+    /// Returns the deadline of a group's version, if it has one and nothing extends it.
     pub fn version_deadline(&self, group: &Group) -> Option<Moment> {
         self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.deadline))
     }
@@ -110,12 +110,12 @@ impl ByteStore {
         state.versions.clear();
     }
 
-    /// The store goes by this clock from now on.
+    /// Sets the clock of the store.
     pub(crate) fn set_clock(&self, clock: Arc<dyn Clock>) {
         self.0.state.lock().clock = Some(clock);
     }
 
-    /// The store goes by this clock unless it has one.
+    /// Sets the clock of a store that has none.
     pub(crate) fn offer_clock(&self, clock: &Arc<dyn Clock>) {
         self.0.state.lock().clock.get_or_insert_with(|| clock.clone());
     }
@@ -133,13 +133,14 @@ impl ByteStore {
         })
     }
 
-    pub(crate) fn store(&self, key: &str, entry: Bytes, terms: &Terms<'_>) -> Result<Stored> {
+    pub(crate) fn store(&self, key: &str, entry: Bytes, terms: &StoreOptions<'_>) -> Result<Stored> {
         self.now_and(|state, now| {
+            terms.check()?;
             let slot = state.live(key, now);
             let holds = match terms.when {
-                When::Fenced(fence) => slot.is_some_and(|slot| slot.generation == fence.token()),
-                When::Always => true,
-                When::Absent => slot.is_none_or(|slot| slot.entry.is_none()),
+                StoreCondition::Fenced(fence) => slot.is_some_and(|slot| slot.generation == fence.token()),
+                StoreCondition::Always => true,
+                StoreCondition::Absent => slot.is_none_or(|slot| slot.entry.is_none()),
                 _ => return Err(Error::new(ErrorKind::Unsupported, "unknown condition")),
             };
             if !holds {
@@ -155,10 +156,18 @@ impl ByteStore {
     }
 
     pub(crate) fn remove(&self, key: &str) -> bool {
+        self.now_and(|state, now| state.take(key, now).is_some())
+    }
+
+    /// Removes a key and returns whether its entry could be served.
+    pub(crate) fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> bool {
         self.now_and(|state, now| {
-            let known = state.live(key, now).is_some_and(|slot| slot.entry.is_some());
-            state.slots.remove(key);
-            known
+            let entry = state.take(key, now);
+            let mut versions = |groups: &[Group]| -> Vec<GroupVersion> {
+                groups.iter().map(|group| state.counters(group, now).version).collect()
+            };
+            let found = Snapshot::new(entry, None, versions(check.likely()));
+            check.is_live(&found, |groups| Ok(versions(groups))).unwrap_or(false)
         })
     }
 
@@ -181,7 +190,7 @@ impl ByteStore {
         })
     }
 
-    pub(crate) fn raise(&self, group: &Group, strength: Strength) -> Version {
+    pub(crate) fn raise(&self, group: &Group, strength: Strength) -> GroupVersion {
         self.now_and(|state, now| {
             let counters = state.counters(group, now);
             match strength {
@@ -200,7 +209,7 @@ impl ByteStore {
         })
     }
 
-    /// Everything the store does happens here: under its lock, as of one moment.
+    /// Runs each operation of the store: under its lock, as of one moment.
     fn now_and<T>(&self, act: impl FnOnce(&mut State, Moment) -> T) -> T {
         let mut state = self.0.state.lock();
         let now = state.clock.as_ref().map_or(Moment::from_millis(0), |clock| clock.now());
@@ -213,6 +222,11 @@ impl State {
         self.slots.get(key).filter(|slot| slot.deadline > now)
     }
 
+    /// Empties a slot. Gives the entry that was in it; a placeholder is none.
+    fn take(&mut self, key: &str, now: Moment) -> Option<Bytes> {
+        self.slots.remove(key).filter(|slot| slot.deadline > now)?.entry
+    }
+
     fn live_version(&self, group: &Group, now: Moment) -> Option<&Counters> {
         self.versions.get(group).filter(|counters| counters.deadline > now)
     }
@@ -223,10 +237,10 @@ impl State {
         generation
     }
 
-    /// The counters of a group; lost ones begin anew at a random base.
+    /// Returns the counters of a group; lost ones begin anew at a random base.
     fn counters(&mut self, group: &Group, now: Moment) -> &mut Counters {
         let fresh = || Counters {
-            version: Version { hard: random() % BASE_LIMIT, soft: random() % BASE_LIMIT },
+            version: GroupVersion { hard: random() % BASE_LIMIT, soft: random() % BASE_LIMIT },
             deadline: now.after(VERSION_LIFE),
         };
         let counters = self.versions.entry(group.clone()).or_insert_with(fresh);
@@ -236,8 +250,8 @@ impl State {
         counters
     }
 
-    /// A version must not be lost before the entries that carry it: a new one would refuse them. One that is lost
-    /// already stays so, for the entry is refused in any case.
+    /// Keeps a version as long as the entries that carry it: a new one would refuse them. One that is lost already
+    /// stays so, for the entry is refused in any case.
     fn extend_version(&mut self, group: &Group, deadline: Moment, now: Moment) {
         if let Some(counters) = self.versions.get_mut(group).filter(|c| c.deadline > now) {
             counters.deadline = counters.deadline.max(deadline);

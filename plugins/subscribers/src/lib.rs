@@ -5,6 +5,8 @@
 pub mod audit;
 #[cfg(any(feature = "audit", feature = "logging"))]
 mod line;
+#[cfg(any(feature = "audit", feature = "logging"))]
+mod lines;
 #[cfg(feature = "logging")]
 mod logging;
 

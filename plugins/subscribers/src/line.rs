@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(crate) struct Line(String);
 
 impl Line {
-    /// A line with when and what.
+    /// Makes a line with time and kind of the event.
     pub(crate) fn of(event: &Event) -> Line {
         let line = Line(String::from("{"));
         line.with("time", Some(rfc3339(event.time()))).with("event", Some(event.kind().as_str()))
@@ -28,7 +28,7 @@ impl Line {
         self
     }
 
-    /// Adds what the event says beyond when and what.
+    /// Adds the fields of the event beyond time and kind.
     pub(crate) fn with_fields(self, event: &Event) -> Line {
         self.with("namespace", Some(event.namespace()))
             .with("instance", Some(event.instance()))
@@ -42,14 +42,14 @@ impl Line {
             .with("error", event.error())
     }
 
-    /// The line, with its end.
+    /// Returns the line, with its end.
     pub(crate) fn finish(mut self) -> String {
         self.0.push_str("}\n");
         self.0
     }
 }
 
-/// A time as RFC 3339 writes it, in UTC with milliseconds; times before 1970 as 1970.
+/// Formats a time as RFC 3339 does, in UTC with milliseconds; times before 1970 as 1970.
 fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -58,7 +58,8 @@ fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
 }
 
-/// Year, month and day of a day since 1970-01-01, by Howard Hinnant's `civil_from_days`, which counts years from March.
+/// Returns year, month and day of a day since 1970-01-01, by Howard Hinnant's `civil_from_days`, which counts years
+/// from March.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -1,4 +1,3 @@
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -8,14 +7,15 @@ use retainit_plugin::{
 };
 
 use crate::line::Line;
+use crate::lines::{Access, Lines};
 
 /// The least important events that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LogLevel {
-    /// Nothing.
+    /// No records.
     Off,
-    /// What keeps retainit from working; no event is of this level today.
+    /// Failures that keep retainit from working; no event is of this level today.
     Error,
     /// Failures.
     Warn,
@@ -37,12 +37,12 @@ const LEVELS: [(&str, LogLevel); 6] = [
 ];
 
 impl LogLevel {
-    /// Its name in lower case.
+    /// Returns its name in lower case.
     pub fn as_str(self) -> &'static str {
         LEVELS.iter().find(|(_, level)| *level == self).map_or("off", |(name, _)| name)
     }
 
-    /// The level of a kind of event: the table in the crate's documentation.
+    /// Returns the level of a kind of event: the table in the crate's documentation.
     pub fn of(kind: EventKind) -> LogLevel {
         match kind {
             EventKind::CacheError
@@ -61,7 +61,7 @@ impl LogLevel {
             EventKind::CacheHit | EventKind::CacheMiss | EventKind::FunctionCallStart | EventKind::FunctionCallEnd => {
                 LogLevel::Trace
             }
-            // What a newer retainit tells: seen until it has a level of its own.
+            // Kinds of a newer retainit: shown until they have a level of their own.
             _ => LogLevel::Info,
         }
     }
@@ -84,11 +84,11 @@ impl FieldValue for LogLevel {
     }
 }
 
-/// Where log records go.
+/// Format and destination of log records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// To the program's `tracing` subscriber, with the target `retainit::events`.
+    /// Writes to the program's `tracing` subscriber, with the target `retainit::events`.
     #[default]
     Tracing,
     /// Lines of JSON, to a file or to standard error.
@@ -101,7 +101,8 @@ config! {
     /// The configuration of the subscriber `logging`.
     ///
     /// ```
-    /// use retainit_subscribers::LoggingConfig;
+    /// # use retainit_subscribers as retainit;
+    /// use retainit::LoggingConfig;
     ///
     /// let config = LoggingConfig::new().level("DEBUG").format("json").path("cache.log");
     /// # use retainit_plugin::Section;
@@ -111,11 +112,11 @@ config! {
         /// The least important events that are written; upper and lower case are the same.
         level: LogLevel = "info";
 
-        /// Where records go: to `"tracing"`, or as lines of `"json"` to `path`.
+        /// Destination of records: `"tracing"`, or `"json"` for lines in `path`.
         format: LogFormat = "tracing";
 
         /// The file of `"json"`, which is appended to. Without it, lines go to standard error.
-        path: PathBuf = "";
+        path: PathBuf, example "retainit-logging.jsonl";
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
@@ -130,7 +131,7 @@ impl SubscriberConfig for LoggingConfig {
         check(&self.problems())?;
         let all = self.complete();
         let sink = match (all.format.get(), all.path.get()) {
-            (Some(LogFormat::Json), Some(path)) => Sink::File(open(path)?),
+            (Some(LogFormat::Json), Some(path)) => Sink::File(Lines::open(path, Access::Shared)?),
             (Some(LogFormat::Json), None) => Sink::Stderr,
             _ => Sink::Tracing,
         };
@@ -142,14 +143,7 @@ impl SubscriberConfig for LoggingConfig {
     }
 }
 
-fn open(path: &PathBuf) -> Result<File> {
-    OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
-        let text = format!("`path`: {} cannot be written; give a file in a folder that is there", path.display());
-        Error::new(ErrorKind::Config, text).source(error)
-    })
-}
-
-retainit_plugin::register_subscriber!("logging", LoggingConfig);
+retainit_plugin::register_subscriber!("logging", LoggingConfig, variables("LOG"));
 
 #[derive(Debug)]
 struct Logging {
@@ -161,7 +155,7 @@ struct Logging {
 enum Sink {
     Tracing,
     Stderr,
-    File(File),
+    File(Lines),
 }
 
 impl Subscriber for Logging {
@@ -182,13 +176,22 @@ impl Subscriber for Logging {
                 return Ok(());
             }
             Sink::Stderr => std::io::stderr().lock().write_all(line().as_bytes()),
-            Sink::File(file) => file.write_all(line().as_bytes()),
+            Sink::File(lines) => {
+                if lines.is_rotated() {
+                    *lines = lines.reopened()?;
+                }
+                return lines.append(line().as_bytes());
+            }
         };
-        written.map_err(|error| Error::new(ErrorKind::Backend, "a log record could not be written").source(error))
+        written.map_err(|error| Error::new(ErrorKind::Backend, "a log record could not be written").with_source(error))
     }
 
     fn writes_log(&self) -> bool {
         true
+    }
+
+    fn needs_tracing(&self) -> bool {
+        matches!(self.sink, Sink::Tracing) && self.level != LogLevel::Off
     }
 }
 

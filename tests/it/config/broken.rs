@@ -1,5 +1,5 @@
 //! Broken configurations, each with the exact text of its error: `broken.txt`. Every case is a title, files, variables,
-//! a profile, and what is said; `BLESS=1` writes what is said into the file, for a reader to look at.
+//! a profile, and the error; `BLESS=1` writes the errors into the file, for a reader to look at.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn read(text: &str) -> Vec<Case> {
 }
 
 impl Case {
-    /// The error's text, with the folder's path taken out.
+    /// Returns the error's text, with the folder's path taken out.
     fn run(&self) -> String {
         let folder = TempDir::new().expect("a folder");
         for (name, text) in &self.files {
@@ -79,7 +79,7 @@ impl Case {
 
 // T-58, D-03
 #[test]
-fn every_broken_configuration_is_told_with_place_key_and_remedy() {
+fn every_broken_configuration_is_reported_with_place_key_and_remedy() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config/broken.txt");
     let text = fs::read_to_string(&path).expect("the cases");
     let cases = read(&text);

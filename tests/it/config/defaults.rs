@@ -1,4 +1,4 @@
-//! The backend of those who name none.
+//! Tests the backend of functions that name none.
 
 use retainit::{ErrorKind, Retainit, retain, with_instance_sync};
 
@@ -22,7 +22,7 @@ fn built(text: &str) -> Retainit {
     Folder::new(text).builder().build().expect("it is an error only of what uses it")
 }
 
-/// What calls, handles and `check` say of a default that cannot be used.
+/// Checks that calls, handles and `check` report a default that cannot be used.
 #[track_caller]
 fn refused(retainit: &Retainit, kind: ErrorKind, why: &str) {
     let error = retainit.cache::<u8>("numbers").build().expect_err("there is no such default");
@@ -34,7 +34,7 @@ fn refused(retainit: &Retainit, kind: ErrorKind, why: &str) {
     assert!(error.contains(why) && error.contains("defaults::price"), "{error}");
 }
 
-const REDIS: &str = "the type `redis` is not linked into this program: turn on the feature `redis`";
+const REDIS: &str = "the type `redis` is not linked into this program: the feature `redis` of `retainit` is planned";
 const NEAR: &str = "[retainit.backends.near]\ntype = \"memory\"\n";
 
 // Another backend never takes the place of a default that is not linked.

@@ -1,4 +1,4 @@
-//! What a file enforces, against everything that stands above it.
+//! Tests that an enforced option of a file takes precedence over all sources above it.
 
 use retainit::{MemoryConfig, Overrides, Retainit, retain, with_instance_sync, with_sync};
 
@@ -16,7 +16,7 @@ fn named(id: u64) -> u64 {
 
 const MAIN: &str = "[retainit.backends.default]\ntype = \"memory\"\n[retainit.backends.other]\ntype = \"memory\"\n[retainit.backends.safe]\ntype = \"memory\"\n";
 
-/// An instance whose lower source, the main file, says this beside its backends.
+/// Builds an instance whose lower source, the main file, has this text beside its backends.
 fn lower(text: &str) -> Retainit {
     Folder::new(&format!("{text}{MAIN}")).builder().build().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
@@ -119,7 +119,7 @@ fn null_takes_nothing_enforced_back() {
 }
 
 #[test]
-fn whether_the_environment_stands_above_may_be_enforced() {
+fn whether_the_environment_takes_precedence_over_may_be_enforced() {
     let folder = Folder::new("[retainit]\nenforced = [\"env_first\"]\nenv_first = false\nnamespace = \"file\"\n");
     folder.write("profiles/loose.toml", "[retainit]\nenv_first = true\n");
     let builder = folder.builder().variables([("RETAINIT_NAMESPACE", "variable")]).profile("loose").env_first(true);

@@ -3,11 +3,14 @@
 mod broken;
 mod defaults;
 mod enforced;
+#[cfg(unix)]
+mod files;
 mod precedence;
 mod reference;
 mod reload;
 mod samples;
 mod secrets;
+mod size;
 mod sources;
 
 use std::fs;
@@ -20,8 +23,12 @@ use tempfile::TempDir;
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
+    pub(crate) fn empty() -> Folder {
+        Folder(TempDir::new().expect("a folder"))
+    }
+
     pub(crate) fn new(main: &str) -> Folder {
-        let folder = Folder(TempDir::new().expect("a folder"));
+        let folder = Folder::empty();
         folder.write("retainit.toml", main);
         folder
     }
@@ -36,7 +43,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A builder on the main file, with an environment that is empty.
+    /// Makes a builder on the main file, with an environment that is empty.
     pub(crate) fn builder(&self) -> Builder {
         Retainit::builder().config_file(self.path("retainit.toml")).variables([("", ""); 0])
     }

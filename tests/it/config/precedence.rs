@@ -7,7 +7,7 @@ use super::Folder;
 /// The sources of a backend's ttl, highest first.
 const SOURCES: [&str; 5] = ["code", "profile file", "profile in the main file", "main file", "environment"];
 
-/// Each source says another time, if it says any.
+/// Returns the time that a source sets, another one for each.
 fn said(source: usize) -> String {
     format!("{}m", source + 1)
 }
@@ -65,7 +65,7 @@ fn of_every_pair_the_higher_source_holds() {
 
 // T-48
 #[test]
-fn with_env_first_the_environment_stands_above_the_files() {
+fn with_env_first_the_environment_takes_precedence_over_the_files() {
     for (source, name) in SOURCES.iter().enumerate().take(4) {
         let (value, _) = Said(&[source, 4]).holds("[retainit]\nenv_first = true\n");
         let expected = if source == 0 { said(0) } else { said(4) };
@@ -86,7 +86,7 @@ fn with_attribute(id: u64) -> u64 {
     id
 }
 
-/// The ttl of a function, and its source, as `explain` tells it.
+/// Returns the ttl of a function, and its source, as `explain` shows it.
 fn explained(retainit: &Retainit, attribute: bool, scoped: bool) -> (String, String) {
     with_instance_sync(retainit, || {
         assert_eq!((plain(1), with_attribute(1)), (1, 1));
@@ -100,7 +100,7 @@ fn explained(retainit: &Retainit, attribute: bool, scoped: bool) -> (String, Str
     })
 }
 
-/// The levels of a function's ttl, highest first, with what they say.
+/// The layers of a function's ttl, highest first, with their settings.
 const LEVELS: [(&str, &str, &str); 5] = [
     ("scoped override", "40m", "override around the call"),
     ("override in a file", "30m", "above the attribute"),
@@ -215,7 +215,7 @@ fn variables_are_read_by_the_backends_and_fields_there_are() {
     assert_eq!(declared.backends(), ["far_away"]);
 }
 
-/// What holds for a function whose ttl stands in the main file, when its backend's stands higher.
+/// Explains a function whose ttl is set in the main file, when its backend is configured by a higher source.
 fn function_under(backend: impl FnOnce(&Folder) -> Builder) -> String {
     let folder = Folder::new(
         "[retainit.backends.near]\ntype = \"memory\"\n[retainit.functions.\"config.precedence.plain\"]\nttl = \"10m\"\n",
@@ -223,9 +223,9 @@ fn function_under(backend: impl FnOnce(&Folder) -> Builder) -> String {
     explained(&backend(&folder).build().expect("nothing is wrong"), false, false).0
 }
 
-// T-48: sources stand above each other as wholes.
+// T-48: sources take precedence over each other as wholes.
 #[test]
-fn a_backends_ttl_from_a_higher_source_stands_above_a_functions_from_a_lower_one() {
+fn a_backends_ttl_from_a_higher_source_takes_precedence_over_a_functions_from_a_lower_one() {
     let in_code = |folder: &Folder| folder.builder().register_backend("near", MemoryConfig::new().ttl("50s"));
     assert_eq!(function_under(in_code), "50s");
     let in_profile = |folder: &Folder| {

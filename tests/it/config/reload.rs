@@ -1,12 +1,14 @@
 //! A profile is changed at night, and the running program follows.
 
-use std::sync::Mutex;
+use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use retainit::{ErrorKind, EventKind, MemoryConfig, Retainit, retain, with_instance_sync};
-use retainit_plugin::{BackendConfig, Part, Registration};
+use retainit::{Error, ErrorKind, EventKind, MemoryConfig, Retainit, retain, with_instance_sync};
+use retainit_plugin::{BackendConfig, Part, ReadValue, Registration, Serializer, ValueType, erased_serde};
+use retainit_testkit::ByteConfig;
 
 use super::Folder;
 
@@ -70,7 +72,7 @@ fn what_cannot_change_says_so_and_nothing_does() {
 }
 
 #[test]
-fn a_changed_secret_is_told_by_its_key_and_not_shown() {
+fn a_changed_secret_is_reported_by_its_key_and_not_shown() {
     let with =
         |secret: &str| format!("[retainit]\nsecret = \"{secret}\"\n{MAIN}[retainit.backends.far]\ntype = \"redis\"\n");
     let folder = Folder::new(&with("file:key"));
@@ -173,13 +175,13 @@ fn a_file_and_code_do_not_share_a_name_at_run_time() {
     assert_eq!(retainit.effective().get("backends.far.type").value(), "redis", "nothing has changed");
 }
 
-/// Where a reload in one thread says how far it is, and gives another thread time to overtake it.
+/// Lets a reload in one thread report its progress, and wait until another thread has overtaken it.
 type Gate = Mutex<Option<(Sender<()>, Receiver<()>)>>;
 
 static FILES_READ: Gate = Mutex::new(None);
 static BUILDING: Gate = Mutex::new(None);
 
-/// The first to come here waits.
+/// Makes the first caller wait.
 fn pass(gate: &Gate) -> Box<dyn BackendConfig> {
     let first = gate.lock().expect("nobody panics").take();
     if let Some((arrived, overtaken)) = first {
@@ -231,4 +233,58 @@ fn of_two_reloads_the_later_one_holds() {
     });
     assert_eq!(retainit.effective().get("backends.near.ttl").value(), "2m");
     assert_eq!(retainit.backends(), ["near"]);
+}
+
+/// A serializer that changes the file and has it read whenever it is asked whether it can, some times.
+#[derive(Clone, Default)]
+struct Reloading(Arc<Mutex<Option<(Folder, Retainit, u64)>>>);
+
+impl fmt::Debug for Reloading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reloading")
+    }
+}
+
+impl Serializer for Reloading {
+    fn name(&self) -> &'static str {
+        "reloading"
+    }
+
+    fn can_serialize(&self, _: ValueType) -> bool {
+        let taken = self.0.lock().expect("no thread panics").take();
+        if let Some((folder, retainit, minutes)) = taken {
+            folder
+                .write("retainit.toml", &format!("{MAIN}[retainit.override.functions.users]\nttl = \"{minutes}m\"\n"));
+            retainit.reload().expect("a ttl may change");
+            if minutes < 4 {
+                *self.0.lock().expect("no thread panics") = Some((folder, retainit, minutes + 1));
+            }
+        }
+        true
+    }
+
+    fn serialize(&self, value: &dyn erased_serde::Serialize, out: &mut Vec<u8>) -> retainit::Result<()> {
+        let bytes =
+            serde_json::to_vec(value).map_err(|e| Error::new(ErrorKind::Codec, "not written").with_source(e))?;
+        out.extend(bytes);
+        Ok(())
+    }
+
+    fn deserialize(&self, input: &[u8], read: &mut ReadValue<'_>) -> retainit::Result<()> {
+        let mut input = serde_json::Deserializer::from_slice(input);
+        read(&mut <dyn erased_serde::Deserializer>::erase(&mut input))
+            .map_err(|e| Error::new(ErrorKind::Codec, "not read").with_source(e))
+    }
+}
+
+#[test]
+fn a_cache_that_is_made_during_a_reload_has_what_the_files_say_last() {
+    let (folder, reloading) = (Folder::new(MAIN), Reloading::default());
+    let builder = folder.builder().register_serializer("reloading", reloading.clone());
+    let builder = builder.register_backend("bytes", ByteConfig::new()).default_backend("bytes");
+    let retainit = builder.build().expect("nothing is wrong");
+    *reloading.0.lock().expect("no thread panics") = Some((folder, retainit.clone(), 1));
+    let cache = retainit.cache::<u64>("users").serializer("reloading").build().expect("a cache");
+    let explained = cache.blocking().explain(&1).expect("explained").to_string();
+    assert!(explained.contains("ttl            4m"), "{explained}");
 }

@@ -151,7 +151,7 @@ fn three_formats_say_the_same() {
 
 // T-110, T-111
 #[test]
-fn without_any_file_there_is_one_memory_backend_and_nobody_hears_keys() {
+fn without_any_file_there_is_one_memory_backend_and_no_subscriber_receives_keys() {
     let retainit = Retainit::builder().variables([("", ""); 0]).build().expect("nothing is wrong");
     assert_eq!(retainit.backends(), ["memory"]);
     assert_eq!(retainit.stats().storage_type, "memory");

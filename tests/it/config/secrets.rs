@@ -1,4 +1,4 @@
-//! What is secret is shown nowhere.
+//! Tests that secrets are shown nowhere.
 
 use retainit::Retainit;
 

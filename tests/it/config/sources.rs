@@ -1,4 +1,4 @@
-//! What higher sources take back from lower ones, and `.env` files as a source.
+//! Tests that higher sources unset options of lower ones, and `.env` files as a source.
 
 use retainit::{Builder, Retainit};
 
@@ -115,7 +115,7 @@ fn a_subscribers_options_may_come_from_several_sources() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_with_its_place() {
+fn a_file_that_cannot_be_written_is_reported_with_its_place() {
     let folder = Folder::new("[retainit.logging]\nformat = \"json\"\npath = \"/nowhere/at/all\"\n");
     let error = folder.builder().build().expect_err("there is no such folder").to_string();
     assert!(error.contains("retainit.toml:3: logging.path: /nowhere/at/all cannot be written"), "{error}");

@@ -1,22 +1,22 @@
-//! Backends and serializers that panic, in each of their methods: no call fails for it, and nothing that panicked counts
-//! as acknowledged.
+//! Backends and serializers that panic, in each of their methods: no call fails for it, and nothing that panicked
+//! counts as acknowledged.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use retainit::{Cache, MemoryConfig, Result, Retainit};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, Entry, Fence, Group, Inserted, LocalBackend, Moment,
-    NewEntry, ObjectBackend, Page, Place, Put, Read, ReadValue, RemovalCause, Scan, Section, Serializer, Settings,
-    Snapshot, Stored, Strength, Terms, Version, Versions, Visit, async_trait, erased_serde,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, EntryAddress, EntryRef, Fence, Group, GroupVersion,
+    InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, Page, Read, ReadValue, RemovalCause, Scan,
+    Section, Serializer, Settings, Snapshot, StoreOptions, Stored, Strength, Versions, Visit, async_trait,
+    erased_serde,
 };
 use retainit_testkit::ByteConfig;
 
-use crate::common::soon;
+use crate::common::{patient, soon};
 
-/// Which method panics.
+/// Selects the method that panics.
 #[derive(Clone, Debug, Default)]
 struct Switch(Arc<AtomicUsize>);
 
@@ -26,7 +26,7 @@ impl Switch {
     }
 }
 
-/// A backend in front of another, that panics where it is told to.
+/// A backend in front of another, that panics where it is set to.
 #[derive(Debug)]
 struct Falling<B: ?Sized> {
     inner: Arc<B>,
@@ -38,53 +38,53 @@ impl ObjectBackend for Falling<dyn ObjectBackend> {
         self.switch.at(1);
         self.inner.capabilities()
     }
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn get(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.switch.at(2);
         self.inner.get(place, visit)
     }
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn peek(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.switch.at(3);
         self.inner.peek(place, visit)
     }
-    fn fence(&self, place: Place) -> Fence {
+    fn fence(&self, place: EntryAddress) -> Fence {
         self.switch.at(4);
         self.inner.fence(place)
     }
-    fn insert(&self, entry: NewEntry<'_>, put: Put<'_>) -> Inserted {
+    fn insert(&self, entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted {
         self.switch.at(5);
         self.inner.insert(entry, put)
     }
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn remove(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.switch.at(6);
         self.inner.remove(place, visit)
     }
-    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
-        self.switch.at(7);
-        self.inner.discard(place, dead, cause)
-    }
     fn break_fences(&self) {
-        self.switch.at(8);
+        self.switch.at(7);
         self.inner.break_fences();
     }
-    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
-        self.switch.at(9);
+    fn retain(&self, keep: &mut dyn FnMut(EntryRef<'_>) -> Option<RemovalCause>) -> usize {
+        self.switch.at(8);
         self.inner.retain(keep)
     }
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
-        self.switch.at(10);
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
+        self.switch.at(9);
         self.inner.scan(visit);
     }
     fn weighs(&self) -> bool {
-        self.switch.at(11);
+        self.switch.at(10);
         self.inner.weighs()
     }
     fn len(&self) -> usize {
-        self.switch.at(12);
+        self.switch.at(11);
         self.inner.len()
     }
     fn next_deadline(&self) -> Moment {
-        self.switch.at(13);
+        self.switch.at(12);
         self.inner.next_deadline()
+    }
+    fn inserts(&self, place: EntryAddress) -> Option<u64> {
+        self.switch.at(13);
+        self.inner.inserts(place)
     }
 }
 
@@ -96,7 +96,7 @@ impl LocalBackend for Falling<dyn LocalBackend> {
         self.switch.at(2);
         self.inner.read(key, read)
     }
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         self.switch.at(3);
         self.inner.store(key, entry, terms)
     }
@@ -112,7 +112,7 @@ impl LocalBackend for Falling<dyn LocalBackend> {
         self.switch.at(6);
         self.inner.scan(scan)
     }
-    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         self.switch.at(7);
         self.inner.raise(group, strength)
     }
@@ -131,7 +131,7 @@ impl Backend for Falling<dyn Backend> {
         self.switch.at(2);
         self.inner.read(key, read).await
     }
-    async fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         self.switch.at(3);
         self.inner.store(key, entry, terms).await
     }
@@ -199,7 +199,8 @@ impl BackendConfig for FallingConfig {
     }
 }
 
-/// Does everything, in a state where any of it may have panicked. Errors are fine, panics and wrong values are not.
+/// Uses the whole interface, in a state where any part of it may have panicked. Errors are fine, panics and wrong
+/// values are not.
 fn exercise(instance: &Retainit, cache: &Cache<u64>) {
     let blocking = cache.blocking();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -223,7 +224,7 @@ fn no_method_of_a_backend_falls_on_a_call() {
         for method in 1..14 {
             let switch = Switch::default();
             let config = FallingConfig { kind, switch: switch.clone() };
-            let builder = Retainit::builder().register_backend("default", config).op_timeout(Duration::from_secs(20));
+            let builder = patient().register_backend("default", config);
             let instance = builder.build().unwrap();
             let cache: Cache<u64> = instance.cache("falling").tags(["t"]).ttl("1h").build().unwrap();
             exercise(&instance, &cache);
@@ -245,7 +246,7 @@ fn a_removal_that_falls_is_not_acknowledged() {
     for (kind, remove) in [(Kind::Object, 6), (Kind::Local, 4), (Kind::Remote, 4)] {
         let switch = Switch::default();
         let config = FallingConfig { kind, switch: switch.clone() };
-        let builder = Retainit::builder().register_backend("default", config).op_timeout(Duration::from_secs(20));
+        let builder = patient().register_backend("default", config);
         let instance = builder.build().unwrap();
         let cache: Cache<u64> = instance.cache("falling").build().unwrap();
         cache.blocking().set(&1, 1).unwrap();

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::common::soon;
 
-/// What a test's own code says when it panics.
+/// Message of the panics that a test's own code raises.
 pub(super) const TEXT: &str = "it falls";
 
-/// Hears of failed operations.
+/// Collects the errors of failed operations.
 pub(super) fn failures(instance: &Retainit) -> Arc<Mutex<Vec<String>>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&heard);
@@ -28,7 +28,7 @@ pub(super) fn failures(instance: &Retainit) -> Arc<Mutex<Vec<String>>> {
     heard
 }
 
-/// Does something that may neither panic nor be silent about a panic.
+/// Runs work that may neither panic nor be silent about a panic.
 pub(super) fn told<T>(instance: &Retainit, work: impl FnOnce() -> T) -> T {
     let heard = failures(instance);
     let before = instance.stats().errors;
@@ -49,7 +49,7 @@ pub(super) fn wait_for<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(soon(future))
 }
 
-/// A value that falls where it is told to.
+/// A value that panics where it is set to.
 #[derive(Debug)]
 pub(super) struct Touchy {
     pub(super) id: u64,
@@ -60,7 +60,7 @@ pub(super) struct Touchy {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Falls {
     Never,
-    /// From the copy of this number on, from 1.
+    /// Panics from the copy of this number on, counted from 1.
     Copied(u64),
     Written,
     Read,
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Touchy {
     }
 }
 
-/// What the caller gets is the caller's; here it is not dropped.
+/// Returns the id of a value and does not drop it: a returned value belongs to its caller.
 pub(super) fn id_of(value: Touchy) -> u64 {
     std::mem::ManuallyDrop::new(value).id
 }

@@ -52,7 +52,7 @@ fn a_clock_that_falls() {
     }
 }
 
-/// A log that falls.
+/// A log that panics.
 struct Log;
 
 impl tracing::Subscriber for Log {
@@ -80,7 +80,7 @@ fn a_log_that_falls() {
     }
 }
 
-/// A task that falls when it is woken.
+/// A task that panics when it is woken.
 struct Falling;
 
 impl Wake for Falling {

@@ -121,7 +121,7 @@ fn a_value_that_cannot_be_weighed_written_or_read() {
         assert_eq!(told(&weighing, || id_of(touchy(1, Falls::Weighed))), 1);
         assert_eq!(told(&weighing, || id_of(wait_for(touchy_async(1, Falls::Weighed)))), 1);
     });
-    // A cache weighs by `Serialize`, and asks it too whether a value is `None`.
+    // A cache weighs by `Serialize`, and uses it too to find out whether a value is `None`.
     let cache: Cache<Touchy> = weighing.cache("panics.weights").build().unwrap();
     assert_eq!(told(&weighing, || id_of(cache.blocking().get_or_load(&1, || Touchy::new(1, Falls::Written)))), 1);
     let set = unharmed(|| cache.blocking().set(&1, Touchy::new(1, Falls::Written)));

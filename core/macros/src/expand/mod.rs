@@ -1,4 +1,4 @@
-//! From `#[retain]` and a function to the function with a cache in front of it.
+//! Expands `#[retain]`: generates a function with a cache in front of it.
 
 mod body;
 mod handle;
@@ -6,7 +6,7 @@ mod reload;
 mod site;
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens as _, quote};
 use syn::{Ident, Type};
 
 use crate::attr::Options;
@@ -18,17 +18,17 @@ use crate::template::{Scope, Template};
 use crate::types::{Owned, owned, parts};
 use crate::values::Handle;
 
-/// Where the generated parts can stand.
+/// Place of the generated items.
 pub(crate) enum Place {
-    /// A free function; a type of this name goes beside it and holds its body.
+    /// Beside a free function: a type of this name, which holds its body.
     Item(Ident),
-    /// In an `impl` or a trait, where `Self` has a meaning; with the name of its handle.
+    /// In an `impl` or a trait, where `Self` has a meaning, with the name of the handle.
     Associated(Option<Ident>),
-    /// Everything has to be inside the function.
+    /// Inside the function.
     Inside,
 }
 
-/// A retained function, understood.
+/// A retained function, parsed and checked.
 pub(crate) struct Retained {
     options: Options,
     function: Function,
@@ -38,43 +38,59 @@ pub(crate) struct Retained {
     tags: Vec<Template>,
     place: Place,
     output: Type,
+    /// Path of what generated code uses, where a free function and the constant beside it import it by a short name:
+    /// each token of a path costs compile time.
     rt: TokenStream,
+    /// Path of the same, where there is no such import.
+    full_rt: TokenStream,
 }
 
-/// The attribute.
+/// Expands `#[retain]`.
 pub(crate) fn retain(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    match Retained::read(arguments, item.clone()) {
+    let mut errors = Errors::default();
+    let options = Options::parse(arguments, &mut errors);
+    let mut function = match syn::parse2::<Function>(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            errors.push(error);
+            return report(&errors.finish().expect_err("one was just put in"), item);
+        }
+    };
+    function.refuse_later(&mut errors);
+    let item = function.to_token_stream();
+    match Retained::read(options, function, errors) {
         Ok(retained) => retained.expand(),
         Err(error) => report(&error, item),
     }
 }
 
 impl Retained {
-    fn read(arguments: TokenStream, item: TokenStream) -> syn::Result<Retained> {
-        let mut errors = Errors::default();
-        let options = Options::parse(arguments, &mut errors);
-        let Some(mut function) = errors.take(syn::parse2::<Function>(item)) else {
-            return Err(errors.finish().expect_err("one was just taken"));
-        };
+    fn read(options: Options, mut function: Function, mut errors: Errors) -> syn::Result<Retained> {
         function.check_kind(&mut errors);
         signature::check_output(&function, &mut errors);
         let inputs = Inputs::read(&function.sig, &mut errors);
         inputs.check_skipped(&options.skip, &mut errors);
         signature::check_place(&function, &inputs, &options, &mut errors);
+        signature::check_caller(&function, &inputs, &options, &mut errors);
         let names = inputs.names();
         let scope = Scope { arguments: &names, skipped: &options.skip };
         let key = Key::new(&options, &inputs, &scope, &mut errors);
+        for closure in [&options.when, &options.err_if, &options.ttl_of].into_iter().flatten() {
+            signature::check_captures(closure, &inputs, &mut errors);
+        }
         let tags = options.tags.iter().filter_map(|tag| errors.take(Template::parse(tag, &scope))).collect();
         let place = place(&options, &function, &inputs);
         errors.finish()?;
-        let rt = options.rt();
-        signature::bound_type_parameters(&mut function.sig, &rt);
+        let full_rt = options.rt();
+        signature::bound_type_parameters(&mut function.sig, &full_rt);
+        let mut rt = full_rt.clone();
         if matches!(place, Place::Item(_)) {
             function.relax_expectations();
+            rt = quote!(__retain_rt);
         }
         let output = function.output();
         let key = key.expect("without a key there was an error");
-        Ok(Retained { options, function, inputs, names, key, tags, place, output, rt })
+        Ok(Retained { options, function, inputs, names, key, tags, place, output, rt, full_rt })
     }
 
     fn expand(&self) -> TokenStream {
@@ -88,38 +104,66 @@ impl Retained {
     }
 
     fn is_async(&self) -> bool {
-        self.function.sig.asyncness.is_some()
+        self.function.is_async()
     }
 
     fn is_generic(&self) -> bool {
         signature::is_generic(&self.function.sig)
     }
 
-    /// The question about the return type. A spelled reference keeps it from being asked whether it has bytes.
-    fn facts(&self) -> TokenStream {
+    /// Returns the expression of the return type's operations. For a spelled reference it does not check whether the
+    /// type can be serialized.
+    fn return_ops(&self) -> TokenStream {
         let (rt, output) = (&self.rt, &self.output);
-        if parts(output).reference { quote!(#rt::facts!(ref #output)) } else { quote!(#rt::facts!(#output)) }
+        if parts(output).reference { quote!(#rt::return_ops!(ref #output)) } else { quote!(#rt::return_ops!(#output)) }
     }
 
-    /// The owned form of each argument, if all have one.
-    fn owned(&self) -> Option<Vec<Owned>> {
-        self.inputs.inputs.iter().map(|input| owned(&input.ty)).collect()
+    /// Returns the type beside the function that has the return type's operations.
+    fn ops_place(&self) -> Option<&Ident> {
+        match &self.place {
+            Place::Item(name) if !self.is_generic() => Some(name),
+            _ => None,
+        }
     }
 
-    /// The arguments that key and tags use: the body, which moves to a function of its own, need not use them again.
+    /// Returns the return type's operations. They are asked once where there is a place for the answer: the questions
+    /// cost the compiler more than all else about a function.
+    fn ops(&self) -> TokenStream {
+        self.ops_place().map_or_else(|| self.return_ops(), |name| quote!(<#name>::__ops()))
+    }
+
+    /// Returns the owned form of each argument, if all have one.
+    fn owned(&self, rt: &TokenStream) -> Option<Vec<Owned>> {
+        self.inputs.inputs.iter().map(|input| owned(&input.ty, rt)).collect()
+    }
+
+    /// The name of the function that holds the body beside a free function: the function's own, which is what messages
+    /// and backtraces then show.
+    fn loader(&self) -> Ident {
+        let name = &self.function.sig.ident;
+        let taken =
+            ["cache", "__call", "__key", "__ops", "__put", "__rules", "__site"].iter().any(|taken| name == taken);
+        if taken { Ident::new("__load", name.span()) } else { name.clone() }
+    }
+
+    /// Returns the arguments that key and tags use. The body, which moves to a function of its own, need not use them.
     fn used(&self) -> Vec<&Ident> {
         let in_tag = |index: usize| self.tags.iter().any(|tag| tag.values.contains(&index));
         let used = |(index, name): &(usize, &Ident)| self.key.uses(*index, name) || in_tag(*index);
         self.names.iter().enumerate().filter(used).map(|(_, name)| name).collect()
     }
 
-    /// The tags of one call, over variables of the arguments' names.
+    /// Returns the tags of one call, over variables of the arguments' names.
     fn tag_values(&self) -> TokenStream {
-        let tags = self.tags.iter().map(|tag| tag.tag(&self.rt, &self.names));
-        quote!(::std::vec::Vec::<::std::string::String>::from([#(#tags),*]))
+        let rt = &self.rt;
+        if self.tags.is_empty() {
+            return quote!(#rt::std::vec::Vec::new());
+        }
+        let tags = self.tags.iter().map(|tag| tag.tag(rt, &self.names));
+        quote!(#rt::std::vec::Vec::<#rt::std::string::String>::from([#(#tags),*]))
     }
 
-    /// Whether the tags of an entry are known from its key alone.
+    /// Returns whether the tags of an entry depend on its key alone.
     fn tags_follow_from_key(&self) -> bool {
         let known = self.key.arguments().unwrap_or_default();
         self.tags.iter().all(|tag| tag.values.iter().all(|value| known.contains(value)))
@@ -132,6 +176,10 @@ fn place(options: &Options, function: &Function, inputs: &Inputs) -> Place {
         Handle::Named(name) => Some(name.clone()),
         Handle::Off => None,
     };
+    let handle = handle.map(|mut name| {
+        name.set_span(handle::generated(&name));
+        name
+    });
     match handle {
         _ if inputs.receiver.is_some() || options.assoc.is_some() => Place::Associated(handle),
         Some(name) => Place::Item(name),

@@ -5,10 +5,11 @@ use crate::{Error, ErrorKind};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident $name:literal,)*) => {
-        /// What an event tells of. Prints and parses the names with underscores, such as `cache_hit`.
+        /// Kind of an event. Prints and parses the names with underscores, such as `cache_hit`.
         ///
         /// ```
-        /// use retainit_plugin::EventKind;
+        /// # mod retainit { pub use retainit_plugin as plugin; }
+        /// use retainit::plugin::EventKind;
         ///
         /// assert_eq!(EventKind::CacheHit.to_string(), "cache_hit");
         /// assert_eq!("cache_miss".parse::<EventKind>()?, EventKind::CacheMiss);
@@ -24,7 +25,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [EventKind] = &[$(EventKind::$kind),*];
 
-            /// Its name: `cache_hit`.
+            /// Returns its name: `cache_hit`.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(EventKind::$kind => $name,)*
@@ -43,7 +44,7 @@ kinds! {
     CacheSet "cache_set",
     /// A key that was there was removed.
     CacheDelete "cache_delete",
-    /// A function, the namespace, a tag or what matches a pattern was cleared or invalidated; `operation()` says which.
+    /// A function, the namespace, a tag or what matches a pattern was cleared or invalidated; `operation()` names it.
     CacheClear "cache_clear",
     /// A cache operation failed. The call was answered all the same.
     CacheError "cache_error",
@@ -55,21 +56,21 @@ kinds! {
     FunctionCallEnd "function_call_end",
     /// The function returned an error or panicked. The event has the duration of the run.
     FunctionError "function_error",
-    /// A backend was built. Who subscribes later hears of the backends that are there already.
+    /// A backend was built. A later subscriber receives this event for the backends that are there already.
     BackendInit "backend_init",
     /// A backend was closed.
     BackendClose "backend_close",
-    /// A circuit breaker changed its state.
+    /// A circuit breaker changed its state. Nothing emits it yet: there are no breakers.
     BreakerChange "breaker_change",
-    /// The backplane was lost or came back.
+    /// The backplane was lost or came back. Nothing emits it yet: there is no backplane.
     BackplaneChange "backplane_change",
     /// A backend has filled to nine tenths.
     NearCapacity "near_capacity",
-    /// The function returned something else than the cache.
+    /// The function returned another value than the cache.
     VerifyMismatch "verify_mismatch",
     /// A subscriber's queue was full; `count()` events were not delivered to it.
     EventsDropped "events_dropped",
-    /// Something that may be an attack: damaged or oversized entries.
+    /// A possible attack: a damaged or oversized entry.
     Security "security",
     /// The configuration was loaded, reloaded or changed by code.
     ConfigChange "config_change",
@@ -97,46 +98,46 @@ impl FromStr for EventKind {
 pub struct EventKinds(u32);
 
 impl EventKinds {
-    /// No kind.
+    /// The empty set.
     pub const NONE: EventKinds = EventKinds(0);
 
     /// Every kind.
     pub const ALL: EventKinds = EventKinds((1 << EventKind::ALL.len()) - 1);
 
-    /// Whether `kind` is among them.
+    /// Returns whether `kind` is in the set.
     #[inline]
     pub const fn contains(self, kind: EventKind) -> bool {
         self.0 & (1 << kind as u32) != 0
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// These and those.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn with(self, others: EventKinds) -> EventKinds {
         EventKinds(self.0 | others.0)
     }
 
-    /// These but for those.
+    /// Returns the kinds that are not in `others`.
     #[must_use]
     pub const fn without(self, others: EventKinds) -> EventKinds {
         EventKinds(self.0 & !others.0)
     }
 
-    /// The kinds, in their order.
+    /// Returns the kinds, in their order.
     pub fn iter(self) -> impl Iterator<Item = EventKind> {
         EventKind::ALL.iter().copied().filter(move |kind| self.contains(*kind))
     }
 
-    /// As a number whose bits stand for the kinds; only for the memory of one process.
+    /// Returns a number with a bit for each kind; its meaning is valid in this process only.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// What [`bits`](EventKinds::bits) gave.
+    /// Restores a set from its [`bits`](EventKinds::bits).
     pub const fn from_bits(bits: u32) -> EventKinds {
         EventKinds(bits & EventKinds::ALL.0)
     }

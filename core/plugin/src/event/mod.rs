@@ -1,4 +1,4 @@
-//! What the engine tells its subscribers.
+//! Events that the engine sends to its subscribers.
 
 mod actor;
 mod kind;
@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 pub use actor::{actor, set_actor};
 pub use kind::{EventKind, EventKinds};
 
-/// Something that happened in a cache. Cheap to clone; arguments and values never appear in it.
+/// An event of a cache. Cheap to clone; it contains neither arguments nor values.
 ///
-/// Which fields are there depends on the kind: see [`EventKind`].
+/// Its fields depend on the kind: see [`EventKind`].
 #[derive(Clone)]
 pub struct Event(Arc<EventParts>);
 
@@ -21,7 +21,8 @@ pub struct Event(Arc<EventParts>);
 /// ```
 /// use std::time::SystemTime;
 ///
-/// use retainit_plugin::{Event, EventKind, EventParts};
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::{Event, EventKind, EventParts};
 ///
 /// let mut parts = EventParts::new(EventKind::CacheMiss, SystemTime::UNIX_EPOCH);
 /// parts.function = Some("shop::user".into());
@@ -31,11 +32,11 @@ pub struct Event(Arc<EventParts>);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EventParts {
-    /// What it tells of.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// When it happened, by the instance's clock.
+    /// Time of the event, by the instance's clock.
     pub time: SystemTime,
-    /// Which instance of the process, counted from 1; 0 for none.
+    /// Number of the instance in the process, counted from 1; 0 for none.
     pub instance: u64,
     /// The instance's namespace.
     pub namespace: Arc<str>,
@@ -45,22 +46,22 @@ pub struct EventParts {
     pub key: Option<Box<str>>,
     /// The backend, by the name it was registered under.
     pub backend: Option<Arc<str>>,
-    /// What was done, such as `read` or `invalidate_tag`.
+    /// Name of the operation, such as `read` or `invalidate_tag`.
     pub operation: Option<Box<str>>,
-    /// How long it took.
+    /// Duration of the operation.
     pub duration: Option<Duration>,
-    /// What went wrong.
+    /// Text of the error.
     pub error: Option<Box<str>>,
-    /// How many: of dropped events, of entries that were cleared.
+    /// Number of dropped events or of cleared entries.
     pub count: Option<u64>,
-    /// In whose name it was done, where somebody listens who asks for that.
+    /// Actor of the event, where a subscriber requests it.
     pub actor: Option<Box<str>>,
-    /// What else there is to say.
+    /// Further text.
     pub detail: Option<Box<str>>,
 }
 
 impl EventParts {
-    /// Parts of an event that says no more than what and when.
+    /// Makes parts of an event with a kind and a time alone.
     pub fn new(kind: EventKind, time: SystemTime) -> EventParts {
         EventParts {
             kind,
@@ -87,73 +88,73 @@ impl From<EventParts> for Event {
 }
 
 impl Event {
-    /// What it tells of.
+    /// Returns the kind of the event.
     pub fn kind(&self) -> EventKind {
         self.0.kind
     }
 
-    /// When it happened, by the instance's clock.
+    /// Returns the time of the event, by the instance's clock.
     pub fn time(&self) -> SystemTime {
         self.0.time
     }
 
-    /// Which instance of the process it comes from, counted from 1; 0 for none.
+    /// Returns the number of the instance in the process, counted from 1; 0 for none.
     pub fn instance(&self) -> u64 {
         self.0.instance
     }
 
-    /// The instance's namespace.
+    /// Returns the instance's namespace.
     pub fn namespace(&self) -> &str {
         &self.0.namespace
     }
 
-    /// The function's id, or the cache's name.
+    /// Returns the function's id, or the cache's name.
     pub fn function(&self) -> Option<&str> {
         self.0.function.as_deref()
     }
 
-    /// The arguments' part of the key; the tag or pattern of a `cache_clear`. It is hashed with the instance's secret
-    /// unless the instance shows keys, and absent for functions with `pii`.
+    /// Returns the arguments' part of the key; the tag or pattern of a `cache_clear`. It is hashed with the instance's
+    /// secret unless the instance shows keys, and absent for functions with `pii`.
     pub fn key(&self) -> Option<&str> {
         self.0.key.as_deref()
     }
 
-    /// The backend, by the name it was registered under.
+    /// Returns the backend, by the name it was registered under.
     pub fn backend(&self) -> Option<&str> {
         self.0.backend.as_deref()
     }
 
-    /// What was done: `read`, `store`, `invalidate_tag` …
+    /// Returns the name of the operation: `read`, `store`, `invalidate_tag` …
     pub fn operation(&self) -> Option<&str> {
         self.0.operation.as_deref()
     }
 
-    /// How long it took.
+    /// Returns the duration of the operation.
     pub fn duration(&self) -> Option<Duration> {
         self.0.duration
     }
 
-    /// What went wrong. Of a function's error that cannot be shown as text, its type.
+    /// Returns the text of the error; its type, if it is a function's error that cannot be shown as text.
     pub fn error(&self) -> Option<&str> {
         self.0.error.as_deref()
     }
 
-    /// How many: events that were dropped, entries that were cleared.
+    /// Returns the number of dropped events or of cleared entries.
     pub fn count(&self) -> Option<u64> {
         self.0.count
     }
 
-    /// In whose name it was done, by the hook of [`set_actor`]; only where a subscriber asks for it.
+    /// Returns the actor, by the hook of [`set_actor`]; only where a subscriber requests it.
     pub fn actor(&self) -> Option<&str> {
         self.0.actor.as_deref()
     }
 
-    /// What else there is to say, such as how full a backend is.
+    /// Returns further text, such as how full a backend is.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
 
-    /// The fields that are there, by name and as text, in the order in which they are shown.
+    /// Lists the fields that are set, by name and as text, in the order in which they are shown.
     fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
         let text = |text: Option<&str>| text.map(str::to_owned);
         [

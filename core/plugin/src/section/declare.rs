@@ -1,21 +1,24 @@
-/// Declares a configuration: a struct with a setter per field, and everything profiles, environment variables,
-/// messages and the reference page need to know about it, written once.
+/// Declares a configuration: a struct with a setter per field, and everything profiles, environment variables, messages
+/// and the reference page use of it, written once.
 ///
-/// A field is its documentation, name, type and default, as a profile would write it (`""` for none), then other names
-/// that are accepted. The type is a [`FieldValue`](crate::FieldValue); the setter takes everything that is
-/// [`IntoField`](crate::IntoField) of it and never fails: what cannot be used is among the
-/// [`problems`](crate::Section::problems). `fn problems` at the end finds fields that do not go together.
+/// A field is its documentation, name, type and default, as a profile in TOML would write it; one without a default has
+/// an `example` instead. Behind it are other names that are accepted. The type is a [`FieldValue`](crate::FieldValue);
+/// the setter takes everything that is [`IntoField`](crate::IntoField) of it and never fails: what cannot be used is
+/// among the [`problems`](crate::Section::problems). `fn problems` at the end finds fields that do not go together.
 ///
 /// ```
-/// use retainit_plugin::{Count, Problem, Section, Ttl, config};
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::{Count, Problem, Section, Ttl, config};
 ///
 /// config! {
 ///     /// The configuration of a shelf.
 ///     pub struct ShelfConfig {
-///         /// How many entries it holds, at least 1.
-///         max_entries: Count = "1_000", alias "max_size";
-///         /// How long results are fresh.
+///         /// Number of entries it holds, at least 1.
+///         max_entries: Count = 1_000, alias "max_size";
+///         /// Time for which results are fresh.
 ///         ttl: Ttl = "never";
+///         /// Text that is written on it.
+///         label: String, example "novels";
 ///     }
 ///     fn problems(&self, problems: &mut Vec<Problem>) {
 ///         if self.max_entries.get() == Some(&Count(0)) {
@@ -36,7 +39,8 @@ macro_rules! config {
         pub struct $name:ident {
             $(
                 $(#[doc = $doc:literal])*
-                $field:ident: $type:ty = $default:literal $(, alias $alias:literal)* $(=> $by:ident)?;
+                $field:ident: $type:ty $(= $default:literal)? $(, example $example:literal)? $(, alias $alias:literal)*
+                $(=> $by:ident)?;
             )*
         }
         fn problems(&$this:ident, $problems:ident: &mut Vec<Problem>) $check:block
@@ -45,16 +49,16 @@ macro_rules! config {
         #[derive(Clone, Debug, Default)]
         #[non_exhaustive]
         pub struct $name {
-            $($field: $crate::Setting<$type>,)*
+            $($field: $crate::FieldState<$type>,)*
         }
 
         impl $name {
-            /// Every field at its default.
+            /// Makes a configuration with every field at its default.
             pub fn new() -> $name {
                 $name::default()
             }
 
-            $($crate::__config_setter! { [$($by)?] $(#[doc = $doc])* $field: $type = $default })*
+            $($crate::__config_setter! { [$($by)?] $(#[doc = $doc])* $field: $type $(= $default)? })*
 
             fn check(&$this, $problems: &mut ::std::vec::Vec<$crate::Problem>) $check
         }
@@ -62,7 +66,7 @@ macro_rules! config {
         impl $crate::Complete for $name {
             fn complete(&self) -> $name {
                 let mut all = self.clone();
-                $(all.$field.or_default($default);)*
+                $($(all.$field.or_default(&$crate::Value::from($default));)?)*
                 all
             }
         }
@@ -74,7 +78,8 @@ macro_rules! config {
                         $crate::Field::new(::core::stringify!($field))
                             .aliases(&[$($alias),*])
                             .secret(<$type as $crate::FieldValue>::SECRET)
-                            .default($default)
+                            $(.default($crate::__literal!($default)))?
+                            $(.example($crate::__literal!($example)))?
                             .describe(
                                 <$type as $crate::FieldValue>::EXPECTED,
                                 ::core::concat!($($doc, "\n"),*),
@@ -128,10 +133,12 @@ macro_rules! config {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __config_setter {
-    ([] $(#[doc = $doc:literal])* $field:ident: $type:ty = $default:literal) => {
+    ([] $(#[doc = $doc:literal])* $field:ident: $type:ty $(= $default:literal)?) => {
         $(#[doc = $doc])*
-        #[doc = ""]
-        #[doc = ::core::concat!("Default: `", $default, "`.")]
+        $(
+            #[doc = ""]
+            #[doc = ::core::concat!("Default: `", ::core::stringify!($default), "`.")]
+        )?
         #[must_use]
         pub fn $field(mut self, $field: impl $crate::IntoField<$type>) -> Self {
             self.$field.put($field);
@@ -139,4 +146,12 @@ macro_rules! __config_setter {
         }
     };
     ([by_hand] $($field:tt)*) => {};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __literal {
+    ($literal:literal) => {
+        $crate::Literal::new(::core::stringify!($literal), || $crate::Value::from($literal))
+    };
 }

@@ -1,4 +1,4 @@
-//! Configuration structs, declared once: fields, defaults, other names, what the reference page says, setters.
+//! Configuration structs, declared once: fields, defaults, other names, texts of the reference page, setters.
 
 mod declare;
 mod field;
@@ -8,14 +8,14 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use field::Field;
+pub use field::{Field, Literal};
 pub use value::{ByteSize, Count, FieldValue, Fraction, HIDDEN, IntoField, Limit, Secret};
 
 /// A part of the configuration that belongs to one plugin. [`config!`](crate::config) writes all of it.
 ///
 /// The methods have defaults for configurations that only code can make.
 pub trait Section: fmt::Debug + Send + Sync + 'static {
-    /// The fields a profile may set.
+    /// Returns the fields a profile may set.
     fn fields(&self) -> &'static [Field] {
         &[]
     }
@@ -24,39 +24,39 @@ pub trait Section: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What is wrong with the value, for people; an unknown name is wrong too.
+    /// The problem of the value, for people; an unknown name is one too.
     fn set(&mut self, field: &str, value: &Value) -> Result<(), String> {
         Err(format!("`{field}` cannot be set to {value} from a configuration"))
     }
 
-    /// What a field was set to, as a profile would write it; `None` where it was not set. Secrets are hidden.
+    /// Returns the set value of a field, as a profile would write it; `None` where it was not set. Secrets are hidden.
     fn shown(&self, _field: &str) -> Option<String> {
         None
     }
 
-    /// Everything that cannot be used: values that code has set, and fields that do not go together.
+    /// Lists everything that cannot be used: values that code has set, and fields that do not go together.
     fn problems(&self) -> Vec<Problem> {
         Vec::new()
     }
 }
 
-/// A configuration that knows its defaults. [`config!`](crate::config) writes it.
+/// A configuration with defaults. [`config!`](crate::config) writes it.
 pub trait Complete: Section + Sized {
-    /// This configuration with its defaults in place of what was not set.
+    /// Returns this configuration with its defaults in place of what was not set.
     fn complete(&self) -> Self;
 }
 
-/// Something in a configuration that cannot be used.
+/// A problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field it is about; empty for several.
     pub field: &'static str,
-    /// What is wrong and what would be right.
+    /// Text of the problem and its remedy.
     pub text: String,
 }
 
 impl Problem {
-    /// A problem of one field.
+    /// Makes a problem of one field.
     pub fn new(field: &'static str, text: impl Into<String>) -> Problem {
         Problem { field, text: text.into() }
     }
@@ -71,36 +71,37 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One error for all problems of a configuration.
+/// Returns one error for all problems of a configuration.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there are any.
 pub fn check(problems: &[Problem]) -> crate::Result<()> {
-    if problems.is_empty() {
-        return Ok(());
+    let error = |text: String| crate::Error::new(crate::ErrorKind::Config, text);
+    match problems {
+        [] => Ok(()),
+        [Problem { field, text }] if !field.is_empty() => Err(error(text.clone()).with_field(*field)),
+        several => Err(error(several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
     }
-    let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    Err(crate::Error::new(crate::ErrorKind::Config, texts.join("; ")))
 }
 
-/// A field of a configuration: not set, set, or set to what cannot be used.
+/// A field of a configuration: not set, set, or set to a value that cannot be used.
 #[derive(Clone)]
-pub struct Setting<T>(Option<Result<T, String>>);
+pub struct FieldState<T>(Option<Result<T, String>>);
 
-impl<T> Default for Setting<T> {
+impl<T> Default for FieldState<T> {
     fn default() -> Self {
-        Setting(None)
+        FieldState(None)
     }
 }
 
-impl<T: FieldValue> fmt::Debug for Setting<T> {
+impl<T: FieldValue> fmt::Debug for FieldState<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown().unwrap_or_else(|| "unset".to_owned()))
     }
 }
 
-impl<T: FieldValue> Setting<T> {
+impl<T: FieldValue> FieldState<T> {
     /// Sets it from code.
     pub fn put(&mut self, value: impl IntoField<T>) {
         self.0 = Some(value.into_field());
@@ -110,26 +111,25 @@ impl<T: FieldValue> Setting<T> {
     ///
     /// # Errors
     ///
-    /// What was expected; the field stays as it was.
+    /// The text of what was expected; the field stays as it was.
     pub fn read(&mut self, value: &Value) -> Result<(), String> {
         self.0 = Some(Ok(value::read(value)?));
         Ok(())
     }
 
     /// Sets it to its default if it was not set.
-    pub fn or_default(&mut self, default: &str) {
-        if self.0.is_none() && !default.is_empty() {
-            let number = serde_json::from_str(&default.replace('_', "")).ok();
-            self.0 = Some(value::read(&number.unwrap_or_else(|| Value::from(default))));
+    pub fn or_default(&mut self, default: &Value) {
+        if self.0.is_none() {
+            self.0 = Some(value::read(default));
         }
     }
 
-    /// Its value, where it was set to one that can be used.
+    /// Returns its value, where it was set to one that can be used.
     pub fn get(&self) -> Option<&T> {
         self.0.as_ref()?.as_ref().ok()
     }
 
-    /// As a profile would write it.
+    /// Returns its value as a profile would write it.
     pub fn shown(&self) -> Option<String> {
         Some(match self.0.as_ref()? {
             Ok(value) => value.shown(),
@@ -137,7 +137,7 @@ impl<T: FieldValue> Setting<T> {
         })
     }
 
-    /// Why it cannot be used.
+    /// Returns why it cannot be used.
     pub fn problem(&self) -> Option<&str> {
         self.0.as_ref()?.as_ref().err().map(String::as_str)
     }

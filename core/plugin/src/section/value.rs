@@ -10,26 +10,26 @@ use crate::{Ttl, compact};
 
 /// The type of a configuration's field.
 pub trait FieldValue: Clone + fmt::Debug + Send + Sync + 'static {
-    /// What a profile may write, with an example.
+    /// Accepted values, with an example.
     const EXPECTED: &'static str;
 
-    /// Whether it is never shown.
+    /// Set if the value is never shown.
     const SECRET: bool = false;
 
     /// Reads what a profile wrote; `None` for everything else.
     fn read(value: &Value) -> Option<Self>;
 
-    /// As a profile would write it.
+    /// Returns the value as a profile would write it.
     fn shown(&self) -> String;
 }
 
-/// What a setter of a configuration takes for a field of type `T`. The error says what is wrong with it.
+/// Converts the argument of a setter to a field of type `T`. The error describes the problem of the argument.
 pub trait IntoField<T> {
-    /// The field's value.
+    /// Converts the argument to the field's value.
     ///
     /// # Errors
     ///
-    /// What is wrong, for people.
+    /// The problem, for people.
     fn into_field(self) -> Result<T, String>;
 }
 
@@ -45,7 +45,7 @@ impl<T: FieldValue> IntoField<T> for &str {
     }
 }
 
-/// Reads a value, or says what was expected. What is secret is not repeated.
+/// Reads a value, or returns what was expected. A secret is not repeated.
 pub(super) fn read<T: FieldValue>(value: &Value) -> Result<T, String> {
     T::read(value).ok_or_else(|| match T::SECRET {
         true => format!("expected {}", T::EXPECTED),
@@ -53,7 +53,7 @@ pub(super) fn read<T: FieldValue>(value: &Value) -> Result<T, String> {
     })
 }
 
-/// A value with its type, for messages.
+/// Describes a value with its type, for messages.
 fn kind(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
@@ -262,7 +262,7 @@ macro_rules! numbers {
 }
 numbers!(i32 i64 u32 u64 usize);
 
-/// Of the integers only this one: with more of them `4 << 30` would be an `i32`, and zero.
+/// Converts the only integer type that is accepted: with more of them `4 << 30` would be an `i32`, and zero.
 impl IntoField<ByteSize> for u64 {
     fn into_field(self) -> Result<ByteSize, String> {
         Ok(ByteSize(self))
@@ -279,7 +279,7 @@ macro_rules! times {
     ($($from:ty)*) => {$(
         impl IntoField<Ttl> for $from {
             fn into_field(self) -> Result<Ttl, String> {
-                crate::IntoTtl::into_ttl(self).map_err(|error| error.to_string())
+                crate::IntoTtl::into_ttl(self).map_err(|error| error.report())
             }
         }
     )*};
@@ -304,7 +304,7 @@ impl IntoField<PathBuf> for &Path {
 
 /// A text that is never shown: not by `Debug`, not in messages, logs or `effective()`.
 ///
-/// A profile writes it as it is, or better says where it lies: `"env:NAME"` is the environment variable of that name,
+/// A profile contains it as it is or, better, its location: `"env:NAME"` is the environment variable of that name,
 /// `"file:/run/secrets/name"` the content of a file without the line break at its end. Both are read when the
 /// configuration is.
 #[derive(Clone, PartialEq, Eq)]
@@ -316,7 +316,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself. Keep it out of messages.
+    /// Returns the text itself. Keep it out of messages.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -328,7 +328,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is shown in place of a secret.
+/// Text that is shown in place of a secret.
 pub const HIDDEN: &str = "***";
 
 impl FieldValue for Secret {

@@ -4,21 +4,22 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
+use crate::engine::{Death, Verdict};
 
 fn full<'a>() -> Envelope<'a> {
     Envelope {
-        outermost: Outermost::Some,
+        option_tag: OptionTag::Some,
         created: 1_767_225_600_000,
         load_time: Duration::from_micros(12_345),
         fresh_for: Some(Duration::from_secs(300)),
         stale_for: Duration::from_secs(30),
         grace_for: Duration::from_secs(600),
-        generation: 7,
+        epoch: 7,
         groups: smallvec![
-            (b"r1:e:default:-:-".as_slice(), Version { hard: 1 << 51, soft: 0 }),
-            (b"r1:t:default:-:user".as_slice(), Version { hard: 300, soft: 2 }),
+            (b"r1:e:default:-:-".as_slice(), GroupVersion { hard: 1 << 51, soft: 0 }),
+            (b"r1:t:default:-:user".as_slice(), GroupVersion { hard: 300, soft: 2 }),
         ],
-        ..Envelope::new(Outermost::Some, SystemTime::UNIX_EPOCH, "msgpack", b"payload")
+        ..Envelope::new(OptionTag::Some, SystemTime::UNIX_EPOCH, "msgpack", b"payload")
     }
 }
 
@@ -28,7 +29,7 @@ fn decode(bytes: &[u8]) -> Result<Envelope<'_>, Fault> {
     Envelope::decode(bytes, false, MAX)
 }
 
-/// The golden file of wire version 1: what was written once has to be read for ever.
+/// Compares with the golden file of wire version 1, which later versions have to read.
 #[test]
 fn wire_version_1_is_golden() {
     let golden = include_str!("../../../tests/golden/envelope-v1.hex");
@@ -40,7 +41,7 @@ fn wire_version_1_is_golden() {
 }
 
 #[test]
-fn a_newer_program_is_told_from_damage() {
+fn a_newer_program_is_distinct_from_damage() {
     let mut newer = full().encode().to_vec();
     newer[2] = 2;
     assert!(matches!(decode(&newer), Err(Fault::Unknown(_))));
@@ -62,7 +63,7 @@ fn a_payload_above_the_limit_is_refused() {
     assert!(error.to_string().contains("`max_value`"), "{error}");
 }
 
-/// A header whose groups are still to come.
+/// Returns a header that ends before its groups.
 fn cut_before_groups(groups: &[u8]) -> Vec<u8> {
     let mut header = b"RI\x01\x00".to_vec();
     header.extend([1, 1, 1, 1, 1, 1]);
@@ -85,7 +86,7 @@ fn what_may_be_written_can_be_read() {
     let most = MOST_HEADER - NOT_GROUPS;
     for groups in [vec![group(most - GROUP)], (0..256).map(|_| group(most / 256 - GROUP)).collect()] {
         check_groups(&groups).expect("they fit");
-        let version = Version { hard: u64::MAX, soft: u64::MAX };
+        let version = GroupVersion { hard: u64::MAX, soft: u64::MAX };
         let groups = groups.iter().map(|group| (group.as_str().as_bytes(), version)).collect();
         assert_eq!(decode(&Envelope { groups, ..full() }.encode()).unwrap().created, full().created);
     }
@@ -96,17 +97,29 @@ fn what_may_be_written_can_be_read() {
 }
 
 #[test]
-fn an_entry_from_the_future_has_no_age() {
-    let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-    assert_eq!(full().age(at(full().created + 10)), Some(Duration::from_millis(10)));
-    assert_eq!(full().age(at(full().created - 5_000)), Some(Duration::ZERO));
-    assert_eq!(full().age(at(full().created - 5_001)), None);
+fn an_envelope_is_judged_by_the_wall_clock() {
+    let at = |millis: i64| SystemTime::UNIX_EPOCH + Duration::from_millis(full().created.saturating_add_signed(millis));
+    let verdict = |envelope: &Envelope<'_>, wall| envelope.timeline().at(wall_moment(wall));
+    assert_eq!((full().age(at(10)), full().age(at(-10))), (Duration::from_millis(10), Duration::ZERO));
+    let envelope = Envelope {
+        fresh_for: Some(Duration::from_millis(10)),
+        stale_for: Duration::from_millis(5),
+        grace_for: Duration::from_millis(5),
+        ..full()
+    };
+    assert_eq!(verdict(&envelope, at(9)), Verdict::Fresh);
+    assert_eq!(verdict(&envelope, at(10)), Verdict::Stale);
+    assert_eq!(verdict(&envelope, at(15)), Verdict::Grace);
+    assert_eq!(verdict(&envelope, at(20)), Verdict::Dead(Death::Expired));
+    assert_eq!(verdict(&envelope, at(-5_000)), Verdict::Fresh);
+    assert_eq!(verdict(&envelope, at(-5_001)), Verdict::Dead(Death::FromTheFuture));
+    assert_eq!(verdict(&Envelope { fresh_for: None, ..full() }, at(i64::MAX >> 20)), Verdict::Fresh);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any change of any byte is noticed, and none makes the reader panic.
+    /// Changes any byte: the reader notices each change and does not panic.
     #[test]
     fn a_changed_envelope_is_never_taken_for_another(at in 0usize..200, with in 1u8.., cut in 0usize..200) {
         let mut bytes = full().encode().to_vec();
@@ -129,7 +142,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a header holds comes back.
+    /// Encodes and decodes any header.
     #[test]
     fn an_envelope_comes_back(
         numbers in any::<[u64; 6]>(),
@@ -146,12 +159,12 @@ proptest! {
             fresh_for: (numbers[2] % 2 == 0).then(|| millis(numbers[2])),
             stale_for: millis(numbers[3]),
             grace_for: millis(numbers[4]),
-            generation: numbers[5],
-            groups: groups.iter().map(|(name, (hard, soft))| (name.as_bytes(), Version { hard: *hard, soft: *soft })).collect(),
+            epoch: numbers[5],
+            groups: groups.iter().map(|(name, (hard, soft))| (name.as_bytes(), GroupVersion { hard: *hard, soft: *soft })).collect(),
             fingerprint: numbers[0] ^ numbers[5],
             etag: &texts[0],
             args_digest: &digest,
-            ..Envelope::new(Outermost::Plain, SystemTime::UNIX_EPOCH, &texts[1], &payload)
+            ..Envelope::new(OptionTag::Plain, SystemTime::UNIX_EPOCH, &texts[1], &payload)
         };
         encoded = envelope.encode();
         prop_assert_eq!(decode(&encoded).unwrap(), envelope);

@@ -1,9 +1,9 @@
-//! Numbers and lengths of the envelope. The reader never takes more than there is and never allocates by a length it
-//! was told.
+//! Writes and reads the numbers and lengths of the envelope. The reader never reads beyond the end and never allocates
+//! by a length from the input.
 
 use retainit_plugin::Bytes;
 
-/// The bytes of the longest number: nine of them hold 63 bits, the tenth holds one.
+/// The most bytes of a number: nine of them hold 63 bits, the tenth holds one.
 const LONGEST: usize = 10;
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
-    /// A number in its shortest form: one number has one form, so a header cannot be changed without a trace.
+    /// Reads a number in its shortest form. Other forms are refused: one number has one encoding.
     #[inline]
     pub(super) fn number(&mut self) -> Option<u64> {
         match self.all.get(self.at) {
@@ -71,7 +71,8 @@ impl<'a> Reader<'a> {
 
     fn long_number(&mut self) -> Option<u64> {
         const CONTINUED: u64 = 0x8080_8080_8080_8080;
-        // Up to eight bytes at once, as most are: their sevens of bits move together by twos, fours and eights.
+        // Most numbers have up to eight bytes and are read at once: groups of seven bits are joined by twos, fours,
+        // eights.
         if let Some(bytes) = self.all[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*bytes);
             let stop = !word & CONTINUED;

@@ -1,16 +1,17 @@
-//! Single-flight: one load per missing key, whoever asks.
+//! Implements single-flight: one load per missing key, however many callers ask.
 //!
-//! A leader polls its own loader in place: no task is spawned, borrowed arguments work, any executor will do. The
-//! table holds a small entry per load; the shared [`Flight`] is only made when a follower comes. A leader that is
-//! dropped, panics, starves or takes too long leaves its place to the first follower that looks, which runs its own
+//! A leader polls its own loader in place: no task is spawned, borrowed arguments work, and any executor will do. The
+//! table has a small entry per load; the shared [`Flight`] is made only when a follower comes. A leader that is
+//! dropped, panics, starves or takes too long loses the lead to the first follower that looks, which runs its own
 //! loader.
 //!
-//! Locks are taken in the order shard, flight, watch. Wakers are called and dropped outside all of them, for they may
-//! own the task that is waiting.
+//! Locks are taken in the order shard, flight, watch. Wakers are called and dropped outside all of them: a waker may
+//! own the task that is waiting, whose destructor takes these locks.
 
-mod circles;
+mod cycles;
 mod follow;
 mod lead;
+mod loads;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -22,23 +23,22 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hashbrown::HashTable;
-use parking_lot::Mutex;
-use retainit_plugin::{Clock, Fence, Moment, Version};
+use retainit_plugin::lock::Mutex;
+use retainit_plugin::{Clock, Fence, GroupVersion, Moment, Process};
 use smallvec::SmallVec;
 
-pub(crate) use circles::{Chain, apart};
-pub(crate) use follow::Follow;
-pub(crate) use lead::Lead;
+pub(crate) use cycles::LoadStack;
+pub(crate) use follow::{Follow, FollowParts};
 use lead::Watch;
-pub(crate) use shared::Alarm;
+pub(crate) use lead::{Lead, LeadParts};
+use loads::Loads;
 use shared::Flight;
 
 /// The identity of one lead, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(u64);
 
-/// Numbers are given to threads in bundles: one shared counter would be fought for by every miss.
+/// The next bundle of numbers. Threads take numbers in bundles: every miss would contend for one shared counter.
 static NEXT_BUNDLE: AtomicU64 = AtomicU64::new(1);
 const BUNDLE: u64 = 1 << 16;
 
@@ -47,7 +47,9 @@ thread_local! {
 }
 
 impl Id {
-    fn new() -> Id {
+    /// Returns a new identity. A load that nobody can join has one too, by which calls inside it know that they are
+    /// inside a load.
+    pub(crate) fn new() -> Id {
         let bundle = || NEXT_BUNDLE.fetch_add(1, Ordering::Relaxed) * BUNDLE;
         let next = |of_thread: &Cell<u64>| {
             let next = Some(of_thread.get()).filter(|next| next % BUNDLE != 0).unwrap_or_else(bundle);
@@ -58,54 +60,55 @@ impl Id {
     }
 }
 
-/// What a caller took before it began to load: a load is valid for callers whose ticket says the same.
+/// State that a caller reads before its load begins: a load is valid for callers with an equal ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    /// The instance's generation.
-    pub(crate) generation: u64,
+    /// The instance epoch.
+    pub(crate) epoch: u64,
     /// The fence of the slot, if the store has fences and could be asked.
     pub(crate) fence: Option<Fence>,
     /// Versions of groups in a shared store.
-    pub(crate) versions: Box<[Version]>,
-    /// Without a fence: what this process has removed from the store so far, as a count.
+    pub(crate) versions: Box<[GroupVersion]>,
+    /// Number of removals from the store by this process so far; used without a fence.
     pub(crate) removals: u64,
 }
 
 impl Ticket {
-    /// Whether nothing was removed between the two, single keys as far as fences show and groups in a shared store.
+    /// Returns whether nothing was removed between the two tickets: single keys as far as fences show it, and groups in
+    /// a shared store. The instance epoch is compared with the epochs of the caller's tags instead.
     pub(crate) fn agrees(&self, other: &Ticket) -> bool {
         self.fence == other.fence && self.versions == other.versions && self.removals == other.removals
     }
 }
 
-/// Who is loading what.
+/// Key of a load in the table of flights.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlightKey<'a> {
     /// The hash of the key, well mixed.
     pub(crate) hash: u64,
-    /// The plan under which it is loaded: function, backend and every option that changes what is stored.
+    /// Fingerprint of the plan and the tags: function, backend and every option that changes the stored entry.
     pub(crate) plan: u64,
     /// The key's canonical bytes.
     pub(crate) key: &'a [u8],
 }
 
-/// What a leader leaves to its followers.
+/// Result that a leader hands to its followers.
 #[derive(Clone)]
-pub(crate) enum Fruit {
-    /// A value in its kept form.
+pub(crate) enum FlightResult {
+    /// A value in its stored form.
     Value(Arc<dyn Any + Send + Sync>),
-    /// A whole result that can be shared: an error, or a value that is not kept.
+    /// A whole result that can be shared: an error, or a value that is not stored.
     Whole(Arc<dyn Any + Send + Sync>),
     /// A result that cannot be cloned. Followers run on their own, a few side by side.
     Unshared,
 }
 
-impl fmt::Debug for Fruit {
+impl fmt::Debug for FlightResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fruit::Value(_) => "Value",
-            Fruit::Whole(_) => "Whole",
-            Fruit::Unshared => "Unshared",
+            FlightResult::Value(_) => "Value",
+            FlightResult::Whole(_) => "Whole",
+            FlightResult::Unshared => "Unshared",
         })
     }
 }
@@ -115,55 +118,60 @@ const SHARDS: usize = 64;
 /// The loads under way in one instance.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    shards: Box<[Shard]>,
+    shards: Box<[FlightShard]>,
     clock: Arc<dyn Clock>,
+    /// The process that made the table. A load that forks also ends in the child, where the table may be locked for
+    /// ever by a thread of the parent.
+    process: Process,
 }
 
+/// In cache lines of its own: threads that load different keys do not take them from each other.
 #[derive(Debug, Default)]
-struct Shard {
-    table: Mutex<HashTable<Entry>>,
-    /// How many loads have ended here: a caller that read before an end and asks after it has to read again. Written
-    /// under the lock; whoever looks into a byte store reads it without.
+#[repr(align(128))]
+struct FlightShard {
+    table: Mutex<Loads>,
+    /// Number of loads that have ended in this shard. A caller that read a byte store before an end and joins after it
+    /// has to read again. Written under the lock, read without it.
     ended: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct FlightEntry {
     id: Id,
     hash: u64,
     plan: u64,
     key: SmallVec<[u8; 24]>,
     ticket: Ticket,
     started: Moment,
-    /// An invalidation came: those who wait still get the value, nobody new joins.
+    /// Set by an invalidation: present followers still get the value, new callers do not join.
     detached: bool,
     flight: Option<Arc<Flight>>,
-    /// The first leader's, if it is async.
+    /// Watch of the first leader, if it is async.
     watch: Weak<Watch>,
 }
 
-/// What a caller is to do.
+/// Role of a caller in the load of its key.
 #[derive(Debug)]
 pub(crate) enum Role<'f> {
-    /// Load, and store what the ticket allows.
+    /// Load, and store the result if the ticket is still valid.
     Lead(Lead<'f>),
     /// Wait for a load that began under the same ticket.
     Follow(Follow<'f>),
-    /// Waiting would close a circle: run, and store nothing.
+    /// Run the function and store nothing: waiting would close a cycle of loads that wait for each other.
     Inline,
 }
 
-/// What came of waiting.
+/// Outcome of waiting for a load: its result, or the lead.
 #[derive(Debug)]
 pub(crate) enum Got<'f> {
-    Fruit(Fruit),
+    FlightResult(FlightResult),
     Lead(Lead<'f>),
 }
 
-/// How a load is run.
+/// Limits of a load, and what enforces them.
 #[derive(Debug)]
-pub(crate) struct Terms<'a> {
-    /// The leader is async: its task is watched.
+pub(crate) struct LoadLimits<'a> {
+    /// True if the leader is async: its task is watched for starvation.
     pub(crate) watched: bool,
     pub(crate) max_load_time: Duration,
     pub(crate) abandoned: &'a Arc<AtomicUsize>,
@@ -178,43 +186,48 @@ struct At {
 
 impl Flights {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Flights {
-        Flights { shards: (0..SHARDS).map(|_| Shard::default()).collect(), clock }
+        Flights { shards: (0..SHARDS).map(|_| FlightShard::default()).collect(), clock, process: Process::current() }
     }
 
-    fn shard(&self, hash: u64) -> &Shard {
+    fn shard(&self, hash: u64) -> &FlightShard {
         &self.shards[(hash >> 20) as usize % SHARDS]
     }
 
-    /// How many loads have ended near this key.
+    /// Returns the number of loads that have ended in this key's shard.
     pub(crate) fn ended(&self, hash: u64) -> u64 {
         self.shard(hash).ended.load(Ordering::Acquire)
     }
 
-    /// Takes part in the load of a key.
+    /// Joins the load of a key, or begins one.
     ///
-    /// `valid` says whether a load that began under a ticket may answer this caller.
+    /// `valid` returns whether a load that began under a ticket may answer this caller.
     pub(crate) fn join<'f>(
         &'f self,
         key: FlightKey<'_>,
         ticket: &Ticket,
-        terms: &Terms<'f>,
+        limits: &LoadLimits<'f>,
         valid: impl Fn(&Ticket) -> bool,
     ) -> Role<'f> {
+        // Finding and inserting under one lock: of two callers that miss at once, one has to see the entry of the
+        // other.
         let mut table = self.shard(key.hash).table.lock();
-        let found =
-            table.find_mut(key.hash, |e| !e.detached && e.hash == key.hash && e.plan == key.plan && *e.key == *key.key);
+        let found = table.find_mut(key.hash, |e| !e.detached && e.plan == key.plan && *e.key == *key.key);
         if let Some(entry) = found {
             if valid(&entry.ticket) {
-                return match Chain::edges_to(entry.id) {
-                    Ok(edges) => Role::Follow(Follow::new(self, entry, terms, edges)),
-                    Err(circles::Circle) => Role::Inline,
+                // The edges are noted before the wait begins. Of two loads that are about to wait for each other, the
+                // second then finds the edge of the first, and runs inline.
+                return match LoadStack::edges_to(entry.id) {
+                    Ok(edges) => Role::Follow(Follow::new(self, entry, limits, edges)),
+                    Err(cycles::Cycle) => Role::Inline,
                 };
             }
+            // The load began before an invalidation that this caller has seen. Its present followers began before too
+            // and keep it; this caller starts anew, and later callers find the new load.
             entry.detached = true;
         }
         let at = At { id: Id::new(), hash: key.hash };
-        let watch = terms.watched.then(|| Watch::new(&self.clock, Weak::new()));
-        let entry = Entry {
+        let watch = limits.watched.then(|| Watch::new(&self.clock, Weak::new()));
+        let entry = FlightEntry {
             id: at.id,
             hash: key.hash,
             plan: key.plan,
@@ -225,24 +238,26 @@ impl Flights {
             flight: None,
             watch: watch.as_ref().map_or_else(Weak::new, Arc::downgrade),
         };
-        table.insert_unique(key.hash, entry, |e| e.hash);
+        table.insert(entry);
         drop(table);
-        Role::Lead(Lead::new(self, at, 0, watch, terms.abandoned))
+        Role::Lead(Lead::new(self, at, 0, watch, limits.abandoned))
     }
 
-    /// Takes an ended load out of the table and gives its shared side. `None` for a leader that has lost its place.
+    /// Takes an ended load out of the table and returns its shared part. `None` for a leader that has lost the lead.
     fn end(&self, at: At, number: u64) -> Option<Option<Arc<Flight>>> {
         let shard = self.shard(at.hash);
         let mut table = shard.table.lock();
+        // Counted before the entry leaves the table, both under the lock: whoever joins after this finds the load gone
+        // and the count changed, and reads the store again instead of loading what was just stored.
         shard.ended.store(shard.ended.load(Ordering::Relaxed) + 1, Ordering::Release);
-        let entry = table.find_entry(at.hash, |e| e.id == at.id).ok()?;
-        match &entry.get().flight {
+        // A lost leader leaves the entry alone: it belongs to the load of the follower that took over.
+        match &table.of(at)?.flight {
             Some(flight) if !flight.is_ended_by(number) => None,
-            _ => Some(entry.remove().0.flight),
+            _ => Some(table.remove(at)?.flight),
         }
     }
 
-    /// How many loads are in the table.
+    /// Returns the number of loads in the table.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.table.lock().len()).sum()

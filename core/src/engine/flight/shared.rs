@@ -4,44 +4,44 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{Clock, Moment};
 
 use super::lead::Watch;
-use super::{Entry, Fruit, Terms};
-use crate::runtime::{Timers, wake_all};
+use super::{FlightEntry, FlightResult, LoadLimits};
+use crate::runtime::{Alarm, Timers, wake_all};
 
-/// A leader that was woken and not polled for this long has lost its place.
+/// The time after which a leader that was woken and not polled loses the lead.
 pub(super) const STARVED: Duration = Duration::from_millis(50);
 
-/// Leaders of one function that may have lost their place and go on.
+/// The number of leaders of one function that may have lost the lead and go on.
 pub(super) const MOST_ABANDONED: usize = 8;
 
-/// How soon a leader is looked at again that kept its place only because too many others had lost theirs.
+/// The time after which a leader is checked again that keeps the lead only because too many others have lost theirs.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The shared side of a load that others wait for.
+/// The shared part of a load that has followers.
 pub(crate) struct Flight {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<FlightState>,
     pub(super) clock: Arc<dyn Clock>,
     max_load_time: Duration,
-    /// Leaders of this function that have lost their place and are still at it.
+    /// Number of leaders of this function that have lost the lead and go on.
     pub(super) abandoned: Arc<AtomicUsize>,
     timers: Weak<Timers>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct FlightState {
     pub(super) phase: Phase,
-    /// Leads handed out; a leader of an earlier one has lost its place.
+    /// Number of the present lead; a leader with an earlier number has lost the lead.
     pub(super) lead: u64,
-    /// When the present lead began.
+    /// Time when the present lead began.
     pub(super) started: Moment,
-    /// The present leader's task, if it is watched.
+    /// Watch of the present leader's task, if it is async.
     pub(super) watch: Weak<Watch>,
-    /// The lead whose end is watched for.
+    /// Number of the lead whose `max_load_time` has an alarm.
     pub(super) watched: Option<u64>,
-    /// An alarm for a starving leader is set.
+    /// True while an alarm for a starving leader is set.
     alarmed: bool,
     pub(super) waiting: usize,
     wakers: Vec<Option<Waker>>,
@@ -51,11 +51,11 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) enum Phase {
     Loading,
-    /// The load is over, and what is left of it for the others is being made.
+    /// The load is over, and its result for followers is being made.
     Ending,
     /// Nobody leads.
     Vacant,
-    Done(Fruit),
+    Done(FlightResult),
 }
 
 impl fmt::Debug for Flight {
@@ -64,8 +64,8 @@ impl fmt::Debug for Flight {
     }
 }
 
-impl State {
-    /// A place to wait at.
+impl FlightState {
+    /// Adds a follower and returns its token.
     pub(super) fn enter(&mut self) -> usize {
         self.waiting += 1;
         self.free.pop().unwrap_or_else(|| {
@@ -74,7 +74,7 @@ impl State {
         })
     }
 
-    /// Gives a place back. The waker is the caller's to drop, without the lock.
+    /// Removes a follower. Returns its waker, to drop outside the lock.
     #[must_use]
     pub(super) fn leave(&mut self, token: usize) -> Option<Waker> {
         self.waiting -= 1;
@@ -82,7 +82,7 @@ impl State {
         self.wakers[token].take()
     }
 
-    /// Notes whom to wake. The waker that was there is the caller's to drop, without the lock.
+    /// Sets the waker of a follower. Returns the one it replaces, to drop outside the lock.
     #[must_use]
     pub(super) fn wait(&mut self, token: usize, waker: &Waker) -> Option<Waker> {
         let place = &mut self.wakers[token];
@@ -98,7 +98,7 @@ impl State {
         self.wakers.len()
     }
 
-    /// Gives the lead away. The wakers are to be called without the lock.
+    /// Makes the lead vacant. Returns the wakers to call outside the lock.
     #[must_use]
     pub(super) fn vacate(&mut self) -> Vec<Waker> {
         self.phase = Phase::Vacant;
@@ -107,12 +107,17 @@ impl State {
 }
 
 impl Flight {
-    /// The shared side of a load in the table; made when its first follower comes.
-    pub(super) fn of<'a>(entry: &'a mut Entry, clock: &Arc<dyn Clock>, terms: &Terms<'_>) -> &'a Arc<Flight> {
+    /// Returns the shared part of a load in the table, and makes it for the first follower.
+    pub(super) fn of<'a>(
+        entry: &'a mut FlightEntry,
+        clock: &Arc<dyn Clock>,
+        limits: &LoadLimits<'_>,
+    ) -> &'a Arc<Flight> {
         let (started, watch) = (entry.started, &entry.watch);
         entry.flight.get_or_insert_with(|| {
-            let flight = Arc::new(Flight::new(started, Weak::clone(watch), clock, terms));
-            // The first leader holds its watch until its entry has left the table, so this is never the last hold.
+            let flight = Arc::new(Flight::new(started, Weak::clone(watch), clock, limits));
+            // The first leader holds its watch until its entry has left the table, so this reference is never the last:
+            // dropping it under the lock of the table runs no destructor of a task.
             if let Some(watch) = watch.upgrade() {
                 watch.is_followed(&flight);
             }
@@ -120,8 +125,8 @@ impl Flight {
         })
     }
 
-    fn new(started: Moment, watch: Weak<Watch>, clock: &Arc<dyn Clock>, terms: &Terms<'_>) -> Flight {
-        let state = State {
+    fn new(started: Moment, watch: Weak<Watch>, clock: &Arc<dyn Clock>, limits: &LoadLimits<'_>) -> Flight {
+        let state = FlightState {
             phase: Phase::Loading,
             lead: 0,
             started,
@@ -135,67 +140,73 @@ impl Flight {
         Flight {
             state: Mutex::new(state),
             clock: Arc::clone(clock),
-            max_load_time: terms.max_load_time,
-            abandoned: Arc::clone(terms.abandoned),
-            timers: Arc::downgrade(terms.timers),
+            max_load_time: limits.max_load_time,
+            abandoned: Arc::clone(limits.abandoned),
+            timers: Arc::downgrade(limits.timers),
         }
     }
 
-    /// Ends the load for a leader that has kept its place: nobody can take it any more.
+    /// Ends the load if `number` still has the lead, which nobody can take from then on. Returns whether it has.
     pub(super) fn is_ended_by(&self, number: u64) -> bool {
         let mut state = self.state.lock();
-        let kept = state.lead == number;
-        if kept {
+        let has_lead = state.lead == number;
+        if has_lead {
             state.phase = Phase::Ending;
         }
-        kept
+        has_lead
     }
 
-    /// The end of the load is watched for, and whether its leader is polled.
-    pub(super) fn attend(self: &Arc<Self>, ends: Option<(u64, Moment)>, watch: &Weak<Watch>) {
+    /// Sets the alarm for the end of `max_load_time`, and one for a leader that has been woken and not polled.
+    pub(super) fn set_alarms(self: &Arc<Self>, ends: Option<(u64, Moment)>, watch: &Weak<Watch>) {
         if let Some((lead, started)) = ends {
-            self.ring_at(started.after(self.max_load_time), Alarm::TooLong(Arc::downgrade(self), lead));
+            self.ring_at(started.after(self.max_load_time), FlightAlarm::TooLong(Arc::downgrade(self), lead));
         }
         if let Some(woken) = watch.upgrade().and_then(|watch| watch.woken()) {
-            self.mind(woken.after(STARVED));
+            self.check_at(woken.after(STARVED));
         }
     }
 
-    /// Looks at the leader again at `due`, if anybody waits for it. One such alarm is set at a time.
-    pub(super) fn mind(self: &Arc<Self>, due: Moment) {
+    /// Sets an alarm to check the leader at `due`, if it has followers. At most one such alarm is set at a time.
+    pub(super) fn check_at(self: &Arc<Self>, due: Moment) {
         {
             let mut state = self.state.lock();
             if state.waiting == 0 || state.alarmed {
                 return;
             }
+            // Set before the alarm is, under the lock: two wakes at once set one alarm.
             state.alarmed = true;
         }
-        self.ring_at(due, Alarm::Starved(Arc::downgrade(self)));
+        self.ring_at(due, FlightAlarm::Starved(Arc::downgrade(self)));
     }
 
-    fn ring_at(&self, due: Moment, alarm: Alarm) {
+    fn ring_at(&self, due: Moment, alarm: FlightAlarm) {
         if let Some(timers) = self.timers.upgrade() {
             timers.at(due, alarm);
         }
     }
 
-    /// Frees the lead, unless nobody waits or another leads by now. False if it would have to be freed, and too many
-    /// leaders of this function have lost theirs.
+    /// Frees the lead, unless it has no followers or another leads by now. Returns false if it should be freed, but too
+    /// many leaders of this function have lost theirs and go on.
     fn take_from_leader(&self, lead: u64) -> bool {
         let wakers = {
             let mut state = self.state.lock();
+            // The alarm is late: the load is over, or the lead has passed on since it was set.
             if !matches!(state.phase, Phase::Loading) || state.lead != lead {
                 return true;
             }
             if state.waiting == 0 {
-                // The next follower sets the alarm again.
+                // A leader without followers keeps the lead. The next follower sets the alarm again.
                 state.watched = None;
                 return true;
             }
+            // Each lost leader goes on beside the new one. The bound keeps a slow function from running ever more often
+            // at the same time.
             let room = |n: usize| (n < MOST_ABANDONED).then_some(n + 1);
             if self.abandoned.fetch_update(Ordering::AcqRel, Ordering::Relaxed, room).is_err() {
                 return false;
             }
+            // The number rises here already, not when a follower takes over: a leader that completes in between must
+            // see that its result is too late.
             state.lead += 1;
             state.vacate()
         };
@@ -206,47 +217,48 @@ impl Flight {
     fn is_starving(self: &Arc<Self>, now: Moment) {
         let (lead, watch) = {
             let mut state = self.state.lock();
+            // Cleared before the look at the watch: a wake that comes after the look sets an alarm of its own.
             state.alarmed = false;
             (state.lead, Weak::clone(&state.watch))
         };
         let Some(woken) = watch.upgrade().and_then(|watch| watch.woken()) else { return };
         let due = woken.after(STARVED);
         if now < due {
-            self.mind(due);
+            // The leader was polled and woken again since the alarm was set.
+            self.check_at(due);
         } else if !self.take_from_leader(lead) {
-            self.mind(now.after(AGAIN));
+            self.check_at(now.after(AGAIN));
         }
     }
 }
 
-/// What the timer thread looks at.
+/// Alarms of the timer thread about a flight.
 #[derive(Debug)]
-pub(crate) enum Alarm {
-    /// A leader was woken a while ago: if it was not polled since, it has lost its place.
+enum FlightAlarm {
+    /// A leader was woken a while ago: if it was not polled since, it loses the lead.
     Starved(Weak<Flight>),
-    /// A load has taken as long as it may: a follower leads.
+    /// A load has taken as long as it may: a follower takes the lead.
     TooLong(Weak<Flight>, u64),
 }
 
-impl Alarm {
-    /// Whether there is still something to look at.
-    pub(crate) fn is_live(&self) -> bool {
-        let (Alarm::Starved(flight) | Alarm::TooLong(flight, _)) = self;
+impl Alarm for FlightAlarm {
+    fn is_live(&self) -> bool {
+        let (FlightAlarm::Starved(flight) | FlightAlarm::TooLong(flight, _)) = self;
         flight.strong_count() > 0
     }
 
-    pub(crate) fn ring(&self, now: Moment) {
+    fn ring(&self, now: Moment) {
         match self {
-            Alarm::Starved(flight) => {
+            FlightAlarm::Starved(flight) => {
                 if let Some(flight) = flight.upgrade() {
                     flight.is_starving(now);
                 }
             }
-            Alarm::TooLong(weak, lead) => {
+            FlightAlarm::TooLong(weak, lead) => {
                 if let Some(flight) = weak.upgrade()
                     && !flight.take_from_leader(*lead)
                 {
-                    flight.ring_at(now.after(AGAIN), Alarm::TooLong(Weak::clone(weak), *lead));
+                    flight.ring_at(now.after(AGAIN), FlightAlarm::TooLong(Weak::clone(weak), *lead));
                 }
             }
         }

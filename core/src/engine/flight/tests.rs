@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use retainit_testkit::ManualClock;
 
-use super::{Flights, Follow, Fruit, Got, Lead, Role, Terms, Ticket, shared};
+use super::{FlightResult, Flights, Follow, Got, Lead, LoadLimits, Role, Ticket, shared};
 use crate::runtime::Timers;
 
-/// A table with a clock that stands still, whose alarms the tests ring themselves.
+/// A table with a manual clock, whose alarms the tests ring themselves.
 struct Bench {
     clock: ManualClock,
     flights: Arc<Flights>,
@@ -21,7 +21,7 @@ struct Bench {
 const LONG: Duration = Duration::from_secs(60);
 
 fn ticket(removals: u64) -> Ticket {
-    Ticket { generation: 1, fence: None, versions: Box::default(), removals }
+    Ticket { epoch: 1, fence: None, versions: Box::default(), removals }
 }
 
 impl Bench {
@@ -38,7 +38,7 @@ impl Bench {
 
     fn join(&self, ticket: &Ticket) -> Role<'_> {
         let key = super::FlightKey { hash: 7, plan: 1, key: b"key" };
-        let terms = Terms { watched: true, max_load_time: LONG, abandoned: &self.abandoned, timers: &self.timers };
+        let terms = LoadLimits { watched: true, max_load_time: LONG, abandoned: &self.abandoned, timers: &self.timers };
         self.flights.join(key, ticket, &terms, |theirs| theirs.agrees(ticket))
     }
 
@@ -56,7 +56,7 @@ impl Bench {
         }
     }
 
-    /// Rings whatever is due after `time`, and says how many that were.
+    /// Rings the alarms that are due after `time`, and returns their number.
     fn pass(&self, time: Duration) -> usize {
         self.clock.advance(time);
         self.timers.ring_due()
@@ -82,8 +82,8 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-fn fruit() -> Fruit {
-    Fruit::Value(Arc::new(1u8))
+fn flight_result() -> FlightResult {
+    FlightResult::Value(Arc::new(1u8))
 }
 
 /// A load that waits for its waker to be called from outside.
@@ -201,11 +201,11 @@ fn the_places_of_lost_leaders_are_bounded_and_come_back() {
     assert!(poll(&mut follow, &waker).is_pending(), "no room");
     assert_eq!(bench.abandoned.load(Ordering::SeqCst), shared::MOST_ABANDONED);
     // One of them comes to an end, and the follower that waits is looked after again.
-    lost.remove(0).complete(fruit);
+    lost.remove(0).complete(flight_result);
     bench.pass(Duration::from_secs(1));
     let Poll::Ready(Got::Lead(lead)) = poll(&mut follow, &waker) else { panic!("there is room again") };
     lost.push(lead);
-    lost.into_iter().rev().for_each(|lead| lead.complete(fruit));
+    lost.into_iter().rev().for_each(|lead| lead.complete(flight_result));
     assert_eq!((bench.abandoned.load(Ordering::SeqCst), bench.flights.len()), (0, 0));
 }
 
@@ -218,9 +218,9 @@ fn nobody_takes_a_load_that_is_over() {
     assert!(poll(&mut follow, &waker).is_pending());
     lead.complete(|| {
         bench.pass(LONG);
-        fruit()
+        flight_result()
     });
-    assert!(matches!(poll(&mut follow, &waker), Poll::Ready(Got::Fruit(Fruit::Value(_)))));
+    assert!(matches!(poll(&mut follow, &waker), Poll::Ready(Got::FlightResult(FlightResult::Value(_)))));
     assert_eq!(bench.abandoned.load(Ordering::SeqCst), 0);
 }
 
@@ -231,10 +231,10 @@ fn a_panic_in_the_copy_for_the_others_strands_nobody() {
     let lead = bench.lead();
     let mut follow = bench.follow();
     assert!(poll(&mut follow, &waker).is_pending());
-    // Nor does it fall on the leader, whose load has ended well.
+    // The panic is caught: the leader's load has ended well.
     lead.complete(|| panic!("in a clone"));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-    assert!(matches!(poll(&mut follow, &waker), Poll::Ready(Got::Fruit(Fruit::Unshared))));
+    assert!(matches!(poll(&mut follow, &waker), Poll::Ready(Got::FlightResult(FlightResult::Unshared))));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn alarms_of_ended_loads_do_not_pile_up() {
         let lead = bench.lead();
         let mut follow = bench.follow();
         assert!(poll(&mut follow, &waker).is_pending());
-        lead.complete(fruit);
+        lead.complete(flight_result);
     }
     assert!(bench.timers.len() <= 1_024, "{} alarms", bench.timers.len());
     assert_eq!(bench.flights.len(), 0);
@@ -308,7 +308,7 @@ fn a_waker_may_own_the_task_that_waits() {
     let (_, other) = task();
     assert!(poll(&mut polled, &other).is_pending());
     drop(polled);
-    lead.complete(fruit);
+    lead.complete(flight_result);
     assert_eq!(bench.flights.len(), 0);
 }
 

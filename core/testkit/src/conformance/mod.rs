@@ -5,15 +5,15 @@
 //! | `Backend` or `LocalBackend` | [`bytes`](fn@bytes), or [`ByteSuite`] for a real server |
 //! | `ObjectBackend` | [`object`](fn@object) |
 //!
-//! What a store is trusted for comes in six groups, and the suite for bytes asks for each:
+//! The promises of a store come in six groups, and the suite for bytes tests each:
 //!
 //! | group | cases |
 //! |---|---|
 //! | time to live | an entry goes when its ttl ends, stays without one, and every store brings its own |
-//! | threads | what ends in `_under_threads`, and concurrent loaders |
-//! | atomicity | fences, what goes in only where nothing is, counters that are raised |
-//! | errors | what is not declared, calls after `close`, futures that are dropped half way |
-//! | cleanup | slots after their lease, hidden placeholders, versions that live as long as their entries |
+//! | threads | the cases that end in `_under_threads`, and concurrent loaders |
+//! | atomicity | fences, stores into empty slots only, counters that are raised, stores that were given up |
+//! | errors | abilities that are not declared, calls after `close`, futures that are dropped half way |
+//! | cleanup | slots after their lease, hidden placeholders, versions that are kept as long as their entries |
 //! | validation | keys of every shape, bytes that come back as they were, prefixes that are no patterns |
 //!
 //! A case that needs an ability the backend does not declare is skipped, and what is skipped is printed with the
@@ -35,7 +35,7 @@ pub use object::object;
 /// A case that takes longer is taken for a deadlock.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a suite did.
+/// Result of a suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -45,7 +45,7 @@ pub struct Report {
     pub skipped: Vec<(&'static str, String)>,
 }
 
-/// A promise of a contract, and what a backend has to offer for it to apply.
+/// A promise of a contract, and the abilities that a backend has to offer for it to apply.
 struct Case<B> {
     name: &'static str,
     needs: &'static [&'static str],
@@ -63,7 +63,7 @@ macro_rules! cases {
 }
 use cases;
 
-/// Runs what applies to a backend that offers `offered`, every case on a new bench.
+/// Runs the cases that apply to a backend that offers `offered`, each on a new bench.
 fn run<B: 'static>(
     suite: &str,
     cases: &'static [Case<B>],
@@ -87,7 +87,7 @@ fn run<B: 'static>(
     report
 }
 
-/// A thread of its own per case, so that a deadlock fails that case instead of hanging the test.
+/// Runs a case on a thread of its own, so that a deadlock fails that case instead of hanging the test.
 fn run_case<B: 'static>(
     case: &Case<B>,
     bench: Arc<dyn Fn() -> B + Send + Sync>,

@@ -2,8 +2,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, ErrorKind, Fence, Group, LocalBackend, Moment, Page,
-    Read, Result, Scan, Snapshot, Stored, Strength, Terms, Ttl, Version, Versions, When, async_trait,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, ErrorKind, Fence, Group, GroupVersion, LocalBackend,
+    Moment, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, Ttl, Versions,
+    async_trait,
 };
 use retainit_testkit::conformance::{self, ByteSuite};
 use retainit_testkit::{ByteBackend, ByteConfig, ManualClock, context, observed};
@@ -63,7 +64,7 @@ fn a_fence_ends_with_its_lease() {
     assert_eq!(config.store().placeholders(), ["k"]);
     clock.advance(LEASE);
     assert_eq!(config.store().placeholders(), [] as [String; 0]);
-    assert_eq!(store(&backend, "k", When::Fenced(fence)), Stored::Refused);
+    assert_eq!(store(&backend, "k", StoreCondition::Fenced(fence)), Stored::Refused);
 }
 
 #[test]
@@ -84,16 +85,16 @@ fn a_store_extends_its_versions_and_a_refused_one_does_not() {
     let before = deadline();
     let day = Duration::from_secs(86_400);
     let put = |when| {
-        let terms = Terms::new(when).ttl(Some(day)).groups(&groups);
+        let terms = StoreOptions::new(when).ttl(Some(day)).groups(&groups);
         LocalBackend::store(&backend, "k", Bytes::from("v"), terms).expect("store")
     };
-    assert_eq!(put(When::Fenced(Fence::new(1))), Stored::Refused);
+    assert_eq!(put(StoreCondition::Fenced(Fence::new(1))), Stored::Refused);
     assert_eq!(deadline(), before);
-    assert_eq!(put(When::Always), Stored::Yes);
+    assert_eq!(put(StoreCondition::Always), Stored::Yes);
     assert_eq!(deadline(), config.store().deadline("k"));
     clock.advance(day);
     assert_eq!((deadline(), config.store().entry("k")), (None, None));
-    let terms = Terms::new(When::Always).groups(&groups);
+    let terms = StoreOptions::new(StoreCondition::Always).groups(&groups);
     let fresh = LocalBackend::read(&backend, "k", Read::peek().groups(&groups)).expect("read");
     assert_eq!(LocalBackend::store(&backend, "k", Bytes::new(), terms).expect("store"), Stored::Yes);
     assert_eq!(deadline(), Some(Moment::NEVER));
@@ -107,7 +108,7 @@ fn the_store_shows_and_takes_entries_from_outside() {
     let taken = fence(&backend, "k");
     config.store().put("k", "corrupt");
     assert_eq!(config.store().keys(), ["k"]);
-    assert_eq!(store(&backend, "k", When::Fenced(taken)), Stored::Refused, "a foreign store");
+    assert_eq!(store(&backend, "k", StoreCondition::Fenced(taken)), Stored::Refused, "a foreign store");
     let found = LocalBackend::read(&backend, "k", Read::peek()).expect("read").entry;
     assert_eq!(found, Some("corrupt".into()));
     config.store().flush();
@@ -120,7 +121,7 @@ fn a_configured_clock_goes_before_the_one_of_the_instance() {
     let configured = ManualClock::new();
     let config = ByteConfig::new().clock(configured.clone());
     let backend = config.open(&context);
-    let terms = Terms::new(When::Always).ttl(Some(LEASE));
+    let terms = StoreOptions::new(StoreCondition::Always).ttl(Some(LEASE));
     LocalBackend::store(&backend, "k", Bytes::from("v"), terms).expect("store");
     of_instance.advance(LEASE);
     assert_eq!(config.store().keys(), ["k"]);
@@ -129,7 +130,7 @@ fn a_configured_clock_goes_before_the_one_of_the_instance() {
 }
 
 #[test]
-fn settings_are_handed_on_and_all_problems_are_told() {
+fn settings_are_handed_on_and_all_problems_are_reported() {
     let config = ByteConfig::new().ttl("5m").jitter(0.2);
     assert_eq!(config.type_name(), "bytes");
     let settings = config.settings();
@@ -171,10 +172,10 @@ impl Backend for Broken {
         Ok(found)
     }
 
-    async fn store(&self, key: &str, entry: Bytes, mut terms: Terms<'_>) -> Result<Stored> {
+    async fn store(&self, key: &str, entry: Bytes, mut terms: StoreOptions<'_>) -> Result<Stored> {
         match (self.flaw, terms.when) {
-            (Flaw::FencesHoldNothing, When::Fenced(_)) => terms.when = When::Always,
-            (Flaw::AbsentReplaces, When::Absent) => terms.when = When::Always,
+            (Flaw::FencesHoldNothing, StoreCondition::Fenced(_)) => terms.when = StoreCondition::Always,
+            (Flaw::AbsentReplaces, StoreCondition::Absent) => terms.when = StoreCondition::Always,
             (Flaw::TtlIsIgnored, _) => terms.ttl = None,
             _ => {}
         }
@@ -208,7 +209,7 @@ impl Backend for Broken {
 
 #[async_trait]
 impl Versions for Broken {
-    async fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         Versions::raise(&self.inner, group, strength).await
     }
 }
@@ -238,6 +239,6 @@ fn fence(backend: &ByteBackend, key: &str) -> Fence {
     snapshot.fence.expect("fences are declared")
 }
 
-fn store(backend: &ByteBackend, key: &str, when: When) -> Stored {
-    LocalBackend::store(backend, key, Bytes::from("v"), Terms::new(when)).expect("store")
+fn store(backend: &ByteBackend, key: &str, when: StoreCondition) -> Stored {
+    LocalBackend::store(backend, key, Bytes::from("v"), StoreOptions::new(when)).expect("store")
 }

@@ -3,11 +3,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Backend, Bytes, ErrorKind, LocalBackend, Read, Stored, Terms, When};
+use retainit_plugin::{Backend, Bytes, ErrorKind, LocalBackend, Read, StoreCondition, StoreOptions, Stored};
 use retainit_testkit::{ByteBackend, ByteConfig, Op, context};
 
 fn store(backend: &ByteBackend) -> retainit_plugin::Result<Stored> {
-    LocalBackend::store(backend, "k", Bytes::from("v"), Terms::new(When::Always))
+    LocalBackend::store(backend, "k", Bytes::from("v"), StoreOptions::new(StoreCondition::Always))
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_delay_passes_in_the_time_of_tokio_and_a_dropped_call_has_done_nothing() {
     let backend = config.open(&context("main"));
     config.faults().delay(Op::Store, Duration::from_secs(30));
     config.faults().delay(Op::All, Duration::from_secs(30));
-    let terms = || Terms::new(When::Always);
+    let terms = || StoreOptions::new(StoreCondition::Always);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let call = || Backend::store(&backend, "k", Bytes::from("v"), terms());

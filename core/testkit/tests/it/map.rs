@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{
-    Capabilities, Context, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
-    Removal, RemovalCause, Visit,
+    CachedEntry, Capabilities, Context, EntryAddress, EntryRef, Fence, InsertMode, Inserted, Listener, Moment,
+    NewEntry, ObjectBackend, Removal, RemovalCause, Visit,
 };
 
 /// An object backend in its simplest form: one map, one lock, one fence for all keys.
@@ -24,19 +24,20 @@ pub(crate) enum Flaw {
     AlwaysLeavesTheFence,
     ComparesBeforeItInserts,
     SitesMeet,
-    DiscardTakesTheLiving,
     RetainCountsWrong,
     RemovalsAreToldTwice,
     ReplacementsAreNotTold,
     AbsentReplaces,
     ScanSkips,
     DeadlineIsNever,
+    BoundsAreIgnored,
+    BoundsReachOthers,
 }
 
 #[derive(Debug, Default)]
 struct State {
     fence: u64,
-    entries: HashMap<(u32, Vec<u8>), (u64, Kept)>,
+    entries: HashMap<(u32, Vec<u8>), (u64, CachedEntry)>,
 }
 
 impl Map {
@@ -48,8 +49,8 @@ impl Map {
         self.flaw == Some(flaw)
     }
 
-    fn tell(&self, cause: RemovalCause, (site, key): &(u32, Vec<u8>), kept: &Kept) {
-        let entry = || Entry { site: *site, key, kept };
+    fn tell(&self, cause: RemovalCause, (site, key): &(u32, Vec<u8>), cached: &CachedEntry) {
+        let entry = || EntryRef { site: *site, key, cached };
         if cause == RemovalCause::Replaced && self.has(Flaw::ReplacementsAreNotTold) {
             return;
         }
@@ -59,111 +60,125 @@ impl Map {
         }
     }
 
-    /// Takes the entry that `visit` knows; the caller tells of it.
-    fn take(&self, state: &mut State, place: Place, visit: &mut dyn Visit) -> Option<((u32, Vec<u8>), Kept)> {
-        let known = state
-            .entries
-            .iter()
-            .find(|((site, key), (hash, kept))| (*site, *hash) == (place.site, place.hash) && visit.visit(key, kept));
+    /// Makes room for an entry of a site that is bounded: those that were read are the last to go.
+    fn evict(&self, state: &mut State, at: &(u32, Vec<u8>), most: Option<u64>) -> Vec<((u32, Vec<u8>), CachedEntry)> {
+        let Some(most) = most.filter(|_| !self.has(Flaw::BoundsAreIgnored)) else { return Vec::new() };
+        let is_bounded = |(site, _): &(u32, Vec<u8>)| *site == at.0 || self.has(Flaw::BoundsReachOthers);
+        let mut evicted = Vec::new();
+        while !state.entries.contains_key(at)
+            && state.entries.keys().filter(|key| is_bounded(key)).count() as u64 >= most
+        {
+            let read = |cached: &CachedEntry| cached.extra().map(|extra| extra.accessed());
+            let bounded = state.entries.iter().filter(|(key, _)| is_bounded(key));
+            let first = bounded.min_by_key(|(_, (_, cached))| read(cached)).map(|(key, _)| key.clone());
+            let Some((key, (_, cached))) = first.and_then(|first| state.entries.remove_entry(&first)) else { break };
+            evicted.push((key, cached));
+        }
+        evicted
+    }
+
+    /// Takes the entry that `visit` accepts; the caller reports it.
+    fn take(
+        &self,
+        state: &mut State,
+        place: EntryAddress,
+        visit: &mut dyn Visit,
+    ) -> Option<((u32, Vec<u8>), CachedEntry)> {
+        let known = state.entries.iter().find(|((site, key), (hash, cached))| {
+            (*site, *hash) == (place.site, place.hash) && visit.visit(key, cached)
+        });
         let at = known.map(|(at, _)| at.clone())?;
-        let (_, kept) = state.entries.remove(&at)?;
-        Some((at, kept))
+        let (_, cached) = state.entries.remove(&at)?;
+        Some((at, cached))
     }
 }
 
 impl ObjectBackend for Map {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().fences().set_if_absent().scan().strict()
+        Capabilities::none().fences().set_if_absent().scan().function_bounds()
     }
 
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn get(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         self.peek(place, visit)
     }
 
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.state.lock().entries.iter().any(|((site, key), (hash, kept))| {
-            (*site == place.site || self.has(Flaw::SitesMeet)) && *hash == place.hash && visit.visit(key, kept)
+    fn peek(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
+        self.state.lock().entries.iter().any(|((site, key), (hash, cached))| {
+            (*site == place.site || self.has(Flaw::SitesMeet)) && *hash == place.hash && visit.visit(key, cached)
         })
     }
 
-    fn fence(&self, _: Place) -> Fence {
+    fn fence(&self, _: EntryAddress) -> Fence {
         Fence::new(self.state.lock().fence)
     }
 
-    fn insert(&self, entry: NewEntry<'_>, put: Put<'_>) -> Inserted {
-        let at = (entry.place.site, entry.key.to_vec());
+    fn insert(&self, entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted {
+        let at = (entry.address.site, entry.key.to_vec());
         let mut state = self.state.lock();
         let breaks = match put {
-            Put::Fenced(fence) | Put::Replace(fence) if fence.token() != state.fence => {
+            InsertMode::Fenced(fence) | InsertMode::Replace(fence) if fence.token() != state.fence => {
                 drop(state);
                 return Inserted::Refused;
             }
-            Put::Absent { live } => {
-                let present = state.entries.get(&at).is_some_and(|(_, kept)| live(kept));
+            InsertMode::Absent { live } => {
+                let present = state.entries.get(&at).is_some_and(|(_, cached)| live(cached));
                 if present && !self.has(Flaw::AbsentReplaces) {
                     drop(state);
                     return Inserted::Present;
                 }
                 true
             }
-            Put::Fenced(_) => {
+            InsertMode::Fenced(_) => {
                 if self.has(Flaw::ComparesBeforeItInserts) {
-                    MutexGuard::unlocked(&mut state, || thread::sleep(Duration::from_micros(20)));
+                    drop(state);
+                    thread::sleep(Duration::from_micros(20));
+                    state = self.state.lock();
                 }
                 false
             }
-            Put::Always | Put::Replace(_) => !self.has(Flaw::AlwaysLeavesTheFence),
+            InsertMode::Always | InsertMode::Replace(_) => !self.has(Flaw::AlwaysLeavesTheFence),
         };
         state.fence += u64::from(breaks);
-        let old = state.entries.insert(at.clone(), (entry.place.hash, entry.kept));
+        let evicted = self.evict(&mut state, &at, entry.max_entries);
+        let old = state.entries.insert(at.clone(), (entry.address.hash, entry.cached));
         drop(state);
-        if let Some((_, kept)) = old {
-            self.tell(RemovalCause::Replaced, &at, &kept);
+        evicted.iter().for_each(|(at, cached)| self.tell(RemovalCause::Evicted, at, cached));
+        if let Some((_, cached)) = old {
+            self.tell(RemovalCause::Replaced, &at, &cached);
         }
         Inserted::Yes
     }
 
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool {
+    fn remove(&self, place: EntryAddress, visit: &mut dyn Visit) -> bool {
         let mut state = self.state.lock();
         state.fence += u64::from(!self.has(Flaw::RemovalLeavesTheFence));
         let taken = self.take(&mut state, place, visit);
         drop(state);
-        taken.inspect(|(at, kept)| self.tell(RemovalCause::Removed, at, kept)).is_some()
-    }
-
-    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
-        let mut state = self.state.lock();
-        let taken = if self.has(Flaw::DiscardTakesTheLiving) {
-            self.take(&mut state, place, &mut Any)
-        } else {
-            self.take(&mut state, place, dead)
-        };
-        drop(state);
-        taken.inspect(|(at, kept)| self.tell(cause, at, kept)).is_some()
+        taken.inspect(|(at, cached)| self.tell(RemovalCause::Removed, at, cached)).is_some()
     }
 
     fn break_fences(&self) {
         self.state.lock().fence += 1;
     }
 
-    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
+    fn retain(&self, keep: &mut dyn FnMut(EntryRef<'_>) -> Option<RemovalCause>) -> usize {
         let mut causes = HashMap::new();
         let taken: Vec<_> = (self.state.lock().entries)
-            .extract_if(|(site, key), (_, kept)| {
-                let cause = keep(Entry { site: *site, key, kept });
+            .extract_if(|(site, key), (_, cached)| {
+                let cause = keep(EntryRef { site: *site, key, cached });
                 cause.map(|cause| causes.insert((*site, key.clone()), cause)).is_some()
             })
             .collect();
-        for (at, (_, kept)) in &taken {
-            self.tell(causes[at], at, kept);
+        for (at, (_, cached)) in &taken {
+            self.tell(causes[at], at, cached);
         }
         taken.len() + usize::from(self.has(Flaw::RetainCountsWrong))
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
         let skipped = usize::from(self.has(Flaw::ScanSkips));
-        for ((site, key), (_, kept)) in self.state.lock().entries.iter().skip(skipped) {
-            visit(Entry { site: *site, key, kept });
+        for ((site, key), (_, cached)) in self.state.lock().entries.iter().skip(skipped) {
+            visit(EntryRef { site: *site, key, cached });
         }
     }
 
@@ -173,15 +188,7 @@ impl ObjectBackend for Map {
 
     fn next_deadline(&self) -> Moment {
         let state = self.state.lock();
-        let first = state.entries.values().map(|(_, kept)| kept.ends()).min();
+        let first = state.entries.values().map(|(_, cached)| cached.discard_at()).min();
         first.filter(|_| !self.has(Flaw::DeadlineIsNever)).unwrap_or(Moment::NEVER)
-    }
-}
-
-struct Any;
-
-impl Visit for Any {
-    fn visit(&mut self, _: &[u8], _: &Kept) -> bool {
-        true
     }
 }

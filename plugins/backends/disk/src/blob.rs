@@ -1,12 +1,13 @@
 //! Entries of 64 KiB and more, each in a file of its own.
 //!
-//! A file is called after the generation of its entry, which is never met twice: it is written once, and its row is
+//! A file is called after the generation of its entry, which never occurs twice: it is written once, and its row is
 //! committed after that, so nobody looks for it before it is complete. A row is deleted before its file. So a file
 //! without a row is rubbish, and a row whose file is missing, short or changed is a miss.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Result};
+use retainit_plugin::{Bytes, Result};
 
 use crate::SyncMode;
 use crate::dir::{Dir, is_foreign};
@@ -16,30 +17,29 @@ use crate::fault;
 /// The folder of blobs in that of their database. It has 256 folders, made when they are needed.
 pub(crate) const FOLDER: &str = "blobs";
 
-/// From this size on.
+/// Smallest size of a blob.
 pub(crate) const LEAST: usize = 64 << 10;
 
-/// A number that is never met twice, positive in SQLite's integers and without [`MARK`].
-pub(crate) fn random() -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(ErrorKind::Backend, "the system gives no random numbers").source(error))?;
-    Ok(u64::from_le_bytes(bytes) >> 2 & !MARK)
+/// Draws a number that never occurs twice, positive in SQLite's integers and without [`MARK`].
+pub(crate) fn random() -> u64 {
+    // A state's keys are the system's random numbers, and another state of the thread has other keys. A forked child
+    // has its parent's: its number distinguishes it.
+    RandomState::new().hash_one(std::process::id()) >> 2 & !MARK
 }
 
-/// The name of one of the 256 folders.
+/// Returns the name of one of the 256 folders.
 pub(crate) fn shard(number: u8) -> String {
     format!("{FOLDER}/{number:02x}")
 }
 
-/// The folder of a generation, and the name of its file there. The mark may be set after the file was written: it is no
-/// part of the name.
+/// Returns the folder of a generation, and the name of its file there. The mark may be set after the file was written:
+/// it is no part of the name.
 fn place(generation: u64) -> (String, String) {
     let name = generation & !MARK;
-    (shard((name >> 1) as u8), format!("{name:016x}"))
+    (shard((name >> MARK.count_ones()) as u8), format!("{name:016x}"))
 }
 
-/// The generation of a file that was made here, by its name.
+/// Returns the generation of a file that was made here, by its name.
 pub(crate) fn generation(name: &str) -> Option<u64> {
     if name.len() == 16 { u64::from_str_radix(name, 16).ok() } else { None }
 }
@@ -102,7 +102,7 @@ pub(crate) fn read(database: &Dir, generation: u64, len: u64) -> io::Result<Opti
     Ok((bytes.len() as u64 == len).then(|| bytes.into()))
 }
 
-/// Removes the file of a generation whose row is gone. What fails is left to the sweep of orphans.
+/// Removes the file of a generation whose row is gone. A file that cannot be removed is left to the sweep of orphans.
 pub(crate) fn remove(database: &Dir, generation: u64) {
     let (shard, name) = place(generation);
     drop(database.child(&shard).and_then(|shard| shard.remove(&name)));

@@ -1,7 +1,8 @@
-//! What the database may take, and who goes first when it takes more.
+//! Bounds the size of the database, and selects the entries that are evicted beyond it.
 
 use rusqlite::Connection;
 
+use crate::checked;
 use crate::database::{Notice, Options};
 use crate::fault::Fault;
 use crate::touched::Touched;
@@ -12,7 +13,7 @@ use crate::write::Work;
 const MOST: usize = 512;
 const BATCH: usize = 16;
 
-/// What a process knows of the use of the database.
+/// A process's view of how much of the database is used.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
     /// Bytes written since the use was last looked at.
@@ -24,7 +25,7 @@ pub(crate) struct Bounds {
     notices: Vec<Notice>,
 }
 
-/// How full one bound is.
+/// Fill level of one bound.
 #[derive(Debug, Default)]
 struct Gauge {
     was_near: bool,
@@ -35,7 +36,7 @@ struct Gauge {
 struct Count {
     entries: i64,
     commits: i64,
-    /// How many of our own entries may come in before those of other processes are counted.
+    /// Number of our own entries that may come in before those of other processes are counted.
     credit: i64,
 }
 
@@ -47,17 +48,17 @@ impl Bounds {
         Ok(())
     }
 
-    /// What has to be told since this was last called.
+    /// Takes the notices that have gathered since the last call.
     pub(crate) fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Whether `bytes` may come in without a look at the use, and entries without being counted.
+    /// Returns whether `bytes` may come in without reading the use, and entries without being counted.
     pub(crate) fn has_room(&self, options: &Options, bytes: usize) -> bool {
         options.max_entries.is_none() && self.unchecked + entry(bytes as u64) < unchecked_at_most(options)
     }
 
-    /// A transaction was committed that changed the number of entries and evicted some.
+    /// Notes a committed transaction that changed the number of entries and evicted some.
     pub(crate) fn committed(&mut self, entries: i64, evicted: Vec<String>) {
         self.notices.extend(evicted.into_iter().map(Notice::Evicted));
         if let Some(count) = &mut self.count {
@@ -68,7 +69,7 @@ impl Bounds {
 }
 
 impl Gauge {
-    /// Notes how much is used; gives what has to be told of it.
+    /// Notes how much is used; returns a notice if one is due.
     fn show(&mut self, used: u64, capacity: u64, touched: &Touched) -> Option<Notice> {
         if used > capacity / 2 {
             touched.set_worth(true);
@@ -79,7 +80,7 @@ impl Gauge {
     }
 }
 
-/// Evicts what a store of `bytes` leaves no room for.
+/// Evicts entries to make room for a store of `bytes`.
 pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
     let options = work.database.options;
     work.bounds.unchecked += entry(bytes);
@@ -98,18 +99,18 @@ pub(crate) fn keep(work: &mut Work<'_>, bytes: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What an entry of so many bytes takes, about.
+/// Estimates the size of an entry of so many bytes.
 fn entry(bytes: u64) -> u64 {
     bytes + 128
 }
 
-/// From how many written bytes on the use is looked at.
+/// Returns the number of written bytes after which the use is read.
 fn unchecked_at_most(options: &Options) -> u64 {
     (options.max_bytes / 256).min(1 << 20)
 }
 
-/// Evicts until `over`, which gives use and excess, says that it is enough. The weight of a row, by its size, is in
-/// the unit of the excess. Gives the use in the end.
+/// Evicts until `over`, which returns use and excess, reports that it is enough. The weight of a row, by its size, is
+/// in the unit of the excess. Gives the use in the end.
 fn evict(
     work: &mut Work<'_>,
     over: impl Fn(&Work<'_>) -> Result<(u64, u64), Fault>,
@@ -149,7 +150,7 @@ fn excess_bytes(work: &Work<'_>, most: u64) -> Result<(u64, u64), Fault> {
     Ok((used, used.saturating_sub(most)))
 }
 
-/// Bytes of the pages in use. What a page has free counts as used: it is, on the disk.
+/// Returns the bytes of the pages in use. What a page has free counts as used: it is, on the disk.
 fn pages(connection: &Connection) -> Result<u64, Fault> {
     let ask = |pragma| connection.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
     let (all, free) = (ask("PRAGMA page_count")?, ask("PRAGMA freelist_count")?);
@@ -157,11 +158,37 @@ fn pages(connection: &Connection) -> Result<u64, Fault> {
     Ok(u64::try_from((all - free) * size).unwrap_or_default())
 }
 
-/// Bytes of the blob files.
+/// Returns the bytes of the blob files.
 fn blobs(connection: &Connection) -> Result<u64, Fault> {
-    let mut select = connection.prepare_cached("SELECT blob_bytes FROM meta WHERE id = 1")?;
-    let bytes: i64 = select.query_row([], |row| row.get(0))?;
+    let mut select = connection.prepare_cached("SELECT blob_bytes, sum FROM meta WHERE id = 1")?;
+    let (bytes, sum): (i64, i64) = select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let bytes = if sum == seal(bytes) { bytes } else { count_blobs(connection)? };
     Ok(u64::try_from(bytes).unwrap_or_default())
+}
+
+/// Counts the blobs by the entries: the stored number is damaged.
+fn count_blobs(connection: &Connection) -> Result<i64, Fault> {
+    let mut select = connection.prepare_cached("SELECT total(blob) FROM entry WHERE blob IS NOT NULL")?;
+    let bytes: f64 = select.query_row([], |row| row.get(0))?;
+    Ok(bytes as i64)
+}
+
+/// Keeps the bytes of blob files, by which the transaction that is open has changed them.
+pub(crate) fn add_blobs(connection: &Connection, changed: i64) -> Result<(), Fault> {
+    let mut select = connection.prepare_cached("SELECT blob_bytes, sum FROM meta WHERE id = 1")?;
+    let (bytes, sum): (i64, i64) = select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let bytes = match sum == seal(bytes) {
+        true => bytes.saturating_add(changed).max(0),
+        // The entries are as they will be.
+        false => count_blobs(connection)?,
+    };
+    let mut update = connection.prepare_cached("UPDATE meta SET blob_bytes = ?1, sum = ?2 WHERE id = 1")?;
+    Ok(update.execute([bytes, seal(bytes)]).map(drop)?)
+}
+
+/// Returns the checksum of `meta.blob_bytes`.
+pub(crate) fn seal(bytes: i64) -> i64 {
+    checked::seal("blob_bytes", [bytes, 0])
 }
 
 /// Counts the entries, when others may have come in.
@@ -181,7 +208,7 @@ fn recount(work: &mut Work<'_>, most: u64) -> Result<(), Fault> {
 }
 
 impl Work<'_> {
-    /// The number of entries as this transaction leaves it; zero where that is not bounded.
+    /// Returns the number of entries as this transaction leaves it; zero where that is not bounded.
     fn entries(&self) -> u64 {
         let counted = self.bounds.count.map_or(0, |count| count.entries);
         u64::try_from(counted + self.entries_changed()).unwrap_or_default()

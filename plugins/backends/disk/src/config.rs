@@ -2,9 +2,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use retainit_plugin::{
     BackendConfig, Built, ByteSize, Complete, Context, Count, Error, ErrorKind, Fraction, Limit, Problem, Result,
-    Section, Settings, Ttl, check, choice, config,
+    Section, Settings, Ttl, UrlFields, UrlScheme, Value, check, choice, compact, config,
 };
 
 use crate::backend::DiskBackend;
@@ -12,14 +13,15 @@ use crate::database::Options;
 
 const LEAST_BYTES: ByteSize = ByteSize(1 << 20);
 
-/// What a store waits for before it is acknowledged. Whatever is chosen, a killed process loses nothing, and after a
+/// Durability that a store waits for before it is acknowledged. With each, a killed process loses nothing, and after a
 /// power failure an entry is right or missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncMode {
-    /// Nothing. A power failure may damage the database, which is then begun anew.
+    /// Waits for nothing. A power failure may damage the database, which is then begun anew.
     Off,
-    /// Nothing, but the database survives a power failure; what was written last, removals included, may be lost.
+    /// Waits for nothing, but the database survives a power failure; what was written last, removals included, may be
+    /// lost.
     #[default]
     Normal,
     /// The disk: what was acknowledged survives a power failure.
@@ -42,17 +44,18 @@ config! {
     /// The configuration of a disk backend.
     ///
     /// Setters never fail: [`build`](BackendConfig::build) reports every problem at once. Building touches no file; the
-    /// folder is made by the first operation.
+    /// folder is made when the instance is installed, or by the first operation.
     ///
     /// ```
-    /// use retainit_disk::DiskConfig;
+    /// # use retainit_disk as retainit;
+    /// use retainit::DiskConfig;
     ///
     /// let config = DiskConfig::new().base_path("/var/cache/shop").max_bytes("4GiB").ttl("1d").sync("full");
     /// # use retainit_plugin::BackendConfig;
     /// # assert!(config.settings().ttl.is_some());
     /// ```
     pub struct DiskConfig {
-        /// The folder; a relative one lies below the working directory at the time of building.
+        /// The folder; a relative one is below the working directory at the time of building.
         ///
         /// Processes that name the same folder share their entries. It is made with access for its owner only.
         base_path: PathBuf = ".cache/retainit" => by_hand;
@@ -68,23 +71,24 @@ config! {
         /// While other processes write too, it may be passed by a sixty-fourth for each of them.
         max_entries: Limit<Count> = "unlimited", alias "max_size";
 
-        /// How long results are fresh, where their functions do not say.
+        /// Time for which results are fresh, where their functions do not set it.
         ttl: Ttl = "never";
 
-        /// The largest fraction by which a ttl is shortened, where functions do not say.
-        jitter: Fraction = "0.1";
+        /// The largest fraction by which a ttl is shortened, where functions do not set it.
+        jitter: Fraction = 0.1;
 
-        /// The serializer of values, where functions do not say: `"auto"` is MessagePack, and text and bytes as they are.
+        /// The serializer of values, where functions do not set it: `"auto"` is MessagePack, and text and bytes as they
+        /// are.
         serializer: String = "auto", alias "codec";
 
-        /// What a store waits for: `"off"`, `"normal"` or `"full"`.
+        /// Durability that a store waits for: `"off"`, `"normal"` or `"full"`.
         ///
         /// With `"normal"` a power failure may undo what was acknowledged last, never damage an entry; with `"full"`
         /// what was acknowledged survives; with `"off"` the database may have to be begun anew.
         sync: SyncMode = "normal";
 
-        /// How long an operation waits for locks of other threads and processes before it fails; at most four fifths
-        /// of the instance's `op_timeout`.
+        /// Time for which an operation waits for locks of other threads and processes before it fails; at most four
+        /// fifths of the instance's `op_timeout`.
         busy_timeout: Duration = "200ms";
     }
 
@@ -99,13 +103,13 @@ config! {
 }
 
 impl DiskConfig {
-    /// Another name for [`max_entries`](DiskConfig::max_entries).
+    /// Sets [`max_entries`](DiskConfig::max_entries), under another name.
     #[must_use]
     pub fn max_size(self, entries: usize) -> DiskConfig {
         self.max_entries(entries)
     }
 
-    /// The folder; a relative one lies below the working directory at the time of building.
+    /// Sets the folder; a relative one is below the working directory at the time of building.
     ///
     /// Processes that name the same folder share their entries. It is made with access for its owner only. Default:
     /// `.cache/retainit`.
@@ -126,6 +130,19 @@ impl DiskConfig {
     }
 }
 
+/// Takes the folder from a `file` URL, where `%20` means a blank.
+fn fields_of_url(url: &str) -> Result<UrlFields> {
+    let path = url.split_once("://").map_or(url, |(_, path)| path);
+    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+    if !path.split('%').skip(1).all(is_escape) {
+        let text = "expected two hexadecimal digits behind `%`; `%25` is the sign itself";
+        return Err(Error::new(ErrorKind::Config, text));
+    }
+    let folder = percent_decode_str(path).decode_utf8();
+    let folder = folder.map_err(|_| Error::new(ErrorKind::Config, "what is escaped in its path is not UTF-8"))?;
+    Ok(vec![("base_path", Value::from(&*folder))])
+}
+
 impl BackendConfig for DiskConfig {
     fn type_name(&self) -> &'static str {
         "disk"
@@ -140,17 +157,25 @@ impl BackendConfig for DiskConfig {
     }
 
     fn build(&self, context: Context) -> Result<Built> {
-        check(&self.problems()).map_err(|error| error.context("backend", &*context.name))?;
+        check(&self.problems()).map_err(|error| error.with_context("backend", &*context.name))?;
         let base = self.complete().base_path.get().cloned().unwrap_or_default();
         // A later change of the working directory must not move the cache.
         let base = std::path::absolute(base).map_err(|error| {
-            Error::new(ErrorKind::Config, "base_path: it cannot be made absolute")
-                .context("backend", &*context.name)
-                .source(error)
+            Error::new(ErrorKind::Config, "it cannot be made absolute")
+                .with_field("base_path")
+                .with_context("backend", &*context.name)
+                .with_source(error)
         })?;
         let mut options = self.options();
         // A sync caller waits on its own thread, where nothing else could end the wait.
-        options.busy_timeout = options.busy_timeout.min(context.op_timeout * 4 / 5);
+        let most = context.op_timeout * 4 / 5;
+        if let Some(busy_timeout) = self.busy_timeout.get().filter(|said| **said > most) {
+            let (said, most) = (compact(*busy_timeout), compact(most));
+            context
+                .listener
+                .advised(&format!("`busy_timeout` is {said}, and may be four fifths of `op_timeout`: {most} holds"));
+        }
+        options.busy_timeout = options.busy_timeout.min(most);
         Ok(Built::Local(Arc::new(DiskBackend::new(context, &base, options))))
     }
 
@@ -159,4 +184,6 @@ impl BackendConfig for DiskConfig {
     }
 }
 
-retainit_plugin::register_backend!("disk", DiskConfig);
+const URLS: &[UrlScheme] = &[UrlScheme::new("file", "file:///folder", fields_of_url)];
+
+retainit_plugin::register_backend!("disk", DiskConfig, urls(URLS));

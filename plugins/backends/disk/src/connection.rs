@@ -27,7 +27,7 @@ pub(crate) fn open(path: &Path, new: bool, options: &Options) -> Result<Connecti
     Ok(connection)
 }
 
-/// Another connection to a database that is open already.
+/// Opens another connection to a database that is open already.
 pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault> {
     let connection = connect(path, options)?;
     // A smaller cache than the first connection's: there may be many of these.
@@ -35,7 +35,7 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Fault
     Ok(connection)
 }
 
-/// The file has to be there, and none of the names that lead to it may be a link.
+/// Connects to a file, which has to be there; none of the names that lead to it may be a link.
 fn connect(path: &Path, options: &Options) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = match vfs::name() {

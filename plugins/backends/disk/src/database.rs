@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use retainit_plugin::lock::Mutex;
 use retainit_plugin::{Clock, Error, ErrorKind, Listener};
 use rusqlite::Connection;
 
@@ -18,6 +18,7 @@ use crate::known::Known;
 use crate::lingering::{Lingering, Pace};
 use crate::sweep::Upkeep;
 use crate::touched::Touched;
+use crate::turn::{Taken, Turn};
 use crate::wait;
 use crate::write::Work;
 
@@ -34,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) busy_timeout: Duration,
 }
 
-/// What the engine gave to the backend.
+/// The engine's part of the backend's context.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
@@ -48,7 +49,7 @@ pub(crate) struct Database {
     pub(crate) engine: Engine,
     pub(crate) touched: Touched,
     readers: Mutex<Vec<Reader>>,
-    writer: Mutex<Writer>,
+    writer: Turn<Writer>,
     lingering: Lingering,
 }
 
@@ -71,7 +72,7 @@ pub(crate) struct Writer {
     upkeep: Upkeep,
 }
 
-/// What is told to the listener once no lock is held.
+/// A notice for the listener, sent once no lock is held.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Failed(&'static str, Error),
@@ -79,7 +80,7 @@ pub(crate) enum Notice {
     Evicted(String),
 }
 
-/// The first connection to a database, and what a look at it told.
+/// The first connection to a database, and the findings of its check.
 pub(crate) struct Opened {
     writer: Writer,
     touched: Touched,
@@ -102,11 +103,11 @@ impl Database {
     pub(crate) fn new(home: Home, opened: Opened, options: Options, engine: Engine) -> Database {
         let Opened { writer, touched } = opened;
         let lingering = Lingering::new(home.database(), options, Arc::clone(&engine.clock));
-        let (readers, writer) = (Mutex::default(), Mutex::new(writer));
+        let (readers, writer) = (Mutex::default(), Turn::new(writer));
         Database { home, options, engine, touched, readers, writer, lingering }
     }
 
-    /// Wall time in milliseconds, as deadlines are kept.
+    /// Returns wall time in milliseconds, as deadlines are kept.
     pub(crate) fn now(&self) -> i64 {
         millis(self.engine.clock.wall())
     }
@@ -124,7 +125,7 @@ impl Database {
     /// The writer's connection is taken where it is free, for it keeps its cache of pages: every commit makes SQLite
     /// drop those of all other connections.
     pub(crate) fn reading<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T, Fault>) -> Result<T, Fault> {
-        if let Some(mut writer) = self.writer.try_lock() {
+        if let Some(mut writer) = self.writer.try_take() {
             self.lingering.note(&mut writer.reader.pace);
             return read(&mut writer.reader);
         }
@@ -142,12 +143,12 @@ impl Database {
         outcome
     }
 
-    /// Does `work` in one transaction, and then a little of what has to be done now and then.
+    /// Runs `work` in one transaction, and then a step of the upkeep.
     pub(crate) fn writing<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         self.working(|todo| todo.transact(work))
     }
 
-    /// The same for work that begins its transaction itself.
+    /// Runs work that begins its transaction itself.
     pub(crate) fn working<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut writer = self.writer()?;
         let outcome = writer.work(self, work);
@@ -158,20 +159,19 @@ impl Database {
         outcome
     }
 
-    /// Tells what the look at the opened database has shown, unless a writer is there to do so.
+    /// Reports the findings of the check of the opened database, unless a writer is there to do so.
     pub(crate) fn tell_notices(&self) {
-        let notices = self.writer.try_lock().map(|mut writer| writer.bounds.notices()).unwrap_or_default();
+        let notices = self.writer.try_take().map(|mut writer| writer.bounds.notices()).unwrap_or_default();
         notices.iter().for_each(|notice| self.tell(notice));
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
-        let writer = self.writer.try_lock_for(wait::left());
-        writer.ok_or_else(|| fault::locked("another thread keeps the database locked").into())
+    fn writer(&self) -> Result<Taken<'_, Writer>, Fault> {
+        self.writer.take().ok_or_else(|| fault::locked("another thread keeps the database locked").into())
     }
 
     /// Writes down some uses, if that can be done at once: nobody waits for it, and nothing depends on it.
     pub(crate) fn write_touched(&self) {
-        let Some(mut writer) = self.writer.try_lock() else { return };
+        let Some(mut writer) = self.writer.try_take() else { return };
         let failed = writer.move_touched(self).err().and_then(unless_busy);
         drop(writer);
         if let Some(error) = failed {
@@ -193,7 +193,7 @@ impl Writer {
         Ok(done)
     }
 
-    /// Does work that no caller waits for, if other processes leave the lock free.
+    /// Runs work that no caller waits for, if other processes leave the lock free.
     fn transact(
         &mut self,
         database: &Database,
@@ -203,7 +203,7 @@ impl Writer {
         self.work(database, |todo| todo.transact(work))
     }
 
-    /// Sweeps, without waiting for other processes. What goes wrong is told, for no caller waits for it.
+    /// Sweeps, without waiting for other processes. Failures are reported, because no caller waits for it.
     fn upkeep(&mut self, database: &Database) -> Option<Notice> {
         let _bound = wait::not_at_all();
         let chores = self.upkeep.find(&self.reader.connection, database);
@@ -226,13 +226,13 @@ impl Writer {
     }
 }
 
-/// Wall time in milliseconds, as deadlines are kept.
+/// Returns wall time in milliseconds, as deadlines are kept.
 pub(crate) fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX - 1)
 }
 
-/// A failure worth telling: not that another process was writing.
+/// Returns a failure unless it is only that another process was writing.
 fn unless_busy(fault: Fault) -> Option<Error> {
     match fault {
         Fault::Failed(error) if error.kind() == ErrorKind::Timeout => None,

@@ -4,12 +4,12 @@ use std::path::Path;
 use retainit_plugin::{Error, ErrorKind};
 use rusqlite::ErrorCode;
 
-/// What ends an operation without a result.
+/// Reason for which an operation ends without a result.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The database is damaged beyond this operation: it is put aside and another one begun.
     Damaged(rusqlite::Error),
-    /// Anything else, as callers see it.
+    /// Any other error, as callers see it.
     Failed(Error),
 }
 
@@ -30,7 +30,7 @@ impl From<rusqlite::Error> for Fault {
             None => return Fault::Damaged(error),
             Some(_) => (ErrorKind::Backend, "the database does not work"),
         };
-        Fault::Failed(Error::new(kind, message).source(error))
+        Fault::Failed(Error::new(kind, message).with_source(error))
     }
 }
 
@@ -40,19 +40,19 @@ impl From<Error> for Fault {
     }
 }
 
-/// A failure of the file system at `path`.
+/// Makes a failure of the file system at `path`.
 pub(crate) fn at(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Backend, "the cache folder does not work")
-        .context("path", path.display().to_string())
-        .source(error)
+        .with_context("path", path.display().to_string())
+        .with_source(error)
 }
 
-/// The error of waiting longer than `busy_timeout`.
+/// Makes the error of waiting longer than `busy_timeout`.
 pub(crate) fn locked(message: &'static str) -> Error {
     Error::new(ErrorKind::Timeout, message)
 }
 
-/// The error of a damaged database, as the listener is told.
+/// Returns the error of a damaged database for the listener.
 pub(crate) fn damaged(error: rusqlite::Error) -> Error {
-    Error::new(ErrorKind::Backend, "the database is damaged").source(error)
+    Error::new(ErrorKind::Backend, "the database is damaged").with_source(error)
 }

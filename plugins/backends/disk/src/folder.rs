@@ -13,10 +13,10 @@
 //!
 //! What a process has open is its cache only while `base_path` still leads there. Anybody may rename a folder, switch a
 //! link, restore a copy or begin another database, and what is acknowledged after that, others acknowledge elsewhere.
-//! So every read first asks the system which file the whole path of its database leads to: if it is not the one that is
+//! Every read therefore first checks which file the whole path of its database leads to: if it is not the one that is
 //! open (by device and number), the folder is entered anew. That is enough for a read, as whoever enters removes every
 //! other database before anything is acknowledged in the current one. A write is acknowledged to be found by those who
-//! enter later, too: it asks the same after it, and whether `current` is as it was.
+//! enter later, too: it repeats the check after it, and checks that `current` is as it was.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -37,10 +37,10 @@ const DATABASE: &str = "store.db";
 const FILES: [&str; 4] = [DATABASE, "store.db-wal", "store.db-shm", "store.db-journal"];
 const LOCK_STEP: Duration = Duration::from_millis(2);
 
-/// How often the folder is entered anew because it was moved away meanwhile.
+/// Number of times the folder is entered anew because it was moved away meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Where databases live.
+/// The folder of the databases.
 #[derive(Debug)]
 pub(crate) struct Folder {
     base: PathBuf,
@@ -49,7 +49,7 @@ pub(crate) struct Folder {
 /// One database of a folder.
 #[derive(Debug)]
 pub(crate) struct Home {
-    /// Its folder.
+    /// The open folder.
     pub(crate) dir: Dir,
     /// The path that has to lead to its file, links and all.
     path: PathBuf,
@@ -60,22 +60,22 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Whether the path of this database still leads to it: nothing was acknowledged in another one yet.
+    /// Returns whether the path of this database still leads to it: nothing was acknowledged in another one yet.
     pub(crate) fn stands(&self) -> bool {
         dir::identity(&self.path) == Some(self.identity)
     }
 
-    /// Whether those who enter the folder now come to this database.
+    /// Returns whether processes that enter the folder now come to this database.
     pub(crate) fn is_current(&self) -> bool {
         self.stands() && dir::stamp(&self.current) == self.named
     }
 
-    /// What is mixed into fences, so that those of a copy are others.
+    /// Returns the salt of fences, by which those of a copy differ.
     pub(crate) fn salt(&self) -> u64 {
         self.identity.salt()
     }
 
-    /// The path of its file by which SQLite opens it: without links.
+    /// Returns the path of its file by which SQLite opens it: without links.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join(DATABASE)
     }
@@ -94,8 +94,17 @@ impl Folder {
         self.base.join(VERSION)
     }
 
-    /// Opens the current database with `open`, or begins one; `open` is told whether it is new. A damaged one is put
-    /// aside, and `broken` hears of it.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Makes the folder if it is missing, and a file in it.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        self.root()?.create_lock("lock").map(drop)
+    }
+
+    /// Opens the current database with `open`, or begins one; `open` receives whether it is new. A damaged one is put
+    /// aside, and `broken` is called with it.
     pub(crate) fn enter<T>(
         &self,
         mut open: impl FnMut(&Path, bool) -> Result<T, Fault>,
@@ -108,7 +117,7 @@ impl Folder {
             }
         }
         Err(Error::new(ErrorKind::Backend, "the cache folder is moved away again and again")
-            .context("path", self.path().display().to_string())
+            .with_context("path", self.path().display().to_string())
             .into())
     }
 
@@ -184,7 +193,7 @@ impl Locked {
         self.begin(open)
     }
 
-    /// The database that `current` names; a name that leads nowhere is taken away.
+    /// Returns the database that `current` names; a name that leads nowhere is taken away.
     fn current(&self) -> Result<Option<String>> {
         let mut id = String::new();
         match self.root.read("current") {
@@ -239,7 +248,7 @@ impl Locked {
     }
 
     fn begin<T>(&self, open: &mut impl FnMut(&Path, bool) -> Result<T, Fault>) -> Result<(Home, T), Fault> {
-        let name = format!("db-{:016x}", blob::random()?);
+        let name = format!("db-{:016x}", blob::random());
         self.remove_all_but(&name)?;
         let at = |error| self.at(&name, error);
         self.root.make(&name).map_err(at)?;
@@ -252,7 +261,7 @@ impl Locked {
         Ok((Home { named, ..self.home(&name, dir)? }, opened))
     }
 
-    /// A database that is not named yet.
+    /// Makes a database that is not named yet.
     fn home(&self, name: &str, dir: Dir) -> Result<Home> {
         let path = self.path.join(name).join(DATABASE);
         match dir.identity(DATABASE) {
@@ -290,7 +299,7 @@ impl Locked {
         unless_missing(self.root.remove("current")).map_err(|error| self.at("current", error))
     }
 
-    /// Removes every database but one: what others may still have open stands no longer.
+    /// Removes every database but one: those that others may still have open are no longer current.
     fn remove_all_but(&self, name: &str) -> Result<()> {
         for left in self.folders("db-")?.iter().filter(|left| *left != name) {
             match unless_missing(self.remove_database(left)) {
@@ -321,7 +330,7 @@ impl Locked {
         Ok(())
     }
 
-    /// The names of our own that are `prefix` and an id.
+    /// Returns the names of our own that are `prefix` and an id.
     fn folders(&self, prefix: &str) -> Result<Vec<String>> {
         let mut names = self.root.names().map_err(|error| fault::at(&self.path, error))?;
         names.retain(|name| name.strip_prefix(prefix).is_some_and(is_id));

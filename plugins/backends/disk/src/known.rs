@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::ffi::c_uint;
 
-use retainit_plugin::{Group, Version};
+use retainit_plugin::{Group, GroupVersion};
 use rusqlite::Connection;
 
 use crate::vfs;
 
-/// How many groups are remembered; when they are more, all are forgotten.
+/// Number of groups that are remembered; when they are more, all are forgotten.
 const MOST: usize = 1_024;
 
-/// The versions of some groups as of one value of `meta.raised`, which every new and every raised version counts up:
+/// The versions of some groups as of one value of `meta.raised`, which every new and every raised version draws anew:
 /// while the database shows that value, it shows these versions too, whoever wrote to it meanwhile. One per
 /// connection, as connections are used by one thread at a time.
 #[derive(Debug, Default)]
@@ -22,16 +22,16 @@ pub(crate) struct Known {
     of: HashMap<Group, Lasting, foldhash::fast::RandomState>,
 }
 
-/// A version, and until when it lives at least: in the database it may have been given longer since.
+/// A version, and the time until which it is kept at least: in the database it may have been given longer since.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lasting {
-    pub(crate) version: Version,
+    pub(crate) version: GroupVersion,
     pub(crate) deadline: i64,
 }
 
 impl Known {
     /// Forgets what is no longer so in the transaction that is open, if it has not raised a version itself. `raised` is
-    /// what `meta` says in it, where that was read.
+    /// the content of `meta` in it, where that was read.
     pub(crate) fn catch_up(&mut self, connection: &Connection, raised: Option<i64>) -> rusqlite::Result<()> {
         let commits = vfs::commits(connection)?;
         if self.commits == Some(commits) {
@@ -51,8 +51,8 @@ impl Known {
         Ok(())
     }
 
-    /// The versions of `groups`; `None` if one of them is not known.
-    pub(crate) fn versions(&self, groups: &[Group], now: i64) -> Option<Vec<Version>> {
+    /// Returns the versions of `groups`; `None` if one of them is not known.
+    pub(crate) fn versions(&self, groups: &[Group], now: i64) -> Option<Vec<GroupVersion>> {
         let mut versions = Vec::with_capacity(groups.len());
         for group in groups {
             versions.push(self.of.get(group).filter(|known| known.deadline > now)?.version);
@@ -68,12 +68,12 @@ impl Known {
         self.of.insert(group.clone(), lasting);
     }
 
-    /// Whether a version is known to live until `deadline`.
+    /// Returns whether a version is known to be kept until `deadline`.
     pub(crate) fn lives(&self, group: &Group, deadline: i64) -> bool {
         self.of.get(group).is_some_and(|known| known.deadline >= deadline)
     }
 
-    /// Lets the next read look at a group again: it may live longer by now.
+    /// Lets the next read look at a group again: its version may be kept longer by now.
     pub(crate) fn forget(&mut self, group: &Group) {
         self.of.remove(group);
     }

@@ -3,6 +3,7 @@
 mod backend;
 mod blob;
 mod bounds;
+mod checked;
 mod config;
 mod connection;
 mod database;
@@ -18,6 +19,7 @@ mod schema;
 mod stripe;
 mod sweep;
 mod touched;
+mod turn;
 mod version;
 mod vfs;
 mod wait;

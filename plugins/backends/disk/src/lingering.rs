@@ -1,7 +1,7 @@
 //! A read transaction that stays open while reads come thick and fast.
 //!
 //! SQLite takes a shared lock for each read and gives it back after it: two system calls, a third of what a read from
-//! the page cache costs. As long as another connection of this process holds the same lock it asks the system for
+//! the page cache costs. As long as another connection of this process holds the same lock it requests from the system
 //! neither. So while there are many reads, a thread keeps a transaction open on a connection that nothing is read on.
 //! Reads go on in transactions of their own and see what is current.
 //!
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use retainit_plugin::lock::{Condvar, Mutex};
 use retainit_plugin::{Clock, Moment};
 use rusqlite::Connection;
 
@@ -24,16 +24,16 @@ use crate::connection;
 use crate::database::Options;
 use crate::fault::Fault;
 
-/// How many reads on one connection in one tick of the clock are many.
+/// Number of reads on one connection in one tick of the clock that counts as many.
 const MANY: u32 = 32;
 
-/// How long the transaction stays before it is looked whether it is still of use.
+/// Time between two checks whether the transaction is still of use.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How long the log is left alone after somebody has written.
+/// Time for which the log is left alone after somebody has written.
 const REST: Duration = Duration::from_millis(100);
 
-/// After this the thread ends, until there are many reads again.
+/// Time without many reads after which the thread ends.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The reads of one connection in the current tick of the clock.
@@ -43,7 +43,7 @@ pub(crate) struct Pace {
     reads: u32,
 }
 
-/// The thread, and what it is told. It ends when this is dropped.
+/// The thread, and its signals. It ends when this is dropped.
 pub(crate) struct Lingering {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -53,16 +53,16 @@ struct Shared {
     database: PathBuf,
     options: Options,
     clock: Arc<dyn Clock>,
-    /// Whether the transaction is open.
+    /// Set while the transaction is open.
     is_open: AtomicBool,
-    /// Whether something was read since that was last asked.
+    /// Set if something was read since the last check.
     is_used: AtomicBool,
-    told: Mutex<Told>,
+    signals: Mutex<Signals>,
     bell: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Signals {
     is_wanted: bool,
     is_over: bool,
     has_thread: bool,
@@ -77,13 +77,13 @@ impl Lingering {
             clock,
             is_open: AtomicBool::default(),
             is_used: AtomicBool::default(),
-            told: Mutex::default(),
+            signals: Mutex::default(),
             bell: Condvar::new(),
         };
         Lingering { shared: Arc::new(shared), thread: Mutex::default() }
     }
 
-    /// Something was read on a connection.
+    /// Notes a read on a connection.
     pub(crate) fn note(&self, pace: &mut Pace) {
         let Shared { is_open, is_used, clock, .. } = &*self.shared;
         if is_open.load(Ordering::Relaxed) {
@@ -104,19 +104,19 @@ impl Lingering {
     }
 
     fn want(&self) {
-        let Some(mut told) = self.shared.told.try_lock() else { return };
-        if told.rests_until.is_some_and(|until| self.shared.clock.now() < until) {
+        let Some(mut signals) = self.shared.signals.try_lock() else { return };
+        if signals.rests_until.is_some_and(|until| self.shared.clock.now() < until) {
             return;
         }
-        told.is_wanted = true;
-        if told.has_thread {
+        signals.is_wanted = true;
+        if signals.has_thread {
             self.shared.bell.notify_one();
             return;
         }
         let shared = Arc::clone(&self.shared);
-        // Without the thread reads cost what they cost.
+        // Without the thread reads cost more, and work.
         if let Ok(thread) = Builder::new().name("retainit-disk".to_owned()).spawn(move || shared.serve()) {
-            told.has_thread = true;
+            signals.has_thread = true;
             *self.thread.lock() = Some(thread);
         }
     }
@@ -124,7 +124,7 @@ impl Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        self.shared.told.lock().is_over = true;
+        self.shared.signals.lock().is_over = true;
         self.shared.bell.notify_one();
         // The connection of the thread has to be closed before anybody may take the database for closed.
         if let Some(thread) = self.thread.get_mut().take() {
@@ -135,31 +135,34 @@ impl Drop for Lingering {
 
 impl Shared {
     fn serve(&self) {
-        let mut told = self.told.lock();
+        let mut signals = self.signals.lock();
         let mut connection = None;
-        while !told.is_over {
-            if !std::mem::take(&mut told.is_wanted) {
-                if self.bell.wait_for(&mut told, IDLE).timed_out() && !told.is_wanted {
+        while !signals.is_over {
+            if !std::mem::take(&mut signals.is_wanted) {
+                let timed_out;
+                (signals, timed_out) = self.bell.wait_for(signals, IDLE);
+                if timed_out && !signals.is_wanted {
                     break;
                 }
                 continue;
             }
-            if self.linger(&mut told, &mut connection).is_err() {
-                // What is wrong with the database is the affair of those who use it.
+            drop(signals);
+            if self.linger(&mut connection).is_err() {
+                // Errors of the database are reported by the operations that use it.
                 connection = None;
             }
             self.is_open.store(false, Ordering::Relaxed);
-            told.is_wanted = false;
+            signals = self.signals.lock();
+            signals.is_wanted = false;
         }
-        told.has_thread = false;
+        signals.has_thread = false;
     }
 
-    /// Keeps a transaction open, step by step, for as long as that is of use. Nobody is told anything meanwhile but
-    /// that it is over.
-    fn linger(&self, told: &mut MutexGuard<'_, Told>, connection: &mut Option<Connection>) -> Result<(), Fault> {
+    /// Keeps a transaction open, step by step, for as long as that is of use.
+    fn linger(&self, connection: &mut Option<Connection>) -> Result<(), Fault> {
         let connection = match connection {
             Some(connection) => connection,
-            none => none.insert(MutexGuard::unlocked(told, || connection::reader(&self.database, &self.options))?),
+            none => none.insert(connection::reader(&self.database, &self.options)?),
         };
         let mut commits = None;
         loop {
@@ -169,14 +172,18 @@ impl Shared {
             if is_quiet {
                 self.is_used.store(false, Ordering::Relaxed);
                 self.is_open.store(true, Ordering::Relaxed);
-                self.bell.wait_for(told, STEP);
+                let signals = self.signals.lock();
+                if !signals.is_over {
+                    drop(self.bell.wait_for(signals, STEP));
+                }
             }
             connection.execute_batch("COMMIT")?;
             now?;
+            let mut signals = self.signals.lock();
             if !is_quiet {
-                told.rests_until = Some(self.clock.now().after(REST));
+                signals.rests_until = Some(self.clock.now().after(REST));
             }
-            if told.is_over || !is_quiet || !self.is_used.load(Ordering::Relaxed) {
+            if signals.is_over || !is_quiet || !self.is_used.load(Ordering::Relaxed) {
                 return Ok(());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, Read, Snapshot, Version};
+use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, GroupVersion, Read, Snapshot};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
@@ -15,20 +15,20 @@ use crate::stripe;
 use crate::version;
 use crate::write;
 
-/// How often a read begins again while others replace what it finds.
+/// Number of times a read begins again while others replace what it finds.
 const ATTEMPTS: usize = 16;
 
-/// There is always a first row: while it is not read on, everything else that is asked on the connection is as of one
+/// Always has a first row: while it is not read on, everything else that is read on the connection is as of one
 /// instant.
 const SLOT: &str =
     "SELECT id,gen,deadline,blob,sum,value FROM entry WHERE key=?1 UNION ALL VALUES(NULL,0,0,NULL,0,NULL)";
 
-/// What a slot held, as of one instant.
+/// Contents of a slot, as of one instant.
 #[derive(Debug)]
-struct Look {
+struct ReadMode {
     entry: Option<Seen>,
     fence: Option<Fence>,
-    versions: Vec<Version>,
+    versions: Vec<GroupVersion>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,9 @@ pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Sna
         let head = seen.head;
         match bytes_of(database, key, seen) {
             Ok(Some(bytes)) => {
-                used(database, head.id);
+                if !read.unnoticed {
+                    used(database, head.id);
+                }
                 return Ok(Snapshot::new(Some(bytes), look.fence, look.versions).verified());
             }
             // Another entry took its place after the look; if not, the file is lost.
@@ -83,8 +85,8 @@ fn used(database: &Database, id: i64) {
     }
 }
 
-/// `None` if a group has no version.
-fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) -> Result<Option<Look>, Fault> {
+/// Looks a key up in one transaction; `None` if a group has no version.
+fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) -> Result<Option<ReadMode>, Fault> {
     let Reader { connection, known, .. } = reader;
     let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
@@ -99,18 +101,18 @@ fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) ->
         }
     };
     let Some(versions) = versions(connection, known, raised, read.groups, now)? else { return Ok(None) };
-    Ok(Some(Look { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
+    Ok(Some(ReadMode { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
 }
 
-/// The versions of all groups, in a transaction that has not raised one; `None` if one has none. `raised` is what
-/// `meta` says, where that was read.
+/// Returns the versions of all groups, in a transaction that has not raised one; `None` if one has none. `raised` is
+/// what `meta` contains, where that was read.
 pub(crate) fn versions(
     connection: &Connection,
     known: &mut Known,
     raised: Option<i64>,
     groups: &[Group],
     now: i64,
-) -> Result<Option<Vec<Version>>, Fault> {
+) -> Result<Option<Vec<GroupVersion>>, Fault> {
     if groups.is_empty() {
         return Ok(Some(Vec::new()));
     }
@@ -128,7 +130,7 @@ pub(crate) fn versions(
 }
 
 impl Seen {
-    /// From a row of [`SLOT`]; `None` from the last.
+    /// Reads a row of [`SLOT`]; `None` from the last.
     fn of(row: &Row<'_>) -> rusqlite::Result<Option<Seen>> {
         let Some(id) = row.get(0)? else { return Ok(None) };
         let generation: i64 = row.get(1)?;
@@ -144,7 +146,7 @@ impl Seen {
     }
 }
 
-/// The bytes of an entry; `None` if they are not those that were stored.
+/// Returns the bytes of an entry; `None` if they are not those that were stored.
 fn bytes_of(database: &Database, key: &str, seen: Seen) -> io::Result<Option<Bytes>> {
     let Head { generation, deadline, .. } = seen.head;
     let bytes = match seen.body {
@@ -156,12 +158,11 @@ fn bytes_of(database: &Database, key: &str, seen: Seen) -> io::Result<Option<Byt
 
 fn create_versions(database: &Database, groups: &[Group]) -> Result<(), Fault> {
     database.writing(|work| {
-        groups.iter().try_for_each(|group| version::create(work.connection, group, work.now))?;
-        Ok(())
+        groups.iter().try_for_each(|group| version::find_or_create(work.connection, group, work.now).map(drop))
     })
 }
 
 fn tell_damage(database: &Database, key: &str) {
     let error = Error::new(ErrorKind::Backend, "an entry was damaged on the disk and is taken for missing");
-    database.tell(&Notice::Failed("read", error.context("key", key)));
+    database.tell(&Notice::Failed("read", error.with_context("key", key)));
 }

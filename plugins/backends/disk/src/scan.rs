@@ -7,20 +7,28 @@ use crate::database::Database;
 use crate::fault::Fault;
 use crate::stripe;
 
-/// A page ends after this many times its length in keys, of which the others have expired.
+/// Number of page lengths of keys after which a page ends, when the others have expired.
 const LOOKED_AT: usize = 4;
 
 /// Lists a page.
 ///
-/// There are no placeholders. Who asks for them is going to remove what is listed, and wants the loads behind slots
-/// without an entry refused too: the fences of all empty slots are broken, and expired entries, which may be fences
-/// themselves, are shown.
+/// There are no placeholders. A caller that requests them is going to remove what is listed, and wants the loads behind
+/// slots without an entry refused too: the fences of all empty slots are broken, and expired entries, which may be
+/// fences themselves, are shown.
 pub(crate) fn scan(database: &Database, scan: &Scan) -> Result<Page, Fault> {
     if scan.placeholders && scan.cursor.is_none() {
-        database.writing(|work| Ok(stripe::raise_all(work.connection)?))?;
+        database.writing(|work| Ok(stripe::renew_all(work.connection)?))?;
     }
     let now = database.now();
     database.reading(|reader| page(&reader.connection, scan, now))
+}
+
+/// Counts the entries, by the smallest index.
+pub(crate) fn count(database: &Database) -> Result<u64, Fault> {
+    database.reading(|reader| {
+        let mut count = reader.connection.prepare_cached("SELECT count(*) FROM entry")?;
+        Ok(count.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    })
 }
 
 fn page(connection: &Connection, scan: &Scan, now: i64) -> Result<Page, Fault> {

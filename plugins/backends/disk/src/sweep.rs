@@ -1,5 +1,5 @@
-//! What has to be done now and then, in small steps beside the writes: expired entries and versions, the order of
-//! use, files without a row.
+//! Does the upkeep in small steps beside the writes: expired entries and versions, the order of use, files without a
+//! row.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use crate::write::Work;
 /// Writes between two steps.
 const EVERY: u32 = 32;
 
-/// What a step looks at or deletes at most. A table in use is swept once while it is written over.
+/// Number of rows that a step reads or deletes at most. A table in use is swept once while it is written over.
 const ENTRIES: usize = 32;
 const VERSIONS: usize = 512;
 const USES: usize = 64;
 
-/// One of 256 shards of blobs is looked through each time this has passed.
+/// Time after which the next of 256 shards of blobs is looked through.
 const SHARD_EVERY: Duration = Duration::from_secs(10);
 
 /// A file without a row is rubbish only when no store can be at work on it.
 const ORPHAN_AGE: i64 = 3_600_000;
 
-/// Where the sweeps are.
+/// Positions of the sweeps.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     writes: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Upkeep {
     shard_due: Moment,
 }
 
-/// What a step found to do.
+/// Work that a step has found.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
     expired: Vec<(Head, Option<String>)>,
@@ -72,7 +72,7 @@ impl Upkeep {
 
     fn expired(&mut self, connection: &Connection, now: i64) -> Result<Vec<(Head, Option<String>)>, Fault> {
         let mut select = connection.prepare_cached(
-            "SELECT id, gen, deadline, blob, CASE WHEN gen & 1 AND deadline <= ?3 THEN key END FROM entry
+            "SELECT id, gen, deadline, blob, CASE WHEN gen & 3 AND deadline <= ?3 THEN key END FROM entry
              WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?;
         let found =
@@ -90,7 +90,7 @@ impl Upkeep {
         self.shard_due = moment.after(SHARD_EVERY);
         let Some(shard) = self.next_shard(database) else { return Ok(()) };
         let mut select =
-            connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen IN (?1, ?1 + 1)")?;
+            connection.prepare_cached("SELECT 1 FROM entry WHERE blob IS NOT NULL AND gen BETWEEN ?1 AND ?1 + 3")?;
         for name in shard.names().unwrap_or_default() {
             let Some(generation) = blob::generation(&name) else { continue };
             let Ok(written) = shard.read(&name).and_then(|file| file.metadata()?.modified()) else { continue };

@@ -2,13 +2,13 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use retainit_plugin::Clock;
+use retainit_plugin::lock::Mutex;
 
-/// How many uses are remembered; further ones are forgotten until some have been written down.
+/// Number of uses that are remembered; further ones are forgotten until some have been written down.
 const MOST: usize = 4_096;
 
-/// From how many on a process that only reads writes some down, and how often.
+/// Number of uses from which a process that only reads writes some down, and the pause between.
 const MANY: usize = 256;
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,7 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    /// Whether the order is kept.
+    /// Returns whether the order of use is recorded.
     pub(crate) fn is_worth(&self) -> bool {
         self.worth.load(Ordering::Relaxed)
     }
@@ -45,12 +45,12 @@ impl Touched {
         }
     }
 
-    /// Whether an entry was used, which is forgotten with this.
+    /// Returns whether an entry was used, and forgets that use.
     pub(crate) fn take(&self, id: i64) -> bool {
         self.ids.lock().remove(&id)
     }
 
-    /// Some entries that were used.
+    /// Takes some entries that were used.
     pub(crate) fn drain(&self, most: usize) -> Vec<i64> {
         let mut ids = self.ids.lock();
         let some: Vec<i64> = ids.iter().copied().take(most).collect();
@@ -60,7 +60,8 @@ impl Touched {
         some
     }
 
-    /// Whether some should be written down although nobody writes: there are many, and the last time is long ago.
+    /// Returns whether some should be written down although nobody writes: there are many, and the last time is long
+    /// ago.
     pub(crate) fn is_due(&self, clock: &dyn Clock) -> bool {
         if !self.is_worth() {
             return false;
@@ -74,13 +75,13 @@ impl Touched {
         is_due
     }
 
-    /// Where the order begins and ends.
+    /// Sets the first and last number of the order.
     pub(crate) fn set_range(&self, low: i64, high: i64) {
         self.low.store(low, Ordering::Relaxed);
         self.high.store(high, Ordering::Relaxed);
     }
 
-    /// An entry was put at the end.
+    /// Notes that an entry was put at the end.
     pub(crate) fn set_high(&self, high: i64) {
         self.high.fetch_max(high, Ordering::Relaxed);
     }

@@ -1,63 +1,90 @@
 //! Counters of groups.
+//!
+//! A row that does not match its checksum counts as missing, see [`checked`](crate::checked): the group gets a new
+//! random base, under which no entry was stored. Its deadline is not sealed: one that is too late does no harm, and
+//! with one that is too early the version is lost.
 
 use std::time::Duration;
 
-use retainit_plugin::{Group, Strength, Version};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use retainit_plugin::{Group, GroupVersion, Strength};
+use rusqlite::{Connection, params};
 
+use crate::blob;
+use crate::checked;
+use crate::fault::Fault;
 use crate::known::Lasting;
 
-/// How long a version lives when no entry needs it longer: longer than any load.
+/// Milliseconds for which a version is kept when no entry needs it longer: longer than any load.
 const LIFE: i64 = 3_600_000;
 
-/// By how much more than needed a version is extended, at most, so that not every store writes it.
+/// Largest time by which a version is extended beyond need, so that not every store writes it.
 const SLACK: i64 = Duration::from_hours(24).as_millis() as i64;
 
-fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
-    let (hard, soft): (i64, i64) = (row.get(0)?, row.get(1)?);
-    Ok(Version { hard: hard as u64, soft: soft as u64 })
-}
+/// Bound below which counters begin.
+const BASE_LIMIT: u64 = 1 << 52;
 
-/// The version of a group, if it has one.
+/// Returns the version of a group, if it has one.
 pub(crate) fn find(connection: &Connection, group: &Group, now: i64) -> rusqlite::Result<Option<Lasting>> {
     let mut select =
-        connection.prepare_cached("SELECT hard, soft, deadline FROM version WHERE name = ?1 AND deadline > ?2")?;
-    let lasting = |row: &Row<'_>| Ok(Lasting { version: version(row)?, deadline: row.get(2)? });
-    select.query_row(params![group.as_str(), now], lasting).optional()
+        connection.prepare_cached("SELECT hard, soft, deadline, sum FROM version WHERE name = ?1 AND deadline > ?2")?;
+    let mut rows = select.query(params![group.as_str(), now])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (hard, soft): (i64, i64) = (row.get(0)?, row.get(1)?);
+    if checked::seal(group.as_str(), [hard, soft]) != row.get::<_, i64>(3)? {
+        return Ok(None);
+    }
+    Ok(Some(Lasting { version: GroupVersion { hard: hard as u64, soft: soft as u64 }, deadline: row.get(2)? }))
 }
 
-/// Gives a group a version if it has none, at random bases below 2^52.
-pub(crate) fn create(connection: &Connection, group: &Group, now: i64) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO version VALUES (?1, abs(random() % 4503599627370496), abs(random() % 4503599627370496), ?2)
-         ON CONFLICT (name) DO UPDATE SET hard = excluded.hard, soft = excluded.soft, deadline = excluded.deadline
-         WHERE deadline <= ?3",
-    )?;
-    let created = insert.execute(params![group.as_str(), now.saturating_add(LIFE), now])?;
-    if created > 0 { count(connection) } else { Ok(()) }
+/// Returns the version of a group, which gets one if it has none.
+pub(crate) fn find_or_create(connection: &Connection, group: &Group, now: i64) -> Result<GroupVersion, Fault> {
+    if let Some(found) = find(connection, group, now)? {
+        return Ok(found.version);
+    }
+    let version = random();
+    write(connection, group, version, now.saturating_add(LIFE))?;
+    Ok(version)
 }
 
-/// Makes what processes remember of versions invalid.
-fn count(connection: &Connection) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE meta SET raised = raised + 1 WHERE id = 1")?.execute([]).map(drop)
+/// Draws a version that nobody has seen.
+fn random() -> GroupVersion {
+    GroupVersion { hard: blob::random() % BASE_LIMIT, soft: blob::random() % BASE_LIMIT }
+}
+
+/// Puts a version in, and invalidates the versions that processes remember.
+fn write(connection: &Connection, group: &Group, version: GroupVersion, deadline: i64) -> Result<(), Fault> {
+    let (hard, soft) = (version.hard as i64, version.soft as i64);
+    let sum = checked::seal(group.as_str(), [hard, soft]);
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO version VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    insert.execute(params![group.as_str(), hard, soft, deadline, sum])?;
+    let stamp = blob::random() as i64;
+    match connection.prepare_cached("UPDATE meta SET raised = ?1 WHERE id = 1")?.execute([stamp])? {
+        0 => Err(rusqlite::Error::QueryReturnedNoRows.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Raises a counter.
-pub(crate) fn raise(connection: &Connection, group: &Group, strength: Strength, now: i64) -> rusqlite::Result<Version> {
-    create(connection, group, now)?;
-    let (hard, soft) = match strength {
-        Strength::Hard => (1, 0),
-        Strength::Soft => (0, 1),
+pub(crate) fn raise(
+    connection: &Connection,
+    group: &Group,
+    strength: Strength,
+    now: i64,
+) -> Result<GroupVersion, Fault> {
+    let life = now.saturating_add(LIFE);
+    let (GroupVersion { hard, soft }, deadline) = match find(connection, group, now)? {
+        Some(found) => (found.version, found.deadline.max(life)),
+        None => (random(), life),
     };
-    let mut update = connection.prepare_cached(
-        "UPDATE version SET hard = hard + ?2, soft = soft + ?3, deadline = max(deadline, ?4) WHERE name = ?1
-         RETURNING hard, soft",
-    )?;
-    count(connection)?;
-    update.query_row(params![group.as_str(), hard, soft, now.saturating_add(LIFE)], version)
+    let raised = match strength {
+        Strength::Hard => GroupVersion { hard: hard + 1, soft },
+        Strength::Soft => GroupVersion { hard, soft: soft + 1 },
+    };
+    write(connection, group, raised, deadline)?;
+    Ok(raised)
 }
 
-/// Lets a version live as long as an entry that carries it. One that is lost stays so: the entry is refused anyway.
+/// Keeps a version as long as an entry that carries it. One that is lost stays so: the entry is refused anyway.
 pub(crate) fn extend(connection: &Connection, group: &Group, deadline: i64, now: i64) -> rusqlite::Result<()> {
     let slack = (deadline.saturating_sub(now) / 4).clamp(0, SLACK);
     let mut update = connection
@@ -73,13 +100,13 @@ pub(crate) fn sweep(connection: &Connection, limit: usize, now: i64) -> rusqlite
     delete.execute(params![now, limit as i64])
 }
 
-/// Whether there is an expired version.
+/// Returns whether there is an expired version.
 pub(crate) fn is_any_expired(connection: &Connection, now: i64) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached("SELECT 1 FROM version WHERE deadline <= ?1 LIMIT 1")?;
     select.exists([now])
 }
 
-/// Deletes the versions that would expire first: what depends on them becomes a miss.
+/// Deletes the versions that would expire first: entries that depend on them become misses.
 pub(crate) fn evict(connection: &Connection, limit: usize) -> rusqlite::Result<usize> {
     sweep(connection, limit, i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What rusqlite has no safe call for, in all its versions that this crate is built with.
+//! Calls of SQLite for which rusqlite has no safe function, in all its versions that this crate is built with.
 //!
 //! SQLite pauses by itself while it waits for locks. For most of them the pauses add up to `busy_timeout`; but where
 //! the header of the log's index is torn, because its writer was stopped between two words, a read tries a hundred
@@ -16,13 +16,13 @@ use rusqlite::{Connection, ffi};
 
 use crate::wait;
 
-/// With the version: two of this crate in one program have a bound each.
+/// Name of the VFS, with the version: two versions of this crate in one program have a bound each.
 const NAME: &str = concat!("retainit-disk-", env!("CARGO_PKG_VERSION"), "\0");
 
-/// Not whatever is the default in this program: one made by somebody else may not be copied.
+/// Name of SQLite's own VFS. The program's default may be one made by somebody else, which may not be copied.
 const SYSTEM: &CStr = if cfg!(windows) { c"win32" } else { c"unix" };
 
-/// Returns the name of the VFS for connections of this crate; `None` where SQLite knows no such system.
+/// Returns the name of the VFS for connections of this crate; `None` where SQLite does not support the system.
 pub(crate) fn name() -> Option<&'static str> {
     static IS_REGISTERED: LazyLock<bool> = LazyLock::new(register);
     IS_REGISTERED.then(|| NAME.trim_end_matches('\0'))
@@ -43,7 +43,7 @@ fn register() -> bool {
     unsafe { ffi::sqlite3_vfs_register(shim, 0) == ffi::SQLITE_OK }
 }
 
-/// Pauses as SQLite asks, but no longer than the operation of this thread may wait.
+/// Pauses as SQLite requests, but no longer than the operation of this thread may wait.
 extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, micros: c_int) -> c_int {
     wait::pause(Duration::from_micros(u64::try_from(micros).unwrap_or_default()));
     micros

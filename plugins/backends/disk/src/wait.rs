@@ -1,8 +1,8 @@
-//! How long an operation may still wait.
+//! Bounds the time that an operation may still wait.
 //!
-//! An operation has one budget, `busy_timeout`, from its first step to its last. Whatever it waits for on its thread
-//! looks here: locks of other threads and of other processes, and SQLite's own pauses (see [`vfs`](crate::vfs)). A
-//! thread that has set no bound does not wait at all.
+//! An operation has one budget, `busy_timeout`, from its first step to its last. All waits on its thread check the
+//! budget: locks of other threads and of other processes, and SQLite's own pauses (see [`vfs`](crate::vfs)). A thread
+//! that has set no bound does not wait at all.
 
 use std::cell::Cell;
 use std::thread;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use retainit_plugin::{Clock, Moment, SystemClock};
 
 thread_local! {
-    /// Real time, whatever clock the instance has: what is waited for does not follow a manual one.
+    /// Real time, whatever clock the instance has: locks do not follow a manual one.
     static UNTIL: Cell<Moment> = const { Cell::new(Moment::from_millis(0)) };
 }
 
-/// The bound of everything its thread waits for, until it is dropped.
+/// Bound of all waits of its thread, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the bound holds until this is dropped"]
 pub(crate) struct Bound {
@@ -34,9 +34,11 @@ impl Drop for Bound {
     }
 }
 
-/// Bounds what the thread waits from here on by `patience` in all.
+/// Bounds the waits of the thread from here on by `patience` in all, or by what is left of a bound around it.
 pub(crate) fn at_most(patience: Duration) -> Bound {
-    Bound::set(SystemClock.now().after(patience))
+    let (now, outer) = (SystemClock.now(), UNTIL.get());
+    let until = now.after(patience);
+    Bound::set(if outer > now { until.min(outer) } else { until })
 }
 
 /// Keeps the thread from waiting at all: for work that no caller waits for, and that can be done another time.
@@ -79,6 +81,12 @@ mod tests {
             assert!(left().is_zero());
         }
         assert!(left() > LONG / 2, "the outer bound holds again");
+        {
+            let _outer = at_most(Duration::from_millis(20));
+            let _inner = at_most(LONG);
+            while pause(Duration::from_millis(3)) {}
+            assert!(!pause(LONG), "what is done in several steps has one budget");
+        }
         drop(outer);
         assert!(left().is_zero());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Group, Stored, Terms, Version, When};
+use retainit_plugin::{Bytes, Error, ErrorKind, Group, GroupVersion, StoreCondition, StoreOptions, Stored};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blob;
@@ -10,7 +10,7 @@ use crate::bounds::{self, Bounds};
 use crate::connection::Transaction;
 use crate::database::Database;
 use crate::entry::{Head, MARK, checksum};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::known::Known;
 use crate::lookup;
 use crate::stripe;
@@ -26,7 +26,7 @@ pub(crate) struct Work<'a> {
     after: After,
 }
 
-/// What is left to do, and what has changed, once the transaction is committed.
+/// Changes of a transaction, and the work that is left once it is committed.
 #[derive(Debug, Default)]
 pub(crate) struct After {
     entries: i64,
@@ -59,20 +59,21 @@ impl New<'_> {
 }
 
 /// Stores an entry, see [`LocalBackend::store`](retainit_plugin::LocalBackend::store).
-pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms<'_>) -> Result<Stored, Fault> {
+pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &StoreOptions<'_>) -> Result<Stored, Fault> {
     let most = database.options.max_bytes;
     if entry.len() as u64 > most {
-        if terms.when == When::Always {
+        if terms.when == StoreCondition::Always {
             remove(database, key)?;
         }
         let problem = format!("an entry of {} bytes is larger than max_bytes, {most}", entry.len());
         return Err(Error::new(ErrorKind::Unsupported, problem).into());
     }
-    let mut new = New { key, bytes: entry, generation: blob::random()?, deadline: deadline(database.now(), terms.ttl) };
+    let mut new = New { key, bytes: entry, generation: blob::random(), deadline: deadline(database.now(), terms.ttl) };
     if new.is_blob() {
         blob::write(&database.home.dir, new.generation, entry, database.options.sync)?;
     }
     let stored = database.working(|work| {
+        terms.check()?;
         if work.fill_at_once(&new, terms)? {
             Ok(Stored::Yes)
         } else {
@@ -85,16 +86,16 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Terms
     stored
 }
 
-/// Stores an entry that tells the versions of its groups, see
+/// Stores an entry that contains the versions of its groups, see
 /// [`LocalBackend::store_with`](retainit_plugin::LocalBackend::store_with). One that is too large for a row is stored
 /// by a second transaction: nobody else waits for its file to be written.
 pub(crate) fn store_with(
     database: &Database,
     key: &str,
-    seal: &mut dyn FnMut(&[Version]) -> Bytes,
-    terms: &Terms<'_>,
+    seal: &mut dyn FnMut(&[GroupVersion]) -> Bytes,
+    terms: &StoreOptions<'_>,
 ) -> Result<Stored, Fault> {
-    let (generation, deadline) = (blob::random()?, deadline(database.now(), terms.ttl));
+    let (generation, deadline) = (blob::random(), deadline(database.now(), terms.ttl));
     let stored = database.writing(|work| {
         let bytes = seal(&work.versions(terms.groups)?);
         let mut new = New { key, bytes: &bytes, generation, deadline };
@@ -106,10 +107,32 @@ pub(crate) fn store_with(
     stored?.or_else(|bytes| store(database, key, &bytes, terms))
 }
 
+/// Checks that rows and files can be written and read. The row comes and goes in one transaction, so that nobody sees
+/// it, and nothing is evicted for it.
+pub(crate) fn try_out(database: &Database, key: &str) -> Result<(), Fault> {
+    let (bytes, generation) = ([b'.'; 4096], blob::random());
+    let new = New { key, bytes: &bytes, generation, deadline: database.now() };
+    blob::write(&database.home.dir, generation, &bytes, database.options.sync)?;
+    let read = blob::read(&database.home.dir, generation, bytes.len() as u64);
+    blob::remove(&database.home.dir, generation);
+    let is_there =
+        read.map_err(|error| fault::at(database.home.dir.path(), error))?.is_some_and(|found| *found == bytes);
+    let is_kept = database.writing(|work| {
+        work.insert(&new)?;
+        let Some(head) = work.head(key)? else { return Ok(false) };
+        work.delete(&head, None)?;
+        Ok(head.generation == generation)
+    })?;
+    match is_there && is_kept {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Backend, "what was stored a moment ago is not there").into()),
+    }
+}
+
 /// Empties a slot and breaks its fence.
 pub(crate) fn remove(database: &Database, key: &str) -> Result<bool, Fault> {
     database.writing(|work| {
-        stripe::raise(work.connection, key)?;
+        stripe::renew(work.connection, key)?;
         let Some(head) = work.head(key)? else { return Ok(false) };
         work.delete(&head, None)?;
         Ok(head.is_live(work.now))
@@ -137,14 +160,12 @@ impl<'a> Work<'a> {
         Work { connection, database, bounds, known, now: database.now(), after: After::default() }
     }
 
-    /// Does `work` in one transaction.
+    /// Runs `work` in one transaction.
     pub(crate) fn transact<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         let transaction = Transaction::begin(self.connection)?;
         let done = work(self)?;
         if self.after.blob_bytes != 0 {
-            let mut update =
-                self.connection.prepare_cached("UPDATE meta SET blob_bytes = max(0, blob_bytes + ?1) WHERE id = 1")?;
-            update.execute([self.after.blob_bytes])?;
+            bounds::add_blobs(self.connection, self.after.blob_bytes)?;
         }
         transaction.commit()?;
         Ok(done)
@@ -154,33 +175,30 @@ impl<'a> Work<'a> {
         self.after
     }
 
-    /// By how much this transaction has changed the number of entries so far.
+    /// Returns the change of the number of entries by this transaction so far.
     pub(crate) fn entries_changed(&self) -> i64 {
         self.after.entries
     }
 
-    /// By how much it has changed the bytes of blob files.
+    /// Returns the change of the bytes of blob files by this transaction.
     pub(crate) fn blob_bytes(&self) -> i64 {
         self.after.blob_bytes
     }
 
-    /// The versions of groups; those without one get one.
-    fn versions(&mut self, groups: &[Group]) -> Result<Vec<Version>, Fault> {
+    /// Returns the versions of groups; those without one get one.
+    fn versions(&mut self, groups: &[Group]) -> Result<Vec<GroupVersion>, Fault> {
         if let Some(versions) = lookup::versions(self.connection, self.known, None, groups, self.now)? {
             return Ok(versions);
         }
-        // Not remembered: should this transaction be rolled back, the counter may come to the same number again.
-        let created = groups.iter().map(|group| {
-            version::create(self.connection, group, self.now)?;
-            version::find(self.connection, group, self.now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
-        });
-        Ok(created.map(|found| Ok(found?.version)).collect::<rusqlite::Result<_>>()?)
+        // Not remembered: this transaction may be rolled back.
+        groups.iter().map(|group| version::find_or_create(self.connection, group, self.now)).collect()
     }
 
-    /// Stores what was loaded for an empty slot, if nothing else has to be done: no version to extend, no file, no room
-    /// to make, no order to keep. One statement, which is a transaction of its own; false if it has to be looked closer.
-    fn fill_at_once(&mut self, new: &New<'_>, terms: &Terms<'_>) -> Result<bool, Fault> {
-        let When::Fenced(fence) = terms.when else { return Ok(false) };
+    /// Stores a loaded entry into an empty slot, if nothing else has to be done: no version to extend, no file, no room
+    /// to make, no order to keep. One statement, which is a transaction of its own; false if it has to be looked
+    /// closer.
+    fn fill_at_once(&mut self, new: &New<'_>, terms: &StoreOptions<'_>) -> Result<bool, Fault> {
+        let StoreCondition::Fenced(fence) = terms.when else { return Ok(false) };
         let Some(counter) = stripe::counter_of(fence, self.database.home.salt()) else { return Ok(false) };
         let Database { options, touched, .. } = self.database;
         let lives = |group| self.known.lives(group, new.deadline);
@@ -193,7 +211,7 @@ impl<'a> Work<'a> {
             "INSERT INTO entry SELECT NULL, ?1, ?2, ?3, ?4, NULL, ?5 FROM stripe WHERE id = ?6 AND gen = ?7
              ON CONFLICT (key) DO UPDATE
              SET gen = excluded.gen, deadline = excluded.deadline, sum = excluded.sum, value = excluded.value
-             WHERE deadline <= ?8 AND gen & 1 = 0 AND blob IS NULL",
+             WHERE deadline <= ?8 AND gen & 3 = 0 AND blob IS NULL",
         )?;
         let (sum, _, value) = columns(new);
         let (generation, stripe) = (new.generation as i64, stripe::of(new.key));
@@ -205,15 +223,17 @@ impl<'a> Work<'a> {
         Ok(true)
     }
 
-    fn store(&mut self, new: &mut New<'_>, terms: &Terms<'_>) -> Result<Stored, Fault> {
+    /// Stores an entry. Everything from here on happens under the write lock.
+    fn store(&mut self, new: &mut New<'_>, terms: &StoreOptions<'_>) -> Result<Stored, Fault> {
+        terms.check()?;
         let (old, holds) = match terms.when {
-            When::Fenced(fence) => {
+            StoreCondition::Fenced(fence) => {
                 let (old, counter) = self.head_and_counter(new.key)?;
                 let empty = stripe::of_counter(counter, self.database.home.salt());
                 (old, stripe::holds(old.as_ref(), empty, fence, self.now))
             }
-            When::Always => (self.head(new.key)?, true),
-            When::Absent => {
+            StoreCondition::Always => (self.head(new.key)?, true),
+            StoreCondition::Absent => {
                 let old = self.head(new.key)?;
                 (old, !old.is_some_and(|old| old.is_live(self.now)))
             }
@@ -222,7 +242,7 @@ impl<'a> Work<'a> {
         if !holds {
             return Ok(Stored::Refused);
         }
-        if !matches!(terms.when, When::Fenced(_)) || old.is_some_and(|old| old.is_marked()) {
+        if !matches!(terms.when, StoreCondition::Fenced(_)) || old.is_some_and(|old| old.is_marked()) {
             new.generation |= MARK;
         }
         match old {
@@ -261,13 +281,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// What is known of the slot of a key.
+    /// Returns the row of a key without its bytes.
     fn head(&self, key: &str) -> Result<Option<Head>, Fault> {
         let mut select = self.connection.prepare_cached("SELECT id, gen, deadline, blob FROM entry WHERE key = ?1")?;
         Ok(select.query_row([key], Head::of).optional()?)
     }
 
-    /// The same, and the counter of its stripe.
+    /// Returns the row of a key without its bytes, and the counter of its stripe.
     fn head_and_counter(&self, key: &str) -> Result<(Option<Head>, i64), Fault> {
         let mut select = self.connection.prepare_cached(
             "SELECT e.id, e.gen, e.deadline, e.blob, s.gen FROM stripe s LEFT JOIN entry e ON e.key = ?1
@@ -280,7 +300,7 @@ impl<'a> Work<'a> {
         Ok(found)
     }
 
-    /// The entries that go first, with their keys and what each takes.
+    /// Returns the entries that go first, with their keys and what each takes.
     pub(crate) fn oldest(&self, limit: usize) -> Result<Vec<(Head, String, u64)>, Fault> {
         let mut select = self.connection.prepare_cached(
             "SELECT id, gen, deadline, blob, key, length(key) + ifnull(blob, length(value)) FROM entry
@@ -293,25 +313,25 @@ impl<'a> Work<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Whether a row is as it was when it was found.
+    /// Returns whether a row is as it was when it was found.
     pub(crate) fn is_still(&self, head: &Head) -> Result<bool, Fault> {
         let mut select = self.connection.prepare_cached("SELECT 1 FROM entry WHERE id = ?1 AND gen = ?2")?;
         Ok(select.exists(params![head.id, head.generation as i64])?)
     }
 
     /// Deletes a row; its file goes when the transaction is committed. `marked` is its key, if that is known and the
-    /// fence of the empty slot may have to fall.
+    /// fence of the empty slot may have to be broken.
     pub(crate) fn delete(&mut self, head: &Head, marked: Option<&str>) -> Result<(), Fault> {
         self.connection.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([head.id])?;
         if let Some(key) = marked.filter(|_| head.is_marked()) {
-            stripe::raise(self.connection, key)?;
+            stripe::renew(self.connection, key)?;
         }
         self.after.entries -= 1;
         self.forget_file(head);
         Ok(())
     }
 
-    /// Deletes a row for lack of room, which is told if its entry could still be served.
+    /// Deletes a row for lack of room, and reports it if its entry could still be served.
     pub(crate) fn evict(&mut self, head: &Head, key: String) -> Result<(), Fault> {
         self.delete(head, Some(&key))?;
         if head.is_live(self.now) {
@@ -342,7 +362,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Checksum, length of the file and bytes of the row.
+/// Returns checksum, length of the file and bytes of the row.
 fn columns<'a>(new: &New<'a>) -> (i64, Option<i64>, Option<&'a [u8]>) {
     let sum = checksum(new.key, new.generation, new.deadline, new.bytes);
     if new.is_blob() { (sum, Some(new.bytes.len() as i64), None) } else { (sum, None, Some(new.bytes)) }

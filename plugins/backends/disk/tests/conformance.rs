@@ -6,7 +6,8 @@ use retainit_disk::DiskConfig;
 use retainit_plugin::{BackendConfig, Built, Context};
 use retainit_testkit::conformance;
 
-/// Every call of the closure opens the folder anew: connections of its own, as another process has them.
+/// Runs the suite. Every call of the closure opens the folder anew: connections of its own, as another process has
+/// them.
 fn conforms(make: impl Fn(Context) -> Built + Send + Sync + 'static) {
     let report = conformance::bytes(make);
     let skipped: Vec<_> = report.skipped.iter().map(|(case, _)| *case).collect();

@@ -1,4 +1,4 @@
-//! What a hit costs beside raw quick_cache, interleaved in one run: `cargo bench -p retainit-memory`.
+//! Compares the cost of a hit with that of raw quick_cache, interleaved in one run: `cargo bench -p retainit-memory`.
 //!
 //! 10 000 hot keys in a capacity of 100 000, `u64` keys, `Arc<[u8; 100]>` values, a deadline compared on each hit.
 //! Both sides hash the key with the same hasher; neither reads a clock.
@@ -13,8 +13,8 @@ use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::Cache;
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
-    Removal, SystemClock, Visit,
+    BackendConfig, Built, CachedEntry, Context, EntryAddress, EntryTimes, Error, InsertMode, Inserted, Listener,
+    Moment, NewEntry, ObjectBackend, Removal, SystemClock, Visit,
 };
 
 type Value = Arc<[u8; 100]>;
@@ -40,12 +40,12 @@ struct Take {
 }
 
 impl Visit for Take {
-    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
+    fn visit(&mut self, key: &[u8], cached: &CachedEntry) -> bool {
         if *key != self.key {
             return false;
         }
-        if kept.fresh_until() > self.now {
-            self.value = kept.value::<Value>().cloned();
+        if cached.fresh_until() > self.now {
+            self.value = cached.value::<Value>().cloned();
         }
         true
     }
@@ -66,27 +66,28 @@ impl Ours {
         ours
     }
 
-    fn place(&self, key: u64) -> Place {
-        Place { hash: self.hasher.hash_one(key), site: 1 }
+    fn address(&self, key: u64) -> EntryAddress {
+        EntryAddress { hash: self.hasher.hash_one(key), site: 1 }
     }
 
     fn put(&self, key: u64) {
-        let life = Life {
-            generation: 1,
+        let times = EntryTimes {
+            epoch: 1,
             created: Moment::from_millis(1),
             fresh_until: Moment::from_millis(u64::MAX / 2),
             load_time: Duration::ZERO,
             extra: None,
         };
-        let kept = Kept::new(Arc::new([7u8; 100]), life);
-        let entry = NewEntry { place: self.place(key), key: &key.to_ne_bytes(), kept, bytes: 0 };
-        assert_eq!(self.backend.insert(entry, Put::Always), Inserted::Yes);
+        let cached = CachedEntry::new(Arc::new([7u8; 100]), times);
+        let entry =
+            NewEntry { address: self.address(key), key: &key.to_ne_bytes(), cached, bytes: 0, max_entries: None };
+        assert_eq!(self.backend.insert(entry, InsertMode::Always), Inserted::Yes);
     }
 
     fn get(&self, key: u64, now: u64) -> Option<Value> {
         let now = Moment::from_millis(now);
         let mut take = Take { key: key.to_ne_bytes(), now, value: None };
-        self.backend.get(self.place(key), &mut take);
+        self.backend.get(self.address(key), &mut take);
         take.value
     }
 }

@@ -2,144 +2,128 @@ use std::fmt;
 use std::sync::Arc;
 
 use retainit_plugin::{
-    Capabilities, Entry, Fence, Inserted, Kept, Listener, Moment, NewEntry, ObjectBackend, Place, Put, RemovalCause,
-    Visit,
+    Capabilities, EntryAddress, EntryRef, Fence, InsertMode, Inserted, Listener, Moment, NewEntry, ObjectBackend,
+    RemovalCause, Visit,
 };
 
 use crate::gone::Gone;
+use crate::sites::Sites;
+use crate::slot::Slot;
 use crate::store::Store;
 use crate::stripes::Stripes;
 
-/// A store with fences, that tells what leaves it.
+/// A store with fences, that reports removals.
 ///
-/// Lock order: stripe, then store. Nothing is told or dropped under either.
+/// Nothing is reported or dropped under a lock.
 pub(crate) struct MemoryBackend<S> {
     name: Arc<str>,
     store: S,
     stripes: Stripes,
+    sites: Sites,
     listener: Arc<dyn Listener>,
 }
 
 impl<S: Store> MemoryBackend<S> {
     pub(crate) fn new(name: Arc<str>, store: S, listener: Arc<dyn Listener>) -> MemoryBackend<S> {
-        MemoryBackend { name, store, stripes: Stripes::new(), listener }
-    }
-
-    /// Decides under the stripe; an entry that does not go in is handed back, to be dropped without it.
-    fn admit<'a>(&self, entry: NewEntry<'a>, put: &Put<'_>, gone: &mut Gone) -> Result<(), (Inserted, NewEntry<'a>)> {
-        let mut stripe = self.stripes.hold(entry.place);
-        match put {
-            Put::Fenced(fence) | Put::Replace(fence) if stripe.fence() != *fence => {
-                return Err((Inserted::Refused, entry));
-            }
-            Put::Fenced(_) => {}
-            Put::Absent { live } if self.knows(&entry, live) => {
-                return Err((Inserted::Present, entry));
-            }
-            Put::Replace(_) | Put::Absent { .. } | Put::Always => stripe.bump(),
-        }
-        self.store.insert(entry, gone);
-        Ok(())
-    }
-
-    fn knows(&self, entry: &NewEntry<'_>, live: &dyn Fn(&Kept) -> bool) -> bool {
-        let mut look = Look { key: entry.key, live, found: false };
-        self.store.peek(entry.place, &mut look);
-        look.found
+        MemoryBackend { name, store, stripes: Stripes::new(), sites: Sites::default(), listener }
     }
 
     fn tell(&self, mut gone: Gone) -> usize {
         let count = gone.len();
         if count > 0 {
+            self.sites.forget(&gone, &self.store);
             self.store.totals().fell();
             gone.tell(&*self.listener);
         }
         count
     }
 
-    fn leave(&self, slot: Option<crate::slot::Slot>, cause: RemovalCause) -> bool {
-        let Some(slot) = slot else { return false };
-        let mut gone = Gone::default();
-        gone.push(cause, slot);
-        self.tell(gone) > 0
-    }
-}
-
-/// Whether there is a live entry of a key.
-struct Look<'a> {
-    key: &'a [u8],
-    live: &'a dyn Fn(&Kept) -> bool,
-    found: bool,
-}
-
-impl Visit for Look<'_> {
-    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
-        let known = key == self.key;
-        self.found = known && (self.live)(kept);
-        known
+    /// Inserts an entry into its store, within the bound of its site if it has one.
+    fn put(
+        &self,
+        entry: NewEntry<'_>,
+        put: &InsertMode<'_>,
+        evicted: &mut Gone,
+        gone: &mut Gone,
+    ) -> Result<(), (Inserted, Slot)> {
+        let stripe = self.stripes.of(entry.address);
+        let mut insert = |entry: NewEntry<'_>| self.store.insert(entry, put, stripe, gone);
+        let Some(queue) = self.sites.queue(&entry, &self.store) else { return insert(entry) };
+        if let InsertMode::Fenced(fence) | InsertMode::Replace(fence) = put
+            && stripe.fence() != *fence
+        {
+            // Before room is made: nothing is evicted for an entry that does not go in.
+            return Err((Inserted::Refused, Slot::new(entry)));
+        }
+        queue.lock().insert(entry, &self.store, evicted, insert)
     }
 }
 
 impl<S: Store> ObjectBackend for MemoryBackend<S> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().fences().scan().set_if_absent().strict()
+        Capabilities::none().fences().scan().set_if_absent().function_bounds()
     }
 
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.store.get(place, visit)
+    fn get(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        self.store.get(address, visit)
     }
 
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.store.peek(place, visit)
+    fn peek(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        self.store.peek(address, visit)
     }
 
-    fn fence(&self, place: Place) -> Fence {
-        self.stripes.hold(place).fence()
+    fn fence(&self, address: EntryAddress) -> Fence {
+        self.stripes.of(address).fence()
     }
 
-    fn insert(&self, mut entry: NewEntry<'_>, put: Put<'_>) -> Inserted {
+    fn inserts(&self, address: EntryAddress) -> Option<u64> {
+        Some(self.store.inserts(address))
+    }
+
+    fn insert(&self, mut entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted {
         if !self.weighs() {
             entry.bytes = 0;
         }
-        let mut gone = Gone::default();
-        if let Err((why, entry)) = self.admit(entry, &put, &mut gone) {
-            if let Err(error) = entry.kept.discard() {
+        let (mut evicted, mut gone) = (Gone::default(), Gone::default());
+        let inserted = self.put(entry, &put, &mut evicted, &mut gone);
+        if evicted.len() > 0 {
+            self.tell(evicted);
+        }
+        if let Err((why, slot)) = inserted {
+            if let Err(error) = slot.discard() {
                 self.listener.failed("drop", &error);
             }
             return why;
         }
-        self.tell(gone);
+        if gone.len() > 0 {
+            self.sites.forget(&gone, &self.store);
+            gone.tell(&*self.listener);
+        }
+        // Looks at falls too: an entry may push out many.
         if let Some((used, capacity)) = self.store.totals().nearly_full() {
             self.listener.near_capacity(used, capacity);
         }
         Inserted::Yes
     }
 
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        let slot = {
-            let mut stripe = self.stripes.hold(place);
-            stripe.bump();
-            self.store.remove(place, visit)
-        };
-        self.leave(slot, RemovalCause::Removed)
-    }
-
-    fn discard(&self, place: Place, dead: &mut dyn Visit, cause: RemovalCause) -> bool {
-        let slot = self.store.remove(place, dead);
-        self.leave(slot, cause)
+    fn remove(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        let Some(slot) = self.store.remove(address, visit, self.stripes.of(address)) else { return false };
+        let mut gone = Gone::default();
+        gone.push(RemovalCause::Removed, address.hash, slot);
+        self.tell(gone) > 0
     }
 
     fn break_fences(&self) {
         self.stripes.break_all();
     }
 
-    fn retain(&self, keep: &mut dyn FnMut(Entry<'_>) -> Option<RemovalCause>) -> usize {
+    fn retain(&self, keep: &mut dyn FnMut(EntryRef<'_>) -> Option<RemovalCause>) -> usize {
         let mut count = 0;
         self.store.retain(keep, &mut |gone| count += self.tell(gone));
         count
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
         self.store.scan(visit);
     }
 

@@ -6,17 +6,22 @@
 
 use std::mem;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 
-use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 use quick_cache::unsync::Cache;
 use quick_cache::{Options, OptionsBuilder, Weighter};
-use retainit_plugin::{Entry, Moment, NewEntry, Place, RemovalCause, Visit};
+use retainit_plugin::lock::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use retainit_plugin::{
+    CachedEntry, EntryAddress, EntryRef, InsertMode, Inserted, Moment, NewEntry, RemovalCause, Visit,
+};
 
 use crate::gone::{Collect, Gone};
 use crate::slot::{SameHash, Slot};
-use crate::store::{Keep, Store, judge};
+use crate::store::{Inserts, Keep, Store, admit, judge};
+use crate::stripes::Stripe;
 use crate::totals::{Bounds, Totals};
+use crate::turns::Turns;
 
 /// A shard of fewer entries would be full long before the others.
 const SMALLEST_SHARD: u64 = 128;
@@ -37,9 +42,81 @@ pub(crate) struct ClockPro {
     totals: Totals,
 }
 
-/// A shard in cache lines of its own: what a hit reads of it lies in the first.
+/// A shard in cache lines of its own: what a hit reads of it is in the first.
 #[repr(align(64))]
-struct Line(RwLock<Shard>);
+struct Line {
+    shard: RwLock<Shard>,
+    inserts: Inserts,
+    /// Set under both locks, and cleared before `sweeping` is let go.
+    is_swept: AtomicBool,
+    /// Held by a sweep, from before it looks at the first entry until after it has changed the last.
+    sweeping: Mutex<()>,
+    turns: Turns,
+}
+
+/// A sweep of one shard, until it is dropped: writers wait.
+struct Sweep<'a> {
+    line: &'a Line,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl Line {
+    fn new(shard: Shard) -> Line {
+        Line {
+            shard: RwLock::new(shard),
+            inserts: Inserts::new(),
+            is_swept: AtomicBool::new(false),
+            sweeping: Mutex::new(()),
+            turns: Turns::default(),
+        }
+    }
+
+    /// Writes, after a sweep if there is one. A writer that waits for the shard itself makes readers wait behind it, so
+    /// it waits for the sweep elsewhere.
+    #[inline]
+    fn write(&self) -> RwLockWriteGuard<'_, Shard> {
+        if !self.is_swept.load(Ordering::Relaxed)
+            && let Some(shard) = self.write_unswept()
+        {
+            return shard;
+        }
+        self.write_after_sweep()
+    }
+
+    /// Writes, unless a sweep has begun: that set its mark under the same lock.
+    #[inline]
+    fn write_unswept(&self) -> Option<RwLockWriteGuard<'_, Shard>> {
+        let shard = self.shard.write();
+        (!self.is_swept.load(Ordering::Relaxed)).then_some(shard)
+    }
+
+    #[cold]
+    fn write_after_sweep(&self) -> RwLockWriteGuard<'_, Shard> {
+        self.turns.wait(|| {
+            loop {
+                drop(self.sweeping.lock());
+                if let Some(shard) = self.write_unswept() {
+                    return shard;
+                }
+            }
+        })
+    }
+
+    fn sweep(&self) -> Sweep<'_> {
+        self.turns.let_pass();
+        let alone = self.sweeping.lock();
+        let shard = self.shard.write();
+        self.is_swept.store(true, Ordering::Relaxed);
+        drop(shard);
+        Sweep { line: self, _alone: alone }
+    }
+}
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        self.line.is_swept.store(false, Ordering::Relaxed);
+    }
+}
 
 struct Shard {
     cache: Slots,
@@ -48,7 +125,7 @@ struct Shard {
 
 type Slots = Cache<u64, Slot, Scale, SameHash, Collect>;
 
-/// How every shard is made.
+/// Parameters of every shard.
 struct Plan {
     options: Options,
     scale: Scale,
@@ -86,7 +163,7 @@ impl Weighter<u64, Slot> for Scale {
 }
 
 impl ClockPro {
-    /// With `exact`, one shard: then `max_entries` entries are there at once if they are put in.
+    /// Makes a store; with `exact`, of one shard, so that it holds `max_entries` entries at once.
     pub(crate) fn new(bounds: Bounds, exact: bool) -> ClockPro {
         let scale = Scale::new(bounds);
         let shards = if exact { 1 } else { shards(bounds) };
@@ -99,36 +176,36 @@ impl ClockPro {
         }
         let options = options.build().expect("both capacities are set");
         let plan = Plan { options, scale };
-        let shards: Box<[_]> = (0..shards).map(|_| Line(RwLock::new(plan.shard()))).collect();
+        let shards: Box<[_]> = (0..shards).map(|_| Line::new(plan.shard())).collect();
         ClockPro { mask: shards.len() as u64 - 1, shards, plan, totals: Totals::new(bounds) }
     }
 
-    /// The bits above those that hashbrown probes with.
+    /// Returns the line of a hash, by the bits above those that hashbrown probes with.
     #[inline(always)]
-    fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        &self.shards[((hash >> 32) & self.mask) as usize].0
+    fn line(&self, hash: u64) -> &Line {
+        &self.shards[((hash >> 32) & self.mask) as usize]
     }
 
-    fn sweep(&self, shard: &RwLock<Shard>, keep: &mut Keep<'_>) -> Gone {
+    fn sweep(&self, line: &Line, keep: &mut Keep<'_>) -> Gone {
         let mut gone = Gone::default();
         // Hits go on while the shard is judged. Writers wait, so that the verdicts stay true.
-        let mut reading = shard.upgradable_read();
-        let (doomed, ends) = judge(reading.cache.iter(), keep);
+        let sweep = line.sweep();
+        let (doomed, ends) = judge(line.shard.read().cache.iter(), keep);
         for turn in doomed.chunks(TURN) {
-            let mut writing = RwLockUpgradableReadGuard::upgrade(reading);
+            let mut shard = line.shard.write();
             for (hash, cause) in turn {
-                if let Some((_, slot)) = writing.cache.remove(hash) {
-                    gone.push(*cause, slot);
+                if let Some((_, slot)) = shard.cache.remove(hash) {
+                    gone.push(*cause, *hash, slot);
                 }
             }
-            reading = RwLockWriteGuard::downgrade_to_upgradable(writing);
         }
         self.totals.change((0, 0), (gone.len(), gone.bytes()));
-        let mut writing = RwLockUpgradableReadGuard::upgrade(reading);
-        writing.ends = ends;
-        let husk = writing.shrink(&self.plan);
-        drop(writing);
-        drop(husk);
+        let mut shard = line.shard.write();
+        shard.ends = ends;
+        let emptied = shard.shrink(&self.plan);
+        drop(shard);
+        drop(sweep);
+        drop(emptied);
         gone
     }
 }
@@ -144,8 +221,8 @@ impl Plan {
 }
 
 impl Shard {
-    /// quick_cache keeps its memory however little is left in it, so a shard that has become nearly empty moves into
-    /// a new cache. The entries lose their standing; the old cache is empty and is freed without the lock.
+    /// Shrinks a shard: quick_cache keeps its memory however little is left in it, so one that has become nearly empty
+    /// moves into a new cache. The entries lose their standing; the old cache is empty and is freed without the lock.
     fn shrink(&mut self, plan: &Plan) -> Option<Slots> {
         if self.cache.is_empty() {
             self.ends = Moment::NEVER;
@@ -164,47 +241,86 @@ impl Shard {
 
 impl Store for ClockPro {
     #[inline]
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        let shard = self.shard(place.hash).read();
-        shard.cache.get(&place.hash).is_some_and(|slot| slot.known(place, visit))
+    fn get(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        let line = self.line(address.hash);
+        let shard = line.shard.read();
+        let is_known = shard.cache.get(&address.hash).is_some_and(|slot| slot.known(address, visit));
+        if !is_known {
+            visit.absent(address, line.inserts.get());
+        }
+        is_known
     }
 
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        let shard = self.shard(place.hash).read();
-        shard.cache.peek(&place.hash).is_some_and(|slot| slot.known(place, visit))
+    fn peek(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        let shard = self.line(address.hash).shard.read();
+        shard.cache.peek(&address.hash).is_some_and(|slot| slot.known(address, visit))
     }
 
-    fn insert(&self, entry: NewEntry<'_>, gone: &mut Gone) {
-        let (place, key) = (entry.place, entry.key);
+    fn inserts(&self, address: EntryAddress) -> u64 {
+        self.line(address.hash).inserts.get()
+    }
+
+    fn insert(
+        &self,
+        entry: NewEntry<'_>,
+        put: &InsertMode<'_>,
+        stripe: Stripe<'_>,
+        gone: &mut Gone,
+    ) -> Result<(), (Inserted, Slot)> {
+        let (address, key) = (entry.address, entry.key);
         let slot = Slot::new(entry);
-        let (bytes, ends) = (slot.bytes(), slot.kept().ends());
-        let mut shard = self.shard(place.hash).write();
-        shard.cache.insert_with_lifecycle(place.hash, slot, gone);
+        let (bytes, ends) = (slot.bytes(), slot.cached().discard_at());
+        let line = self.line(address.hash);
+        let mut shard = line.write();
+        // Before the fence is broken: whoever takes one that this insert has broken looks for what it put in.
+        line.inserts.count();
+        let lies = || shard.cache.peek(&address.hash);
+        if let Err(why) = admit(put, stripe, &slot, lies) {
+            return Err((why, slot));
+        }
+        shard.cache.insert_with_lifecycle(address.hash, slot, gone);
         shard.ends = shard.ends.min(ends);
         self.totals.change((1, bytes), (gone.len(), gone.bytes()));
-        find_replaced(place, key, &shard.cache, gone);
+        find_replaced(address, key, &shard.cache, gone);
+        Ok(())
     }
 
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> Option<Slot> {
-        let mut shard = self.shard(place.hash).write();
-        let known = |slot: &Slot| slot.known(place, visit);
-        let (_, slot) = shard.cache.remove_if(&place.hash, known)?;
+    fn remove(&self, address: EntryAddress, visit: &mut dyn Visit, fence: Stripe<'_>) -> Option<Slot> {
+        let mut shard = self.line(address.hash).write();
+        fence.bump();
+        let known = |slot: &Slot| slot.known(address, visit);
+        let (_, slot) = shard.cache.remove_if(&address.hash, known)?;
         self.totals.change((0, 0), (1, slot.bytes()));
-        let husk = if shard.cache.is_empty() { shard.shrink(&self.plan) } else { None };
+        let emptied = if shard.cache.is_empty() { shard.shrink(&self.plan) } else { None };
         drop(shard);
-        drop(husk);
+        drop(emptied);
         Some(slot)
     }
 
-    fn retain(&self, keep: &mut Keep<'_>, gone: &mut dyn FnMut(Gone)) {
-        for Line(shard) in &self.shards {
-            gone(self.sweep(shard, keep));
+    fn evict(&self, address: EntryAddress) -> Option<Slot> {
+        let mut shard = self.line(address.hash).write();
+        let (_, slot) = shard.cache.remove_if(&address.hash, |slot| slot.site() == address.site)?;
+        self.totals.change((0, 0), (1, slot.bytes()));
+        Some(slot)
+    }
+
+    fn of_site(&self, site: u32, found: &mut dyn FnMut(u64, &CachedEntry)) {
+        for line in &self.shards {
+            let shard = line.shard.read();
+            let of_site = shard.cache.iter().filter(|(_, slot)| slot.site() == site);
+            of_site.for_each(|(hash, slot)| found(*hash, slot.cached()));
         }
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
-        for Line(shard) in &self.shards {
-            shard.read().cache.iter().for_each(|(_, slot)| visit(slot.entry()));
+    fn retain(&self, keep: &mut Keep<'_>, gone: &mut dyn FnMut(Gone)) {
+        for line in &self.shards {
+            gone(self.sweep(line, keep));
+        }
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
+        for line in &self.shards {
+            line.shard.read().cache.iter().for_each(|(_, slot)| visit(slot.entry()));
         }
     }
 
@@ -213,11 +329,11 @@ impl Store for ClockPro {
     }
 
     fn next_deadline(&self) -> Moment {
-        self.shards.iter().map(|line| line.0.read().ends).min().unwrap_or(Moment::NEVER)
+        self.shards.iter().map(|line| line.shard.read().ends).min().unwrap_or(Moment::NEVER)
     }
 }
 
-/// A power of two: four per processor, more in a large store, fewer in a small one.
+/// Returns the number of shards, a power of two: four per processor, more in a large store, fewer in a small one.
 fn shards(Bounds { entries, bytes }: Bounds) -> u64 {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
     let wanted = (processors * 4).max(entries / LARGEST_SHARD).min(MOST_SHARDS);
@@ -227,19 +343,19 @@ fn shards(Bounds { entries, bytes }: Bounds) -> u64 {
     wanted.next_power_of_two().min(1 << most.ilog2())
 }
 
-/// Among what an insert of this key pushed out, names the entry whose place it took.
+/// Finds the entry whose place an insert of this key took, among those that it pushed out.
 ///
 /// quick_cache hands back the old entry first, and then the new one too if that is too heavy or could not hold its
 /// place.
-fn find_replaced(place: Place, key: &[u8], cache: &Slots, gone: &mut Gone) {
-    let replaced = match gone.iter().filter(|slot| slot.is(place, key)).count() {
+fn find_replaced(address: EntryAddress, key: &[u8], cache: &Slots, gone: &mut Gone) {
+    let replaced = match gone.iter().filter(|slot| slot.is(address, key)).count() {
         0 => false,
-        1 => cache.peek(&place.hash).is_some_and(|slot| slot.is(place, key)),
+        1 => cache.peek(&address.hash).is_some_and(|slot| slot.is(address, key)),
         _ => true,
     };
-    let old = gone.iter_mut().find(|(_, slot)| slot.is(place, key));
-    if let (true, Some((cause, _))) = (replaced, old) {
-        *cause = RemovalCause::Replaced;
+    let old = gone.iter_mut().find(|left| left.slot.is(address, key));
+    if let (true, Some(left)) = (replaced, old) {
+        left.cause = RemovalCause::Replaced;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::clock_pro::ClockPro;
 use crate::lru::Lru;
 use crate::totals::Bounds;
 
-/// Which entry goes first when the backend is full.
+/// Selects the entry that is evicted when the backend is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
@@ -31,7 +31,8 @@ config! {
     /// once.
     ///
     /// ```
-    /// use retainit_memory::MemoryConfig;
+    /// # use retainit_memory as retainit;
+    /// use retainit::MemoryConfig;
     ///
     /// let config = MemoryConfig::new().max_entries(50_000).max_bytes(64 << 20).ttl("5m").policy("lru");
     /// # use retainit_plugin::BackendConfig;
@@ -39,34 +40,36 @@ config! {
     /// ```
     pub struct MemoryConfig {
         /// The most entries it holds, at least 1; it holds where `max_bytes` is set too.
-        max_entries: Count = "10_000", alias "max_size";
+        max_entries: Count = 10_000, alias "max_size";
 
         /// The most bytes its values weigh together, at least 1.
         ///
         /// Weights are those of `Weigh`, or of the serialized form; the cost of the entries themselves (100 to 210
-        /// bytes each) comes on top. The default policy works in shards of at least 4 MiB, and an entry heavier than
-        /// 97 % of a shard's share is not kept: it is told as evicted. `lru` and `strict` keep whatever weighs at most
+        /// bytes each) comes on top. The default policy works in shards of at least 4 MiB, and an entry heavier than 97
+        /// % of a shard's share is not kept: it is reported as evicted. `lru` and `strict` keep whatever weighs at most
         /// `max_bytes`.
         max_bytes: Limit<ByteSize> = "unlimited";
 
-        /// How long results are fresh, where their functions do not say.
+        /// Time for which results are fresh, where their functions do not set it. The time a machine sleeps is not
+        /// counted.
         ttl: Ttl = "never";
 
-        /// The largest fraction by which a ttl is shortened, where functions do not say.
-        jitter: Fraction = "0.0";
+        /// The largest fraction by which a ttl is shortened, where functions do not set it.
+        jitter: Fraction = 0.0;
 
-        /// After how long without a read a result expires.
+        /// Time without a read after which a result expires.
         max_idle: Ttl = "never", alias "idle";
 
-        /// Which entry goes first: `"default"` is CLOCK-Pro, `"lru"` exactly the least recently used one.
+        /// Policy that selects the entry to evict: `"default"` is CLOCK-Pro, `"lru"` exactly the least recently used
+        /// one.
         policy: Policy = "default";
 
-        /// Whether the bounds must also be usable to the last entry and byte.
+        /// Makes the bounds usable to the last entry and byte.
         ///
-        /// Bounds are never passed, but in shards one may be full while another is not, so fewer than `max_entries`
-        /// may be there. With `strict` the default policy has a single shard; with `max_bytes` too, the store of `lru`
-        /// is used. Both take one lock per change, `lru` also per hit.
-        strict: bool = "false";
+        /// Bounds are never passed, but in shards one may be full while another is not, so fewer than `max_entries` may
+        /// be there. With `strict` the default policy has a single shard; with `max_bytes` too, the store of `lru` is
+        /// used. Both take one lock per change, `lru` also per hit.
+        strict: bool = false;
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
@@ -83,7 +86,7 @@ config! {
 }
 
 impl MemoryConfig {
-    /// Another name for [`max_entries`](MemoryConfig::max_entries).
+    /// Sets [`max_entries`](MemoryConfig::max_entries), under another name.
     #[must_use]
     pub fn max_size(self, entries: usize) -> MemoryConfig {
         self.max_entries(entries)
@@ -107,7 +110,7 @@ impl BackendConfig for MemoryConfig {
     }
 
     fn build(&self, context: Context) -> Result<Built> {
-        check(&self.problems()).map_err(|error| error.context("backend", &*context.name))?;
+        check(&self.problems()).map_err(|error| error.with_context("backend", &*context.name))?;
         let all = self.complete();
         let bounds = Bounds {
             entries: all.max_entries.get().map_or(u64::MAX, |entries| entries.0),
@@ -128,4 +131,4 @@ impl BackendConfig for MemoryConfig {
     }
 }
 
-retainit_plugin::register_backend!("memory", MemoryConfig);
+retainit_plugin::register_backend!("memory", MemoryConfig, used_unconfigured());

@@ -1,12 +1,16 @@
 use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
-use parking_lot::Mutex;
-use retainit_plugin::{Entry, Moment, NewEntry, Place, RemovalCause, Visit};
+use retainit_plugin::lock::{Mutex, MutexGuard};
+use retainit_plugin::{
+    CachedEntry, EntryAddress, EntryRef, InsertMode, Inserted, Moment, NewEntry, RemovalCause, Visit,
+};
 
 use crate::gone::Gone;
 use crate::slot::{SameHash, Slot};
-use crate::store::{Keep, Store, judge};
+use crate::store::{Inserts, Keep, Store, admit, judge};
+use crate::stripes::Stripe;
 use crate::totals::{Bounds, Totals};
+use crate::turns::Turns;
 
 /// Below this many nodes memory is not worth giving back.
 const SMALL: usize = 1_024;
@@ -14,7 +18,9 @@ const SMALL: usize = 1_024;
 /// The exact store: one lock, the least recently used entry goes first, and every entry within the bounds fits.
 pub(crate) struct Lru {
     inner: Mutex<Inner>,
+    inserts: Inserts,
     totals: Totals,
+    turns: Turns,
 }
 
 struct Inner {
@@ -30,7 +36,13 @@ impl Lru {
     pub(crate) fn new(bounds: Bounds) -> Lru {
         let map = LinkedHashMap::with_hasher(SameHash::default());
         let inner = Inner { map, bytes: 0, ends: Moment::NEVER, peak: 0 };
-        Lru { inner: Mutex::new(inner), totals: Totals::new(bounds) }
+        let (inserts, totals) = (Inserts::new(), Totals::new(bounds));
+        Lru { inner: Mutex::new(inner), inserts, totals, turns: Turns::default() }
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.try_lock().unwrap_or_else(|| self.turns.wait(|| self.inner.lock()))
     }
 }
 
@@ -43,17 +55,17 @@ impl Inner {
 
     fn evict_until(&mut self, entries: u64, bytes: u64, gone: &mut Gone) {
         while self.map.len() as u64 > entries || self.bytes > bytes {
-            let Some((_, slot)) = self.map.pop_front() else {
+            let Some((hash, slot)) = self.map.pop_front() else {
                 return;
             };
             self.bytes -= slot.bytes();
-            gone.push(RemovalCause::Evicted, slot);
+            gone.push(RemovalCause::Evicted, hash, slot);
         }
     }
 
     fn push(&mut self, hash: u64, slot: Slot) {
         self.bytes += slot.bytes();
-        self.ends = self.ends.min(slot.kept().ends());
+        self.ends = self.ends.min(slot.cached().discard_at());
         self.map.insert(hash, slot);
         self.peak = self.peak.max(self.map.len());
     }
@@ -70,47 +82,66 @@ impl Inner {
 }
 
 impl Store for Lru {
-    fn get(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        let mut inner = self.inner.lock();
-        match inner.map.raw_entry_mut().from_key_hashed_nocheck(place.hash, &place.hash) {
-            RawEntryMut::Occupied(mut entry) if entry.get().known(place, visit) => {
+    fn get(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        let mut inner = self.lock();
+        match inner.map.raw_entry_mut().from_key_hashed_nocheck(address.hash, &address.hash) {
+            RawEntryMut::Occupied(mut entry) if entry.get().known(address, visit) => {
                 entry.to_back();
                 true
             }
-            _ => false,
+            _ => {
+                visit.absent(address, self.inserts.get());
+                false
+            }
         }
     }
 
-    fn peek(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.inner.lock().map.get(&place.hash).is_some_and(|slot| slot.known(place, visit))
+    fn peek(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        self.lock().map.get(&address.hash).is_some_and(|slot| slot.known(address, visit))
     }
 
-    fn insert(&self, entry: NewEntry<'_>, gone: &mut Gone) {
+    fn inserts(&self, _address: EntryAddress) -> u64 {
+        self.inserts.get()
+    }
+
+    fn insert(
+        &self,
+        entry: NewEntry<'_>,
+        put: &InsertMode<'_>,
+        stripe: Stripe<'_>,
+        gone: &mut Gone,
+    ) -> Result<(), (Inserted, Slot)> {
         let Bounds { entries, bytes } = self.totals.bounds();
-        let (place, key) = (entry.place, entry.key);
+        let (address, key) = (entry.address, entry.key);
         let slot = Slot::new(entry);
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
+        self.inserts.count();
+        if let Err(why) = admit(put, stripe, &slot, || inner.map.get(&address.hash)) {
+            return Err((why, slot));
+        }
         let before = (inner.map.len(), inner.bytes);
-        if let Some(old) = inner.take(place.hash) {
-            let same = old.is(place, key);
-            gone.push(if same { RemovalCause::Replaced } else { RemovalCause::Evicted }, old);
+        if let Some(old) = inner.take(address.hash) {
+            let same = old.is(address, key);
+            gone.push(if same { RemovalCause::Replaced } else { RemovalCause::Evicted }, address.hash, old);
         }
         match bytes.unwrap_or(u64::MAX).checked_sub(slot.bytes()) {
-            None => gone.push(RemovalCause::Evicted, slot),
+            None => gone.push(RemovalCause::Evicted, address.hash, slot),
             Some(room) => {
                 inner.evict_until(entries - 1, room, gone);
-                inner.push(place.hash, slot);
+                inner.push(address.hash, slot);
             }
         }
         self.totals.change((inner.map.len(), inner.bytes), before);
+        Ok(())
     }
 
-    fn remove(&self, place: Place, visit: &mut dyn Visit) -> Option<Slot> {
-        let mut inner = self.inner.lock();
-        if !inner.map.get(&place.hash)?.known(place, visit) {
+    fn remove(&self, address: EntryAddress, visit: &mut dyn Visit, fence: Stripe<'_>) -> Option<Slot> {
+        let mut inner = self.lock();
+        fence.bump();
+        if !inner.map.get(&address.hash)?.known(address, visit) {
             return None;
         }
-        let slot = inner.take(place.hash)?;
+        let slot = inner.take(address.hash)?;
         if inner.map.is_empty() {
             inner.shrink();
         }
@@ -118,13 +149,28 @@ impl Store for Lru {
         Some(slot)
     }
 
+    fn evict(&self, address: EntryAddress) -> Option<Slot> {
+        let mut inner = self.lock();
+        inner.map.get(&address.hash).filter(|slot| slot.site() == address.site)?;
+        let slot = inner.take(address.hash)?;
+        self.totals.change((0, 0), (1, slot.bytes()));
+        Some(slot)
+    }
+
+    fn of_site(&self, site: u32, found: &mut dyn FnMut(u64, &CachedEntry)) {
+        let inner = self.lock();
+        let of_site = inner.map.iter().filter(|(_, slot)| slot.site() == site);
+        of_site.for_each(|(hash, slot)| found(*hash, slot.cached()));
+    }
+
     fn retain(&self, keep: &mut Keep<'_>, gone: &mut dyn FnMut(Gone)) {
         let mut left = Gone::default();
-        let mut inner = self.inner.lock();
+        self.turns.let_pass();
+        let mut inner = self.lock();
         let (doomed, ends) = judge(inner.map.iter(), keep);
         for (hash, cause) in doomed {
             if let Some(slot) = inner.take(hash) {
-                left.push(cause, slot);
+                left.push(cause, hash, slot);
             }
         }
         inner.ends = ends;
@@ -134,8 +180,8 @@ impl Store for Lru {
         gone(left);
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(Entry<'_>)) {
-        self.inner.lock().map.values().for_each(|slot| visit(slot.entry()));
+    fn scan(&self, visit: &mut dyn FnMut(EntryRef<'_>)) {
+        self.lock().map.values().for_each(|slot| visit(slot.entry()));
     }
 
     fn totals(&self) -> &Totals {
@@ -143,6 +189,6 @@ impl Store for Lru {
     }
 
     fn next_deadline(&self) -> Moment {
-        self.inner.lock().ends
+        self.lock().ends
     }
 }

@@ -1,19 +1,19 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
-use retainit_plugin::{Entry, Kept, NewEntry, Place, Result, Visit};
+use retainit_plugin::{CachedEntry, EntryAddress, EntryRef, NewEntry, Result, Visit};
 
-/// Keys up to this length lie in the slot itself.
+/// Longest key that is stored in the slot itself.
 const SHORT: usize = 22;
 
 /// One entry, as both stores hold it under the hash of its key.
 ///
 /// Two keys of one hash are not held side by side: the later one takes the place of the earlier. Of ten million keys
-/// with 64 well-mixed bits each, two meet with a chance of three in a million, and what it costs them is a load: a
-/// visitor is never shown the wrong entry without its key.
+/// with 64 well-mixed bits each, two meet with a chance of three in a million, and it costs them a load: a visitor is
+/// never shown the wrong entry without its key.
 pub(crate) struct Slot {
-    kept: Kept,
+    cached: CachedEntry,
     site: u32,
-    /// The weight in bytes; where it does not fit, the key is [`Key::Heavy`] and knows it.
+    /// The weight in bytes; where it does not fit, the key is [`Key::Heavy`] and holds it.
     bytes: u32,
     key: Key,
 }
@@ -24,7 +24,7 @@ enum Key {
     Heavy(Box<Heavy>),
 }
 
-/// What an entry of 4 GiB and more has instead of a key.
+/// Weight and key of an entry of 4 GiB and more.
 struct Heavy {
     bytes: u64,
     key: Box<[u8]>,
@@ -32,12 +32,12 @@ struct Heavy {
 
 impl Slot {
     pub(crate) fn new(entry: NewEntry<'_>) -> Slot {
-        let NewEntry { place, key, kept, bytes } = entry;
+        let NewEntry { address, key, cached, bytes, .. } = entry;
         let (bytes, key) = match u32::try_from(bytes) {
             Ok(bytes) => (bytes, Key::new(key)),
             Err(_) => (u32::MAX, Key::Heavy(Box::new(Heavy { bytes, key: key.into() }))),
         };
-        Slot { kept, site: place.site, bytes, key }
+        Slot { cached, site: address.site, bytes, key }
     }
 
     #[inline(always)]
@@ -49,12 +49,16 @@ impl Slot {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn kept(&self) -> &Kept {
-        &self.kept
+    pub(crate) fn site(&self) -> u32 {
+        self.site
     }
 
-    /// Its weight, as it was given.
+    #[inline(always)]
+    pub(crate) fn cached(&self) -> &CachedEntry {
+        &self.cached
+    }
+
+    /// Returns its weight, as it was given.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         match &self.key {
@@ -63,24 +67,29 @@ impl Slot {
         }
     }
 
-    /// Drops it, and tells what came of that, see [`Kept::discard`].
+    /// Drops it, and returns what came of that, see [`CachedEntry::discard`].
     pub(crate) fn discard(self) -> Result<()> {
-        self.kept.discard()
+        self.cached.discard()
     }
 
-    pub(crate) fn entry(&self) -> Entry<'_> {
-        Entry { site: self.site, key: self.key(), kept: &self.kept }
+    pub(crate) fn entry(&self) -> EntryRef<'_> {
+        EntryRef { site: self.site, key: self.key(), cached: &self.cached }
     }
 
-    /// Whether it belongs to the site of `place` and `visit` knows it.
+    /// Returns whether it belongs to the site of `address` and `visit` accepts it.
     #[inline(always)]
-    pub(crate) fn known(&self, place: Place, visit: &mut dyn Visit) -> bool {
-        self.site == place.site && visit.visit(self.key(), &self.kept)
+    pub(crate) fn known(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool {
+        self.site == address.site && visit.visit(self.key(), &self.cached)
     }
 
-    /// Whether it is the entry of this key.
-    pub(crate) fn is(&self, place: Place, key: &[u8]) -> bool {
-        self.site == place.site && self.key() == key
+    /// Returns whether it has the key of another entry.
+    pub(crate) fn has_key_of(&self, other: &Slot) -> bool {
+        self.site == other.site && self.key() == other.key()
+    }
+
+    /// Returns whether it is the entry of this key.
+    pub(crate) fn is(&self, address: EntryAddress, key: &[u8]) -> bool {
+        self.site == address.site && self.key() == key
     }
 }
 
@@ -97,7 +106,7 @@ impl Key {
     }
 }
 
-/// The hasher of what brings its hash along.
+/// A hasher for keys that are hashes already.
 pub(crate) type SameHash = BuildHasherDefault<Same>;
 
 #[derive(Clone, Copy, Default)]
@@ -109,7 +118,7 @@ impl Hasher for Same {
         self.0 = hash;
     }
 
-    /// Only hashes are hashed here; anything else would still work.
+    /// Hashes bytes; only hashes are hashed here, but anything else would still work.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
@@ -126,20 +135,20 @@ impl Hasher for Same {
 mod tests {
     use std::time::Duration;
 
-    use retainit_plugin::{Life, Moment};
+    use retainit_plugin::{EntryTimes, Moment};
 
     use super::*;
 
     fn slot(key: &[u8], bytes: u64) -> Slot {
-        let life = Life {
-            generation: 1,
+        let times = EntryTimes {
+            epoch: 1,
             created: Moment::from_millis(1),
             fresh_until: Moment::NEVER,
             load_time: Duration::ZERO,
             extra: None,
         };
-        let place = Place { hash: 7, site: 1 };
-        Slot::new(NewEntry { place, key, kept: Kept::new(1u8, life), bytes })
+        let address = EntryAddress { hash: 7, site: 1 };
+        Slot::new(NewEntry { address, key, cached: CachedEntry::new(1u8, times), bytes, max_entries: None })
     }
 
     #[test]

@@ -1,42 +1,45 @@
-use parking_lot::{Mutex, MutexGuard};
-use retainit_plugin::{Fence, Place};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use retainit_plugin::{EntryAddress, Fence};
 
 const STRIPES: usize = 4_096;
 
 /// The fences: counters that keys share by hash.
 ///
-/// Whoever changes an entry holds its stripe while it does; readers never look here. Locks are taken in the order
-/// stripe, then store.
-pub(crate) struct Stripes(Box<[Mutex<u64>]>);
+/// A thread that raises or compares the one of a key holds the lock of the store under which entries of that key
+/// change; so a fence is valid as long as no such entry was changed. To take a fence needs no lock: one that is taken
+/// while a change is under way is that of after the change, and a thread that has taken it finds the lock held until
+/// the change is done.
+pub(crate) struct Stripes(Box<[AtomicU64]>);
 
-/// A stripe that is held.
-pub(crate) struct Stripe<'a>(MutexGuard<'a, u64>);
+/// The counter of a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Stripe<'a>(&'a AtomicU64);
 
 impl Stripes {
     pub(crate) fn new() -> Stripes {
-        Stripes((0..STRIPES).map(|_| Mutex::new(0)).collect())
+        Stripes((0..STRIPES).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// The bits above those that choose a shard, and below those that hashbrown keeps as tags.
-    pub(crate) fn hold(&self, place: Place) -> Stripe<'_> {
-        let index = (place.hash >> 44) as usize % STRIPES;
-        Stripe(self.0[index].lock())
+    /// Returns the stripe of a key, by the bits above those that choose a shard and below those that hashbrown keeps as
+    /// tags.
+    pub(crate) fn of(&self, address: EntryAddress) -> Stripe<'_> {
+        Stripe(&self.0[(address.hash >> 44) as usize % STRIPES])
     }
 
     pub(crate) fn break_all(&self) {
-        for stripe in &self.0 {
-            *stripe.lock() += 1;
-        }
+        self.0.iter().for_each(|stripe| Stripe(stripe).bump());
     }
 }
 
 impl Stripe<'_> {
-    pub(crate) fn fence(&self) -> Fence {
-        Fence::new(*self.0)
+    pub(crate) fn fence(self) -> Fence {
+        Fence::new(self.0.load(Ordering::Acquire))
     }
 
     /// Refuses every fence taken so far.
-    pub(crate) fn bump(&mut self) {
-        *self.0 += 1;
+    pub(crate) fn bump(self) {
+        // Keys of several shards may share it, and those have no lock in common.
+        self.0.fetch_add(1, Ordering::Release);
     }
 }

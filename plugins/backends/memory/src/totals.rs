@@ -1,28 +1,42 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What a memory backend may hold.
+/// Bounds of a memory backend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// At least one.
+    /// Bound in entries, at least one.
     pub(crate) entries: u64,
-    /// At least one; `None` leaves bytes uncounted.
+    /// Bound in bytes, at least one; `None` leaves bytes uncounted.
     pub(crate) bytes: Option<u64>,
 }
 
-/// What a store holds. Changed under the store's lock, read without one.
+/// Totals of the entries in a store. Changed under the store's lock, read without one.
 #[derive(Debug)]
 pub(crate) struct Totals {
     bounds: Bounds,
+    /// Bounds of which one that is reached is reported.
+    nearly: Bounds,
+    /// Bounds below which it may be reported again.
+    again: Bounds,
     entries: AtomicU64,
     bytes: AtomicU64,
-    /// Whether it was said that it is nearly full.
-    told: AtomicBool,
+    /// Set once it was reported as nearly full.
+    reported: AtomicBool,
+}
+
+impl Bounds {
+    /// Returns a share of each bound, rounded up. Taken once: each insert compares with it.
+    fn percent(self, percent: u64) -> Bounds {
+        // Below the bound itself, so that it fits.
+        let share = |of: u64| (u128::from(of) * u128::from(percent)).div_ceil(100) as u64;
+        Bounds { entries: share(self.entries), bytes: self.bytes.map(share) }
+    }
 }
 
 impl Totals {
     pub(crate) fn new(bounds: Bounds) -> Totals {
         let zero = AtomicU64::default;
-        Totals { bounds, entries: zero(), bytes: zero(), told: AtomicBool::new(false) }
+        let (nearly, again) = (bounds.percent(90), bounds.percent(85));
+        Totals { bounds, nearly, again, entries: zero(), bytes: zero(), reported: AtomicBool::new(false) }
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
@@ -47,33 +61,33 @@ impl Totals {
         }
     }
 
-    /// Used and capacity of the bound that was just reached to nine tenths. Once; again only after less than 85 % of
-    /// every bound was met in between.
+    /// Returns used and capacity of the bound that was just reached to nine tenths: once, and again only after less
+    /// than 85 % of every bound was met in between.
     pub(crate) fn nearly_full(&self) -> Option<(u64, u64)> {
-        let full = self.filled(90);
-        let told = self.told.load(Ordering::Relaxed);
-        if full.is_some() && !told && !self.told.swap(true, Ordering::Relaxed) {
-            return full;
-        }
-        if told {
+        if self.reported.load(Ordering::Relaxed) {
             self.fell();
+            return None;
         }
-        None
+        let full = self.reached(self.nearly)?;
+        (!self.reported.swap(true, Ordering::Relaxed)).then_some(full)
     }
 
-    /// Looks whether it fell far enough below its bounds to say so again when they are reached.
+    /// Checks whether it is far enough below its bounds to report it again when they are reached.
     pub(crate) fn fell(&self) {
-        if self.told.load(Ordering::Relaxed) && self.filled(85).is_none() {
-            self.told.store(false, Ordering::Relaxed);
+        if self.reported.load(Ordering::Relaxed) && self.reached(self.again).is_none() {
+            self.reported.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Used and capacity of a bound that is filled to `percent`.
-    fn filled(&self, percent: u128) -> Option<(u64, u64)> {
-        let entries = (self.entries(), self.bounds.entries);
-        let bytes = self.bounds.bytes.map(|capacity| (self.bytes(), capacity));
-        let filled = |&(used, capacity): &(u64, u64)| u128::from(used) * 100 >= u128::from(capacity) * percent;
-        [Some(entries), bytes].into_iter().flatten().find(filled)
+    /// Returns used and capacity of a bound whose share in `shares` is reached.
+    fn reached(&self, shares: Bounds) -> Option<(u64, u64)> {
+        let entries = self.entries();
+        if entries >= shares.entries {
+            return Some((entries, self.bounds.entries));
+        }
+        let (share, capacity) = shares.bytes.zip(self.bounds.bytes)?;
+        let bytes = self.bytes();
+        (bytes >= share).then_some((bytes, capacity))
     }
 }
 

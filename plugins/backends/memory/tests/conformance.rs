@@ -6,7 +6,7 @@ use retainit_memory::MemoryConfig;
 use retainit_plugin::{BackendConfig, Built, Context, ObjectBackend};
 use retainit_testkit::conformance;
 
-/// It offers everything the suite asks for, so no case may be skipped.
+/// Runs the suite. The backend offers everything the suite tests, so no case may be skipped.
 fn conforms(config: MemoryConfig) {
     let make = move |context: Context| -> Arc<dyn ObjectBackend> {
         match config.build(context).expect("the configuration is valid") {

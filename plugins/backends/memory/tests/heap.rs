@@ -1,4 +1,4 @@
-//! What a full memory backend gives back after a sweep. A binary of its own: it counts the whole heap.
+//! Tests that a full memory backend frees its memory after a sweep. A binary of its own: it counts the whole heap.
 #![expect(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use retainit_memory::MemoryConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
-    Removal, RemovalCause, SystemClock, Visit,
+    BackendConfig, Built, CachedEntry, Context, EntryAddress, EntryTimes, Error, InsertMode, Inserted, Listener,
+    Moment, NewEntry, ObjectBackend, Removal, RemovalCause, SystemClock, Visit,
 };
 
 struct Counting;
@@ -50,27 +50,27 @@ impl Listener for Deaf {
 struct Any;
 
 impl Visit for Any {
-    fn visit(&mut self, _: &[u8], _: &Kept) -> bool {
+    fn visit(&mut self, _: &[u8], _: &CachedEntry) -> bool {
         true
     }
 }
 
-fn place(key: u64) -> Place {
+fn address(key: u64) -> EntryAddress {
     let mixed = (key ^ key >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    Place { hash: (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb), site: 1 }
+    EntryAddress { hash: (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb), site: 1 }
 }
 
 fn put(memory: &dyn ObjectBackend, key: u64, ends: u64) {
-    let life = Life {
-        generation: 1,
+    let times = EntryTimes {
+        epoch: 1,
         created: Moment::from_millis(1),
         fresh_until: Moment::from_millis(ends),
         load_time: Duration::ZERO,
         extra: None,
     };
-    let kept = Kept::new(Arc::new([0u8; 32]), life);
-    let entry = NewEntry { place: place(key), key: &key.to_be_bytes(), kept, bytes: 0 };
-    assert_eq!(memory.insert(entry, Put::Always), Inserted::Yes);
+    let cached = CachedEntry::new(Arc::new([0u8; 32]), times);
+    let entry = NewEntry { address: address(key), key: &key.to_be_bytes(), cached, bytes: 0, max_entries: None };
+    assert_eq!(memory.insert(entry, InsertMode::Always), Inserted::Yes);
 }
 
 fn build(config: &MemoryConfig) -> Arc<dyn ObjectBackend> {
@@ -80,7 +80,7 @@ fn build(config: &MemoryConfig) -> Arc<dyn ObjectBackend> {
     }
 }
 
-/// Base, full and swept, in bytes.
+/// Returns the heap at its base, full and swept, in bytes.
 fn life_of(config: &MemoryConfig, count: u64, sweep: impl Fn(&dyn ObjectBackend)) -> [usize; 3] {
     let memory = build(config);
     let base = LIVE.load(Ordering::Relaxed);
@@ -95,7 +95,7 @@ fn life_of(config: &MemoryConfig, count: u64, sweep: impl Fn(&dyn ObjectBackend)
 fn expire(memory: &dyn ObjectBackend) {
     let now = Moment::from_millis(20);
     let count = memory.len();
-    let swept = memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
+    let swept = memory.retain(&mut |entry| (entry.cached.discard_at() <= now).then_some(RemovalCause::Expired));
     assert_eq!(memory.len(), count - swept);
     assert!(memory.len() < count / 100);
 }
@@ -111,7 +111,7 @@ fn memory_goes_back_when_entries_do() {
         assert!(swept - base < 2 * MIB, "{} bytes are still taken", swept - base);
         let [base, _, emptied] = life_of(&config, FEW, |memory| {
             (0..FEW).for_each(|key| {
-                memory.discard(place(key), &mut Any, RemovalCause::Expired);
+                memory.remove(address(key), &mut Any);
             });
             assert!(memory.is_empty());
         });

@@ -6,7 +6,7 @@ use retainit_plugin::{ReadValue, Result, Serializer, register_serializer};
 use super::{unread, unwritten};
 
 /// postcard: the smallest form and the fastest, without names. A changed type is a miss, so every deployment that
-/// changes one begins with an empty cache; types that ask the format what comes next cannot use it.
+/// changes one begins with an empty cache; types that let the format decide what comes next cannot use it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 

@@ -20,7 +20,8 @@ config! {
     /// The configuration of the subscriber `audit`.
     ///
     /// ```
-    /// use retainit_subscribers::AuditConfig;
+    /// # use retainit_subscribers as retainit;
+    /// use retainit::AuditConfig;
     ///
     /// let config = AuditConfig::new().path("/var/log/shop/cache-audit.jsonl");
     /// # use retainit_plugin::Section;
@@ -29,9 +30,9 @@ config! {
     pub struct AuditConfig {
         /// The file that is appended to, with mode 0600. It has to be given. One instance writes to one file; records
         /// that the queue cannot take go to a file of the same name with `.spill` behind it.
-        path: PathBuf = "";
+        path: PathBuf, example "retainit-audit.jsonl";
 
-        /// How long a caller waits for room in the queue before its record is spilled.
+        /// Time for which a caller waits for room in the queue before its record is spilled.
         max_wait: Duration = "10ms";
     }
 
@@ -46,13 +47,13 @@ impl SubscriberConfig for AuditConfig {
     fn build(&self, _context: SubscriberContext) -> Result<Box<dyn Subscriber>> {
         check(&self.problems())?;
         let all = self.complete();
-        let path = all.path.get().ok_or_else(|| Error::new(ErrorKind::Config, "`path` is missing"))?;
+        let path = all.path.get().ok_or_else(|| Error::new(ErrorKind::Config, "it is missing").with_field("path"))?;
         let mut audit = Audit {
             log: Log::open(path)?,
             spill: Arc::new(SpillFile::beside(path)?),
             max_wait: all.max_wait.get().copied().unwrap_or_default(),
         };
-        // What an earlier process could not write any more comes before everything newer.
+        // Records that an earlier process could not write any more come before everything newer.
         audit.take_spilled()?;
         Ok(Box::new(audit))
     }
@@ -64,7 +65,7 @@ impl SubscriberConfig for AuditConfig {
 
 retainit_plugin::register_subscriber!("audit", AuditConfig);
 
-/// A record of an event; the line is the same in the log and in the spill.
+/// Makes a record of an event; the line is the same in the log and in the spill.
 fn record(event: &Event) -> String {
     Line::of(event).with("actor", event.actor()).with_fields(event).finish()
 }

@@ -112,3 +112,96 @@ fn one_instance_writes_to_one_file() {
     drop(first);
     audit(&path);
 }
+
+// A log that is rotated under it: records go to the file that the path names, and none is lost.
+#[cfg(unix)]
+#[test]
+fn a_rotated_log_is_opened_anew() {
+    let (folder, path) = place();
+    let mut audit = audit(&path);
+    let spill = audit.spill().unwrap();
+    let old = folder.path().join("audit.jsonl.1");
+    audit.handle(&event(EventKind::CacheSet, 0)).unwrap();
+    fs::rename(&path, &old).unwrap();
+    audit.handle(&event(EventKind::CacheSet, 1)).unwrap();
+    assert_eq!((numbers(&old), numbers(&path)), (vec![0], vec![1]));
+    // A new one is there already, or the old one is just gone, or it was emptied in its place.
+    fs::rename(&path, &old).unwrap();
+    fs::write(&path, "").unwrap();
+    audit.handle(&event(EventKind::CacheSet, 2)).unwrap();
+    assert_eq!(numbers(&path), [2]);
+    fs::remove_file(&path).unwrap();
+    audit.handle(&event(EventKind::CacheSet, 3)).unwrap();
+    assert_eq!(numbers(&path), [3]);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    audit.handle(&event(EventKind::CacheSet, 4)).unwrap();
+    assert_eq!(numbers(&path), [4]);
+    // What is spilled goes the same ways.
+    spill.put(&event(EventKind::CacheSet, 5)).unwrap();
+    fs::remove_file(&path).unwrap();
+    audit.take_spilled().unwrap();
+    fs::remove_file(spill_of(&path)).unwrap();
+    spill.put(&event(EventKind::CacheSet, 6)).unwrap();
+    assert_eq!((numbers(&path), numbers(&spill_of(&path))), (vec![5], vec![6]));
+    audit.take_spilled().unwrap();
+    audit.close().unwrap();
+    assert_eq!(numbers(&path), [5, 6]);
+    // Nobody else may write to the new one either.
+    assert!(AuditConfig::new().path(path.as_path()).build(context()).is_err());
+}
+
+// A folder that is gone is no reason to stop for good.
+#[cfg(unix)]
+#[test]
+fn a_log_whose_folder_is_gone_is_written_to_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (logs, path) = (folder.path().join("logs"), folder.path().join("logs/audit.jsonl"));
+    fs::create_dir(&logs).unwrap();
+    let mut audit = audit(&path);
+    fs::rename(&logs, folder.path().join("moved")).unwrap();
+    assert!(audit.handle(&event(EventKind::CacheSet, 0)).is_err());
+    fs::create_dir(&logs).unwrap();
+    audit.handle(&event(EventKind::CacheSet, 0)).unwrap();
+    assert_eq!(numbers(&path), [0]);
+}
+
+/// Runs a test once more in a process of its own, whose files may have a few KiB: the system refuses to write more.
+/// True there.
+#[cfg(target_os = "linux")]
+fn with_full_disk(test: &str) -> bool {
+    if std::env::var_os("AUDIT_TEST_FULL").is_some() {
+        return true;
+    }
+    let child = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact --nocapture \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env("AUDIT_TEST_FULL", "1")
+        // Coverage of half a file could not be read.
+        .env("LLVM_PROFILE_FILE", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    false
+}
+
+// Nothing is written by halves on a disk that is really full, and it is reported; then there is room again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_until_there_is_room() {
+    if !with_full_disk("audit::a_full_disk_is_an_error_until_there_is_room") {
+        return;
+    }
+    let (folder, path) = place();
+    let mut audit = audit(&path);
+    let spill = audit.spill().unwrap();
+    let written = (0..).find(|number| audit.handle(&event(EventKind::CacheSet, *number)).is_err()).unwrap();
+    assert!(written > 3 && numbers(&path) == (0..written).collect::<Vec<_>>(), "{written}");
+    let spilled = (written..).find(|number| spill.put(&event(EventKind::CacheSet, *number)).is_err()).unwrap();
+    let error = audit.take_spilled().unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("File too large"), "{source}");
+    fs::rename(&path, folder.path().join("audit.jsonl.1")).unwrap();
+    audit.take_spilled().unwrap();
+    assert_eq!(numbers(&path), (written..spilled).collect::<Vec<_>>());
+}

@@ -59,6 +59,19 @@ fn a_level_decides_what_is_heard() {
     assert_eq!(from_file.shown("level").as_deref(), Some("off"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_rotated_log_is_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = (folder.path().join("cache.log"), folder.path().join("cache.log.1"));
+    let mut log = LoggingConfig::new().format("json").path(path.as_path()).build(context()).unwrap();
+    log.handle(&event(EventKind::CacheError, 0)).unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    log.handle(&event(EventKind::CacheError, 1)).unwrap();
+    let counts = |path| lines(path).iter().map(|line| line["count"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((counts(&old), counts(&path)), (vec![0], vec![1]));
+}
+
 // T-12
 #[test]
 fn records_go_to_tracing_with_level_target_and_fields() {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use retainit_plugin::{Event, EventKind, EventParts, SubscriberContext, SystemClock};
 
-/// An event with every field there is.
+/// Returns an event with every field there is.
 fn event(kind: EventKind, number: u64) -> Event {
     let time: SystemTime = UNIX_EPOCH + Duration::from_millis(1_750_000_000_250);
     let mut parts = EventParts::new(kind, time);
@@ -32,7 +32,7 @@ fn context() -> SubscriberContext {
     SubscriberContext::new("shop", Arc::new(SystemClock))
 }
 
-/// The lines of a file, each of which has to be a JSON object.
+/// Returns the lines of a file, each of which has to be a JSON object.
 fn lines(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{text}");

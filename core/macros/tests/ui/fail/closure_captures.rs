@@ -10,4 +10,9 @@ fn b(limit: usize) -> Result<u64, String> {
     Ok(limit as u64)
 }
 
+#[retain(ttl = |text| text.len() as u64 + id)]
+fn c(id: u64) -> String {
+    id.to_string()
+}
+
 fn main() {}

@@ -15,4 +15,14 @@ extern "C" fn c(id: u64) -> u64 {
     id
 }
 
+struct Service;
+
+impl Service {
+    #[retain(skip(self), handle = off)]
+    #[track_caller]
+    fn d(&self, id: u64) -> u64 {
+        id
+    }
+}
+
 fn main() {}

@@ -10,9 +10,4 @@ fn b(n: u8) -> impl Future<Output = u8> {
     async move { n }
 }
 
-#[retain]
-fn c(n: u8) -> std::pin::Pin<Box<dyn Future<Output = u8> + Send>> {
-    Box::pin(async move { n })
-}
-
 fn main() {}

@@ -1,4 +1,4 @@
-//! Free functions, sync and async, of every shape of key.
+//! Free functions, sync and async, of every shape of key, under lints that demand documentation of what is generated.
 #![deny(warnings, missing_docs, unreachable_pub, missing_debug_implementations, clippy::all)]
 
 use std::collections::HashMap;

@@ -15,7 +15,7 @@ pub struct Point(u8);
 #[type_tag = "tests.Pair"]
 pub struct Pair<T, const N: usize>(std::marker::PhantomData<T>);
 
-/// What it is called, per type.
+/// Names it, per type.
 #[retain]
 pub fn name<T: TypeTag + Display + Serialize>(x: T) -> String {
     x.to_string()

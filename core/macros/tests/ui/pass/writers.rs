@@ -35,6 +35,17 @@ async fn save(id: u64, name: String) -> Outcome<User> {
     if name.is_empty() { Err("empty".to_owned()) } else { Ok(User(id, name)) }
 }
 
+// Without a `Result`, and with one of another error: the value in it is what counts.
+#[retain_put(of = user, key = (id,))]
+async fn save_always(id: u64) -> User {
+    User(id, "always".to_owned())
+}
+
+#[retain_put(of = shop::report, key = (1, "y"))]
+fn try_save_report(n: u64) -> Result<Vec<u64>, std::num::TryFromIntError> {
+    Ok(vec![u8::try_from(n)?.into()])
+}
+
 #[retain_put(of = shop::named, key = (&name, region))]
 fn save_named(name: String, region: &str) -> Option<User> {
     Some(User(1, name + region))
@@ -101,6 +112,9 @@ async fn main() {
     assert!(is_send(remove(0, "r".to_owned())).await.is_err());
     assert_eq!(remove(1, "r".to_owned()).await, Ok(()));
     assert_eq!(user(1).await, Ok(User(1, "loaded".to_owned())));
+
+    assert_eq!((save_always(1).await.1, user(1).await.map(|user| user.1)), ("always".to_owned(), Ok("always".to_owned())));
+    assert_eq!((try_save_report(7), shop::report(3, "y")), (Ok(vec![7]), vec![7]));
 
     assert_eq!(save_named("a".to_owned(), "eu"), Some(User(1, "aeu".to_owned())));
     assert_eq!(named("a", "eu".to_owned()), Some(User(1, "aeu".to_owned())));

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, LocalBackend, Page, Read,
-    Result, Scan, Snapshot, Stored, Strength, SystemClock, Terms, Version, When,
+    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, GroupVersion, LivenessCheck,
+    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, SystemClock,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,10 +15,10 @@ pub(super) type Make = Arc<dyn Fn(Context) -> Built + Send + Sync>;
 /// The lease of a fence that no case outlives by accident.
 pub(super) const LEASE: Duration = Duration::from_secs(3_600);
 
-/// A ttl that ends within a case. Whole seconds: some stores know no other.
+/// A ttl that ends within a case. Whole seconds: some stores support no other.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
 
-/// What one case works on: one process, and keys that no other case has.
+/// The backends and keys of one case: one process, and keys that no other case has.
 pub(super) struct Bench {
     make: Make,
     runtime: Arc<Runtime>,
@@ -29,7 +29,8 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// `clock` is that of all benches of a suite, as they may share one store; without, time is real.
+    /// Makes the bench of one case. `clock` is that of all benches of a suite, as they may share one store; without,
+    /// time is real.
     pub(super) fn new(
         make: Make,
         clock: Option<ManualClock>,
@@ -43,14 +44,14 @@ impl Bench {
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
-        match &self.process.face {
-            Face::Async(backend) => backend.capabilities(),
-            Face::Blocking(backend) => backend.capabilities(),
+        match &self.process.backend {
+            AnyBackend::Async(backend) => backend.capabilities(),
+            AnyBackend::Blocking(backend) => backend.capabilities(),
         }
     }
 
     pub(super) fn is_async(&self) -> bool {
-        matches!(self.process.face, Face::Async(_))
+        matches!(self.process.backend, AnyBackend::Async(_))
     }
 
     pub(super) fn loses_versions(&self) -> bool {
@@ -61,12 +62,12 @@ impl Bench {
         self.lose_versions.as_ref().expect("the case needs it")();
     }
 
-    /// Another process.
+    /// Starts another process.
     pub(super) fn start(&self) -> Process {
         Process::start(&self.make, &self.runtime, self.clock.as_ref())
     }
 
-    /// The process of this case.
+    /// Returns the process of this case.
     pub(super) fn process(&self) -> &Process {
         &self.process
     }
@@ -75,12 +76,12 @@ impl Bench {
         &self.runtime
     }
 
-    /// A key of this case.
+    /// Returns a key of this case.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// A group of this case.
+    /// Returns a group of this case.
     pub(super) fn group(&self, name: &str) -> Group {
         Group::new(format!("r1:t:{}:{name}", self.prefix.replace(':', "-")))
     }
@@ -107,17 +108,17 @@ impl Bench {
         self.process.peek(key)
     }
 
-    /// A fenced read of someone who is going to load.
+    /// Takes a fence, as a caller does that is going to load.
     pub(super) fn fence(&self, key: &str) -> Fence {
         self.process.fence(key)
     }
 
-    pub(super) fn store(&self, key: &str, entry: &'static str, when: When) -> Stored {
+    pub(super) fn store(&self, key: &str, entry: &'static str, when: StoreCondition) -> Stored {
         self.process.put(key, entry, when)
     }
 
     pub(super) fn store_for(&self, key: &str, entry: &'static str, ttl: Duration) {
-        let terms = Terms::new(When::Always).ttl(Some(ttl));
+        let terms = StoreOptions::new(StoreCondition::Always).ttl(Some(ttl));
         let stored = self.process.store(key, Bytes::from(entry), terms);
         assert_eq!(stored.expect("store"), Stored::Yes);
     }
@@ -126,22 +127,22 @@ impl Bench {
         self.process.remove(key).expect("remove")
     }
 
-    /// The versions of groups, as a reader takes them.
-    pub(super) fn versions(&self, groups: &[Group]) -> Vec<Version> {
+    /// Returns the versions of groups, as a reader takes them.
+    pub(super) fn versions(&self, groups: &[Group]) -> Vec<GroupVersion> {
         let read = self.process.read(&self.key("versions"), Read::peek().groups(groups));
         read.expect("read with groups").versions
     }
 
-    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Version {
+    pub(super) fn raise(&self, group: &Group, strength: Strength) -> GroupVersion {
         self.process.raise(group, strength).expect("raise")
     }
 
-    /// All keys of a scan, sorted; what a page repeats is not dropped.
+    /// Returns all keys of a scan, sorted; what a page repeats is not dropped.
     pub(super) fn scan(&self, prefix: &str, page: usize) -> Vec<String> {
         self.scan_all(&Scan::prefix(prefix), page)
     }
 
-    /// All keys of a scan, over its pages.
+    /// Returns all keys of a scan, over its pages.
     pub(super) fn scan_all(&self, scan: &Scan, page: usize) -> Vec<String> {
         let (mut keys, mut cursor) = (Vec::new(), None);
         for _ in 0..10_000 {
@@ -162,13 +163,13 @@ impl Bench {
     }
 }
 
-/// A backend as one process opened it, called the same way whatever its face.
+/// A backend as one process opened it, called in the same way whether it is async or blocking.
 pub(super) struct Process {
-    face: Face,
+    backend: AnyBackend,
     runtime: Arc<Runtime>,
 }
 
-enum Face {
+enum AnyBackend {
     Async(Arc<dyn Backend>),
     Blocking(Arc<dyn LocalBackend>),
 }
@@ -180,86 +181,108 @@ impl Process {
             None => Arc::new(SystemClock),
         };
         let _entered = runtime.enter();
-        let face = match make(Context::new("conformance", clock, Arc::new(Recorder::new()))) {
-            Built::Bytes(backend) => Face::Async(backend),
-            Built::Local(backend) => Face::Blocking(backend),
+        let backend = match make(Context::new("conformance", clock, Arc::new(Recorder::new()))) {
+            Built::Bytes(backend) => AnyBackend::Async(backend),
+            Built::Local(backend) => AnyBackend::Blocking(backend),
             other => panic!("{other:?} keeps no bytes"),
         };
-        Process { face, runtime: runtime.clone() }
+        Process { backend, runtime: runtime.clone() }
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {
-        match &self.face {
-            Face::Async(backend) => &**backend,
-            Face::Blocking(_) => panic!("this case needs an async backend"),
+        match &self.backend {
+            AnyBackend::Async(backend) => &**backend,
+            AnyBackend::Blocking(_) => panic!("this case needs an async backend"),
         }
     }
 
     pub(super) fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.read(key, read)),
-            Face::Blocking(backend) => backend.read(key, read),
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.read(key, read)),
+            AnyBackend::Blocking(backend) => backend.read(key, read),
         }
     }
 
-    pub(super) fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.store(key, entry, terms)),
-            Face::Blocking(backend) => backend.store(key, entry, terms),
+    pub(super) fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.store(key, entry, terms)),
+            AnyBackend::Blocking(backend) => backend.store(key, entry, terms),
         }
     }
 
-    /// Stores what tells the versions of its groups.
+    /// Stores bytes that contain the versions of their groups.
     pub(super) fn store_with(
         &self,
         key: &str,
-        seal: &mut dyn FnMut(&[Version]) -> Bytes,
-        terms: Terms<'_>,
+        seal: &mut dyn FnMut(&[GroupVersion]) -> Bytes,
+        terms: StoreOptions<'_>,
     ) -> Result<Stored> {
-        match &self.face {
-            Face::Blocking(backend) => backend.store_with(key, seal, terms),
-            Face::Async(_) => {
+        match &self.backend {
+            AnyBackend::Blocking(backend) => backend.store_with(key, seal, terms),
+            AnyBackend::Async(_) => {
                 let versions = self.read(key, Read::peek().groups(terms.groups))?.versions;
                 self.store(key, seal(&versions), terms)
             }
         }
     }
 
+    pub(super) fn try_out(&self, key: &str) -> Result<()> {
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.try_out(key)),
+            AnyBackend::Blocking(backend) => backend.try_out(key),
+        }
+    }
+
     pub(super) fn remove(&self, key: &str) -> Result<bool> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.remove(key)),
-            Face::Blocking(backend) => backend.remove(key),
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.remove(key)),
+            AnyBackend::Blocking(backend) => backend.remove(key),
+        }
+    }
+
+    pub(super) fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.remove_live(key, check)),
+            AnyBackend::Blocking(backend) => backend.remove_live(key, check),
+        }
+    }
+
+    /// Returns whether the entry of a key may be served, as lists are judged.
+    pub(super) fn reads_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(check.reads(backend.as_ref(), key)),
+            AnyBackend::Blocking(backend) => check.reads_at_once(backend.as_ref(), key),
         }
     }
 
     pub(super) fn health(&self) -> Result<()> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.health()),
-            Face::Blocking(backend) => backend.health(),
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.health()),
+            AnyBackend::Blocking(backend) => backend.health(),
         }
     }
 
     pub(super) fn scan(&self, scan: Scan) -> Result<Page> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.scan(scan)),
-            Face::Blocking(backend) => backend.scan(scan),
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.scan(scan)),
+            AnyBackend::Blocking(backend) => backend.scan(scan),
         }
     }
 
-    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
-        match &self.face {
-            Face::Async(backend) => match backend.versions() {
+    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+        match &self.backend {
+            AnyBackend::Async(backend) => match backend.versions() {
                 Some(versions) => self.runtime.block_on(versions.raise(group, strength)),
                 None => Err(Error::new(ErrorKind::Unsupported, "no versions")),
             },
-            Face::Blocking(backend) => backend.raise(group, strength),
+            AnyBackend::Blocking(backend) => backend.raise(group, strength),
         }
     }
 
     pub(super) fn close(&self) -> Result<()> {
-        match &self.face {
-            Face::Async(backend) => self.runtime.block_on(backend.close()),
-            Face::Blocking(backend) => backend.close(),
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.close()),
+            AnyBackend::Blocking(backend) => backend.close(),
         }
     }
 
@@ -272,7 +295,7 @@ impl Process {
         snapshot.fence.expect("a fence, as declared")
     }
 
-    pub(super) fn put(&self, key: &str, entry: &'static str, when: When) -> Stored {
-        self.store(key, Bytes::from(entry), Terms::new(when)).expect("store")
+    pub(super) fn put(&self, key: &str, entry: &'static str, when: StoreCondition) -> Stored {
+        self.store(key, Bytes::from(entry), StoreOptions::new(when)).expect("store")
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use retainit_plugin::{Bytes, Stored, Terms, When};
+use retainit_plugin::{Bytes, StoreCondition, StoreOptions, Stored};
 
 use super::bench::{Bench, SHORT};
 
@@ -17,14 +17,14 @@ pub(super) fn bytes_come_back_as_they_were(bench: &Bench) {
     let large: Vec<u8> = (0..1_u32 << 20).map(|i| (i % 251) as u8).collect();
     for (name, bytes) in [("none", Vec::new()), ("every", every_byte), ("large", large)] {
         let key = bench.key(name);
-        let stored = bench.process().store(&key, bytes.clone().into(), Terms::new(When::Always));
+        let stored = bench.process().store(&key, bytes.clone().into(), StoreOptions::new(StoreCondition::Always));
         assert_eq!(stored.expect("store"), Stored::Yes);
         assert!(bench.peek(&key) == Some(Bytes::from(bytes)), "{name}: other bytes came back");
     }
 }
 
 //
-pub(super) fn keys_of_every_shape_are_told_apart(bench: &Bench) {
+pub(super) fn keys_of_every_shape_are_distinct(bench: &Bench) {
     let long = "x".repeat(512);
     let names = [
         "a",
@@ -51,7 +51,7 @@ pub(super) fn keys_of_every_shape_are_told_apart(bench: &Bench) {
         &format!("{long}y"),
     ];
     for name in names {
-        let terms = Terms::new(When::Always);
+        let terms = StoreOptions::new(StoreCondition::Always);
         let stored = bench.process().store(&bench.key(name), name.to_owned().into(), terms);
         assert_eq!(stored.expect("store"), Stored::Yes, "{name}");
     }
@@ -63,15 +63,15 @@ pub(super) fn keys_of_every_shape_are_told_apart(bench: &Bench) {
 pub(super) fn a_store_replaces_what_was_there(bench: &Bench) {
     let key = bench.key("replaced");
     for entry in ["first, and a longer one", "second"] {
-        assert_eq!(bench.store(&key, entry, When::Always), Stored::Yes);
+        assert_eq!(bench.store(&key, entry, StoreCondition::Always), Stored::Yes);
         assert_eq!(bench.peek(&key), Some(entry.into()));
     }
 }
 
 pub(super) fn remove_says_whether_an_entry_was_there(bench: &Bench) {
     let (key, other) = (bench.key("removed"), bench.key("kept"));
-    assert_eq!(bench.store(&key, "value", When::Always), Stored::Yes);
-    assert_eq!(bench.store(&other, "value", When::Always), Stored::Yes);
+    assert_eq!(bench.store(&key, "value", StoreCondition::Always), Stored::Yes);
+    assert_eq!(bench.store(&other, "value", StoreCondition::Always), Stored::Yes);
     assert!(bench.remove(&key));
     assert!(!bench.remove(&key), "it was gone already");
     assert_eq!(bench.peek(&key), None);
@@ -89,7 +89,7 @@ pub(super) fn an_entry_goes_when_its_ttl_ends(bench: &Bench) {
 
 pub(super) fn an_entry_without_a_ttl_stays(bench: &Bench) {
     let key = bench.key("long");
-    assert_eq!(bench.store(&key, "value", When::Always), Stored::Yes);
+    assert_eq!(bench.store(&key, "value", StoreCondition::Always), Stored::Yes);
     bench.pass(SHORT * 2);
     assert_eq!(bench.peek(&key), Some("value".into()));
 }
@@ -97,8 +97,8 @@ pub(super) fn an_entry_without_a_ttl_stays(bench: &Bench) {
 pub(super) fn a_store_brings_its_own_ttl(bench: &Bench) {
     let (longer, shorter) = (bench.key("longer"), bench.key("shorter"));
     bench.store_for(&longer, "first", SHORT);
-    assert_eq!(bench.store(&longer, "second", When::Always), Stored::Yes);
-    assert_eq!(bench.store(&shorter, "first", When::Always), Stored::Yes);
+    assert_eq!(bench.store(&longer, "second", StoreCondition::Always), Stored::Yes);
+    assert_eq!(bench.store(&shorter, "first", StoreCondition::Always), Stored::Yes);
     bench.store_for(&shorter, "second", SHORT);
     bench.pass(SHORT * 2);
     assert_eq!(bench.peek(&longer), Some("second".into()), "the ttl of the first store still counted");
@@ -107,18 +107,18 @@ pub(super) fn a_store_brings_its_own_ttl(bench: &Bench) {
 
 pub(super) fn absent_goes_only_into_an_empty_slot(bench: &Bench) {
     let key = bench.key("absent");
-    assert_eq!(bench.store(&key, "first", When::Absent), Stored::Yes);
-    assert_eq!(bench.store(&key, "second", When::Absent), Stored::Refused);
+    assert_eq!(bench.store(&key, "first", StoreCondition::Absent), Stored::Yes);
+    assert_eq!(bench.store(&key, "second", StoreCondition::Absent), Stored::Refused);
     assert_eq!(bench.peek(&key), Some("first".into()));
     assert!(bench.remove(&key));
-    assert_eq!(bench.store(&key, "third", When::Absent), Stored::Yes);
+    assert_eq!(bench.store(&key, "third", StoreCondition::Absent), Stored::Yes);
 }
 
 pub(super) fn absent_counts_a_placeholder_as_empty(bench: &Bench) {
     let key = bench.key("placeholder");
     let fence = bench.fence(&key);
-    assert_eq!(bench.store(&key, "set", When::Absent), Stored::Yes);
-    assert_eq!(bench.store(&key, "loaded", When::Fenced(fence)), Stored::Refused, "the fence fell");
+    assert_eq!(bench.store(&key, "set", StoreCondition::Absent), Stored::Yes);
+    assert_eq!(bench.store(&key, "loaded", StoreCondition::Fenced(fence)), Stored::Refused, "the fence fell");
     assert_eq!(bench.peek(&key), Some("set".into()));
 }
 
@@ -128,7 +128,7 @@ pub(super) fn absent_goes_in_once_under_threads(bench: &Bench) {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    if bench.store(&key, "value", When::Absent) == Stored::Yes {
+                    if bench.store(&key, "value", StoreCondition::Absent) == Stored::Yes {
                         stored.fetch_add(1, Ordering::Relaxed);
                     }
                 });

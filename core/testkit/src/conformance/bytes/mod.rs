@@ -1,7 +1,8 @@
 mod bench;
 mod entries;
-mod faces;
 mod fences;
+mod given_up;
+mod lifecycle;
 mod scans;
 mod versions;
 
@@ -17,7 +18,7 @@ use crate::ManualClock;
 const CASES: &[Case<Bench>] = cases! {
     entries::an_empty_slot_reads_as_none;
     entries::bytes_come_back_as_they_were;
-    entries::keys_of_every_shape_are_told_apart;
+    entries::keys_of_every_shape_are_distinct;
     entries::a_store_replaces_what_was_there;
     entries::remove_says_whether_an_entry_was_there;
     entries::an_entry_goes_when_its_ttl_ends "native_ttl";
@@ -37,6 +38,8 @@ const CASES: &[Case<Bench>] = cases! {
     fences::a_fence_taken_after_a_removal_holds "fences";
     fences::a_slot_is_usable_after_its_lease "fences";
     fences::an_acknowledged_removal_wins_under_threads "fences";
+    given_up::a_store_that_was_given_up_changes_nothing "cancellation" "fences" "set_if_absent";
+    given_up::a_store_that_somebody_waits_for_goes_in "cancellation";
     scans::a_scan_shows_the_keys_below_its_prefix "scan";
     scans::a_scan_goes_on_where_a_page_ended "scan";
     scans::a_prefix_is_no_pattern "scan";
@@ -48,21 +51,23 @@ const CASES: &[Case<Bench>] = cases! {
     versions::groups_count_apart_and_come_in_order "versions";
     versions::raises_under_threads_are_all_different "versions";
     versions::what_nobody_loaded_tells_current_versions "versions";
+    versions::what_lost_a_group_is_neither_listed_nor_counted "versions" "scan";
     versions::a_version_lives_as_long_as_its_entries "versions" "native_ttl";
     versions::a_lost_version_never_returns_to_an_old_number "versions" "lose_versions";
-    faces::it_is_healthy;
-    faces::what_is_not_declared_is_refused;
-    faces::another_process_sees_the_same "shared";
-    faces::another_process_refuses_the_load_under_way "shared" "fences";
-    faces::entries_survive_a_restart "persistent";
-    faces::calls_after_close_fail;
-    faces::a_dropped_future_leaves_the_store_in_order "async";
+    lifecycle::it_is_healthy;
+    lifecycle::a_trial_succeeds_and_leaves_nothing;
+    lifecycle::what_is_not_declared_is_refused;
+    lifecycle::another_process_sees_the_same "shared";
+    lifecycle::another_process_refuses_the_load_under_way "shared" "fences";
+    lifecycle::entries_survive_a_restart "persistent";
+    lifecycle::calls_after_close_fail;
+    lifecycle::a_dropped_future_leaves_the_store_in_order "async";
 };
 
 /// Runs the byte suite on what `make` builds, in the time of the context's clock, and panics if a case fails.
 ///
-/// Each call of `make` stands for another process: where the backend is shared or persistent, all of them have to
-/// open one store. Keys of different cases never meet. A backend behind a real server, which does not know the
+/// Each call of `make` opens the backend as another process: where the backend is shared or persistent, all of them
+/// have to open one store. Keys of different cases never meet. A backend behind a real server, which does not use the
 /// clock, is run by [`ByteSuite`].
 ///
 /// ```
@@ -97,7 +102,7 @@ pub struct ByteSuite {
 }
 
 impl ByteSuite {
-    /// The suite for what `make` builds, as [`bytes`](fn@bytes) runs it.
+    /// Makes the suite for what `make` builds, as [`bytes`](fn@bytes) runs it.
     pub fn new(make: impl Fn(Context) -> Built + Send + Sync + 'static) -> ByteSuite {
         ByteSuite { make: Arc::new(make), real_time: false, lose_versions: None }
     }
@@ -109,7 +114,8 @@ impl ByteSuite {
         self
     }
 
-    /// How to make the store lose every version, for the case that tests what comes after it; skipped without.
+    /// Sets a function that makes the store lose every version, for the case that tests the time after it; skipped
+    /// without.
     pub fn lose_versions(mut self, lose: impl Fn() + Send + Sync + 'static) -> ByteSuite {
         self.lose_versions = Some(Arc::new(lose));
         self

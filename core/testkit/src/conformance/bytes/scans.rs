@@ -1,4 +1,4 @@
-use retainit_plugin::{Scan, Stored, When};
+use retainit_plugin::{Scan, StoreCondition, Stored};
 
 use super::bench::Bench;
 
@@ -45,12 +45,12 @@ pub(super) fn a_removal_by_scan_refuses_the_loads_under_way(bench: &Bench) {
         assert_eq!(bench.remove(key), *key == keys[0], "a placeholder counts as no entry");
     }
     // Whether the scan showed the empty slot or broke its fence itself, the load behind it is refused.
-    assert_eq!(bench.store(&empty, "stale", When::Fenced(absent)), Stored::Refused);
-    assert_eq!(bench.store(&keys[0], "stale", When::Fenced(present)), Stored::Refused);
+    assert_eq!(bench.store(&empty, "stale", StoreCondition::Fenced(absent)), Stored::Refused);
+    assert_eq!(bench.store(&keys[0], "stale", StoreCondition::Fenced(present)), Stored::Refused);
 }
 
 fn fill(bench: &Bench, names: &[&str]) -> Vec<String> {
     let keys = names.iter().map(|name| bench.key(name));
-    let store = |key: &String| assert_eq!(bench.store(key, "value", When::Always), Stored::Yes);
+    let store = |key: &String| assert_eq!(bench.store(key, "value", StoreCondition::Always), Stored::Yes);
     keys.inspect(store).collect()
 }

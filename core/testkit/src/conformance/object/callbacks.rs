@@ -2,21 +2,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use retainit_plugin::{
-    Entry, Error, Inserted, Listener, Moment, NewEntry, ObjectBackend, Place, Put, Removal, RemovalCause,
+    EntryAddress, EntryRef, Error, InsertMode, Inserted, Listener, Moment, NewEntry, ObjectBackend, Removal,
+    RemovalCause,
 };
 
 use super::bench::{Bench, SITE, Says, lasting};
 
-const AT: Place = Place { hash: 42, site: SITE };
+const AT: EntryAddress = EntryAddress { hash: 42, site: SITE };
 
 const KEY: &[u8] = b"key";
 
-/// The key of what callbacks put in and take out again.
+/// Key of the entries that callbacks put in and take out again.
 const WITNESS: &[u8] = b"witness";
 
 pub(super) fn a_dropped_value_may_call_the_backend(bench: &Bench) {
     let (backend, dropped) = (&bench.backend, Arc::new(AtomicUsize::new(0)));
-    let insert = |put: Put<'_>| {
+    let insert = |put: InsertMode<'_>| {
         let value = Caller { backend: Arc::downgrade(backend), dropped: dropped.clone() };
         put_in(&**backend, value, put)
     };
@@ -25,20 +26,17 @@ pub(super) fn a_dropped_value_may_call_the_backend(bench: &Bench) {
         assert_eq!(dropped.swap(0, Ordering::Relaxed), count, "values dropped by {by}");
     };
     let fence = backend.fence(AT);
-    assert_eq!(insert(Put::Always), Inserted::Yes);
+    assert_eq!(insert(InsertMode::Always), Inserted::Yes);
     expect(0, "an insert into an empty slot");
-    assert_eq!(insert(Put::Always), Inserted::Yes);
+    assert_eq!(insert(InsertMode::Always), Inserted::Yes);
     expect(1, "a replacement");
-    assert_eq!(insert(Put::Fenced(fence)), Inserted::Refused);
+    assert_eq!(insert(InsertMode::Fenced(fence)), Inserted::Refused);
     expect(1, "a refused insert");
-    assert_eq!(insert(Put::Absent { live: &|_| true }), Inserted::Present);
+    assert_eq!(insert(InsertMode::Absent { live: &|_| true }), Inserted::Present);
     expect(1, "an insert where there was one");
     assert!(backend.remove(AT, &mut known()));
     expect(1, "a removal");
-    assert_eq!(insert(Put::Always), Inserted::Yes);
-    assert!(backend.discard(AT, &mut known(), RemovalCause::Expired));
-    expect(1, "a discard");
-    assert_eq!(insert(Put::Always), Inserted::Yes);
+    assert_eq!(insert(InsertMode::Always), Inserted::Yes);
     assert_eq!(backend.retain(&mut remove_key), 1);
     expect(1, "a retain");
 }
@@ -47,18 +45,15 @@ pub(super) fn a_listener_may_call_the_backend(bench: &Bench) {
     let listener = Arc::new(CallingListener::default());
     let backend = bench.build(listener.clone());
     listener.backend.set(Arc::downgrade(&backend)).expect("it is set once");
-    let insert = || assert_eq!(put_in(&*backend, 1_u8, Put::Always), Inserted::Yes);
+    let insert = || assert_eq!(put_in(&*backend, 1_u8, InsertMode::Always), Inserted::Yes);
     let expect = |count, by: &str| {
-        assert_eq!(listener.told.swap(0, Ordering::Relaxed), count, "removals told by {by}");
+        assert_eq!(listener.reported.swap(0, Ordering::Relaxed), count, "removals reported by {by}");
     };
     insert();
     insert();
     expect(1, "a replacement");
     assert!(backend.remove(AT, &mut known()));
     expect(1, "a removal");
-    insert();
-    assert!(backend.discard(AT, &mut known(), RemovalCause::Expired));
-    expect(1, "a discard");
     insert();
     assert_eq!(backend.retain(&mut remove_key), 1);
     expect(1, "a retain");
@@ -82,7 +77,7 @@ impl Drop for Caller {
 #[derive(Debug, Default)]
 struct CallingListener {
     backend: OnceLock<Weak<dyn ObjectBackend>>,
-    told: AtomicUsize,
+    reported: AtomicUsize,
 }
 
 impl Listener for CallingListener {
@@ -90,7 +85,7 @@ impl Listener for CallingListener {
         if removal.entry.key == WITNESS {
             return;
         }
-        self.told.fetch_add(1, Ordering::Relaxed);
+        self.reported.fetch_add(1, Ordering::Relaxed);
         if let Some(backend) = self.backend.get().and_then(Weak::upgrade) {
             call(&*backend);
         }
@@ -107,22 +102,22 @@ fn call(backend: &dyn ObjectBackend) {
     backend.get(AT, &mut known());
     backend.remove(AT, &mut Says { key: KEY, known: false });
     for bit in (0..u64::BITS).step_by(8) {
-        let place = Place { hash: AT.hash ^ 1 << bit, site: SITE };
-        let put = Put::Fenced(backend.fence(place));
-        let kept = lasting(2_u8, Moment::NEVER);
-        backend.insert(NewEntry { place, key: WITNESS, kept, bytes: 1 }, put);
-        backend.remove(place, &mut Says { key: WITNESS, known: true });
+        let address = EntryAddress { hash: AT.hash ^ 1 << bit, site: SITE };
+        let put = InsertMode::Fenced(backend.fence(address));
+        let cached = lasting(2_u8, Moment::NEVER);
+        backend.insert(NewEntry { address, key: WITNESS, cached, bytes: 1, max_entries: None }, put);
+        backend.remove(address, &mut Says { key: WITNESS, known: true });
     }
     backend.scan(&mut |_| ());
     backend.len();
 }
 
-fn put_in<V: Send + Sync + 'static>(backend: &dyn ObjectBackend, value: V, put: Put<'_>) -> Inserted {
-    let kept = lasting(value, Moment::NEVER);
-    backend.insert(NewEntry { place: AT, key: KEY, kept, bytes: 1 }, put)
+fn put_in<V: Send + Sync + 'static>(backend: &dyn ObjectBackend, value: V, put: InsertMode<'_>) -> Inserted {
+    let cached = lasting(value, Moment::NEVER);
+    backend.insert(NewEntry { address: AT, key: KEY, cached, bytes: 1, max_entries: None }, put)
 }
 
-fn remove_key(entry: Entry<'_>) -> Option<RemovalCause> {
+fn remove_key(entry: EntryRef<'_>) -> Option<RemovalCause> {
     (entry.key == KEY).then_some(RemovalCause::Removed)
 }
 

@@ -2,12 +2,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Clock, Inserted, NewEntry, Place, Put};
+use retainit_plugin::{Clock, EntryAddress, InsertMode, Inserted, NewEntry};
 
-use super::bench::{Bench, Finder, SITE, lasting, place, shown};
+use super::bench::{Bench, Finder, SITE, address, lasting, shown};
 
 pub(super) fn what_went_in_is_found(bench: &Bench) {
-    assert_eq!(bench.insert(b"key", "value", Put::Always), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "value", InsertMode::Always), Inserted::Yes);
     for _ in 0..2 {
         assert_eq!(bench.get(b"key").as_deref(), Some("value"));
         assert_eq!(bench.peek(b"key").as_deref(), Some("value"));
@@ -29,12 +29,13 @@ pub(super) fn an_insert_replaces_what_was_there(bench: &Bench) {
     assert_eq!(bench.backend.len(), 1);
 }
 
-/// A backend may keep one entry per hash and let the others go, but never take one key's for another's.
-pub(super) fn keys_of_one_hash_are_told_apart(bench: &Bench) {
-    let at = Place { hash: 42, site: SITE };
+/// Checks that one key's entry is never taken for another's; a backend may keep one entry per hash and let the others
+/// go.
+pub(super) fn keys_of_one_hash_are_distinct(bench: &Bench) {
+    let at = EntryAddress { hash: 42, site: SITE };
     let keys = ["one", "two", "three", "four"];
     for key in keys {
-        assert_eq!(bench.insert_at(at, key.as_bytes(), key, Put::Always), Inserted::Yes);
+        assert_eq!(bench.insert_at(at, key.as_bytes(), key, InsertMode::Always), Inserted::Yes);
         assert_eq!(bench.peek_at(at, key.as_bytes()).as_deref(), Some(key));
     }
     assert_eq!(bench.peek_at(at, b"five"), None, "the entry of another key was shown");
@@ -47,29 +48,29 @@ pub(super) fn keys_of_one_hash_are_told_apart(bench: &Bench) {
 
 pub(super) fn sites_never_meet(bench: &Bench) {
     for (site, value) in [(1, "one"), (2, "two")] {
-        let inserted = bench.insert_at(place(site, b"key"), b"key", value, Put::Always);
+        let inserted = bench.insert_at(address(site, b"key"), b"key", value, InsertMode::Always);
         assert_eq!(inserted, Inserted::Yes);
     }
     for (site, value) in [(1, "one"), (2, "two")] {
-        assert_eq!(bench.peek_at(place(site, b"key"), b"key").as_deref(), Some(value));
+        assert_eq!(bench.peek_at(address(site, b"key"), b"key").as_deref(), Some(value));
     }
-    let (one, two) = (Place { hash: 42, site: 1 }, Place { hash: 42, site: 2 });
-    assert_eq!(bench.insert_at(one, b"key", "one", Put::Always), Inserted::Yes);
+    let (one, two) = (EntryAddress { hash: 42, site: 1 }, EntryAddress { hash: 42, site: 2 });
+    assert_eq!(bench.insert_at(one, b"key", "one", InsertMode::Always), Inserted::Yes);
     assert_eq!(bench.peek_at(two, b"key"), None, "of one hash: another site's entry was shown");
     assert!(!bench.backend.remove(two, &mut Finder::new(b"key")));
     assert_eq!(bench.peek_at(one, b"key").as_deref(), Some("one"), "another site's was removed");
-    assert_eq!(bench.insert_at(two, b"key", "two", Put::Always), Inserted::Yes);
+    assert_eq!(bench.insert_at(two, b"key", "two", InsertMode::Always), Inserted::Yes);
     assert_eq!(bench.peek_at(two, b"key").as_deref(), Some("two"));
     assert!(bench.peek_at(one, b"key").is_none_or(|seen| seen == "one"));
     expect_balance(bench, 4);
 }
 
-/// What went in is there or was told to have left.
+/// Expects that every inserted entry is present or was reported as removed.
 fn expect_balance(bench: &Bench, inserted: usize) {
-    assert_eq!(bench.recorder.removals().len() + bench.backend.len(), inserted, "not told of");
+    assert_eq!(bench.recorder.removals().len() + bench.backend.len(), inserted, "not reported of");
 }
 
-pub(super) fn long_and_odd_keys_are_told_apart(bench: &Bench) {
+pub(super) fn long_and_odd_keys_are_distinct(bench: &Bench) {
     let long = vec![b'x'; 64 << 10];
     let mut other = long.clone();
     *other.last_mut().expect("it is long") = b'y';
@@ -94,7 +95,7 @@ pub(super) fn remove_takes_one_entry(bench: &Bench) {
 }
 
 pub(super) fn absent_goes_in_where_nothing_lives(bench: &Bench) {
-    let absent = || Put::Absent { live: &|_| true };
+    let absent = || InsertMode::Absent { live: &|_| true };
     assert_eq!(bench.insert(b"key", "first", absent()), Inserted::Yes);
     assert_eq!(bench.insert(b"key", "second", absent()), Inserted::Present);
     assert_eq!(bench.get(b"key").as_deref(), Some("first"));
@@ -104,7 +105,7 @@ pub(super) fn absent_goes_in_where_nothing_lives(bench: &Bench) {
 
 pub(super) fn absent_replaces_what_does_not_live(bench: &Bench) {
     bench.set(b"key", "dead");
-    let put = Put::Absent { live: &|kept| kept.value::<String>().is_some_and(|v| v != "dead") };
+    let put = InsertMode::Absent { live: &|cached| cached.value::<String>().is_some_and(|v| v != "dead") };
     assert_eq!(bench.insert(b"key", "new", put), Inserted::Yes);
     assert_eq!(bench.get(b"key").as_deref(), Some("new"));
     assert_eq!((bench.causes(b"key").len(), bench.backend.len()), (1, 1), "one left, one is there");
@@ -116,7 +117,7 @@ pub(super) fn absent_goes_in_once_under_threads(bench: &Bench) {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let put = Put::Absent { live: &|_| true };
+                    let put = InsertMode::Absent { live: &|_| true };
                     if bench.insert(&key, "value", put) == Inserted::Yes {
                         stored.fetch_add(1, Ordering::Relaxed);
                     }
@@ -146,9 +147,9 @@ pub(super) fn the_next_deadline_comes_no_later_than_an_end(bench: &Bench) {
     bench.set(b"never", "value");
     for seconds in [60, 10, 30] {
         let end = bench.clock.now().after(Duration::from_secs(seconds));
-        let (key, kept) = ([seconds as u8], lasting("value".to_owned(), end));
-        let entry = NewEntry { place: place(SITE, &key), key: &key, kept, bytes: 5 };
-        assert_eq!(bench.backend.insert(entry, Put::Always), Inserted::Yes);
+        let (key, cached) = ([seconds as u8], lasting("value".to_owned(), end));
+        let entry = NewEntry { address: address(SITE, &key), key: &key, cached, bytes: 5, max_entries: None };
+        assert_eq!(bench.backend.insert(entry, InsertMode::Always), Inserted::Yes);
         assert!(bench.backend.next_deadline() <= end, "an entry that ends would be swept late");
     }
 }
@@ -157,7 +158,7 @@ pub(super) fn a_scan_shows_every_entry_once(bench: &Bench) {
     let mut expected = Vec::new();
     for i in 0..300_u32 {
         let (site, key, value) = (i % 3, i.to_be_bytes(), i.to_string());
-        let inserted = bench.insert_at(place(site, &key), &key, &value, Put::Always);
+        let inserted = bench.insert_at(address(site, &key), &key, &value, InsertMode::Always);
         assert_eq!(inserted, Inserted::Yes);
         expected.push((site, key.to_vec(), value));
     }

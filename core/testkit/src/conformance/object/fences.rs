@@ -2,22 +2,22 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use retainit_plugin::{Inserted, Put, RemovalCause};
+use retainit_plugin::{InsertMode, Inserted, RemovalCause};
 
 use super::bench::Bench;
 
 pub(super) fn a_fenced_insert_goes_in(bench: &Bench) {
     for value in ["first", "second"] {
         let fence = bench.fence(b"key");
-        assert_eq!(bench.insert(b"key", value, Put::Fenced(fence)), Inserted::Yes);
+        assert_eq!(bench.insert(b"key", value, InsertMode::Fenced(fence)), Inserted::Yes);
         assert_eq!(bench.get(b"key").as_deref(), Some(value));
     }
 }
 
 pub(super) fn a_fenced_insert_leaves_the_fences_of_others(bench: &Bench) {
     let (one, other) = (bench.fence(b"key"), bench.fence(b"key"));
-    assert_eq!(bench.insert(b"key", "one", Put::Fenced(one)), Inserted::Yes);
-    assert_eq!(bench.insert(b"key", "other", Put::Fenced(other)), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "one", InsertMode::Fenced(one)), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "other", InsertMode::Fenced(other)), Inserted::Yes);
 }
 
 pub(super) fn a_removal_refuses_the_load_under_way(bench: &Bench) {
@@ -27,11 +27,11 @@ pub(super) fn a_removal_refuses_the_load_under_way(bench: &Bench) {
         }
         let fence = bench.fence(b"key");
         assert_eq!(bench.remove(b"key"), present);
-        let inserted = bench.insert(b"key", "stale", Put::Fenced(fence));
+        let inserted = bench.insert(b"key", "stale", InsertMode::Fenced(fence));
         assert_eq!(inserted, Inserted::Refused, "an entry was there: {present}");
         assert_eq!(bench.peek(b"key"), None);
         let next = bench.fence(b"key");
-        assert_eq!(bench.insert(b"key", "new", Put::Fenced(next)), Inserted::Yes);
+        assert_eq!(bench.insert(b"key", "new", InsertMode::Fenced(next)), Inserted::Yes);
         assert!(bench.remove(b"key"));
     }
 }
@@ -40,7 +40,7 @@ pub(super) fn a_store_in_any_case_refuses_the_load_under_way(bench: &Bench) {
     for round in 0..2 {
         let fence = bench.fence(b"key");
         bench.set(b"key", "set");
-        let inserted = bench.insert(b"key", "stale", Put::Fenced(fence));
+        let inserted = bench.insert(b"key", "stale", InsertMode::Fenced(fence));
         assert_eq!(inserted, Inserted::Refused, "of slot {}", ["empty", "present"][round]);
         assert_eq!(bench.get(b"key").as_deref(), Some("set"));
     }
@@ -48,17 +48,17 @@ pub(super) fn a_store_in_any_case_refuses_the_load_under_way(bench: &Bench) {
 
 pub(super) fn a_refresh_is_fenced_and_refuses_the_load_under_way(bench: &Bench) {
     let (refresh, load) = (bench.fence(b"key"), bench.fence(b"key"));
-    assert_eq!(bench.insert(b"key", "refreshed", Put::Replace(refresh)), Inserted::Yes);
-    assert_eq!(bench.insert(b"key", "stale", Put::Fenced(load)), Inserted::Refused);
-    assert_eq!(bench.insert(b"key", "stale", Put::Replace(refresh)), Inserted::Refused);
+    assert_eq!(bench.insert(b"key", "refreshed", InsertMode::Replace(refresh)), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "stale", InsertMode::Fenced(load)), Inserted::Refused);
+    assert_eq!(bench.insert(b"key", "stale", InsertMode::Replace(refresh)), Inserted::Refused);
     assert_eq!(bench.get(b"key").as_deref(), Some("refreshed"));
 }
 
 pub(super) fn a_store_into_an_empty_slot_refuses_the_load_under_way(bench: &Bench) {
     let fence = bench.fence(b"key");
-    let put = Put::Absent { live: &|_| true };
+    let put = InsertMode::Absent { live: &|_| true };
     assert_eq!(bench.insert(b"key", "set", put), Inserted::Yes);
-    assert_eq!(bench.insert(b"key", "stale", Put::Fenced(fence)), Inserted::Refused);
+    assert_eq!(bench.insert(b"key", "stale", InsertMode::Fenced(fence)), Inserted::Refused);
     assert_eq!(bench.get(b"key").as_deref(), Some("set"));
 }
 
@@ -67,31 +67,28 @@ pub(super) fn broken_fences_refuse_every_load_under_way(bench: &Bench) {
     let fences: Vec<_> = (0..100).map(|key| (key, bench.fence(&[key]))).collect();
     bench.backend.break_fences();
     for (key, fence) in fences {
-        let inserted = bench.insert(&[key], "stale", Put::Fenced(fence));
+        let inserted = bench.insert(&[key], "stale", InsertMode::Fenced(fence));
         assert_eq!(inserted, Inserted::Refused, "key {key}");
     }
     assert_eq!(bench.get(&[0]).as_deref(), Some("old"), "broken fences remove no entry");
     let next = bench.fence(b"key");
-    assert_eq!(bench.insert(b"key", "new", Put::Fenced(next)), Inserted::Yes);
+    assert_eq!(bench.insert(b"key", "new", InsertMode::Fenced(next)), Inserted::Yes);
 }
 
 pub(super) fn a_refused_insert_changes_nothing(bench: &Bench) {
     let fence = bench.fence(b"key");
     bench.set(b"key", "set");
     let before = (bench.backend.len(), bench.backend.bytes());
-    assert_eq!(bench.insert(b"key", "a longer one", Put::Fenced(fence)), Inserted::Refused);
+    assert_eq!(bench.insert(b"key", "a longer one", InsertMode::Fenced(fence)), Inserted::Refused);
     assert_eq!((bench.backend.len(), bench.backend.bytes()), before);
     assert_eq!(bench.get(b"key").as_deref(), Some("set"));
 }
 
-pub(super) fn discard_and_retain_leave_fences_alone(bench: &Bench) {
+pub(super) fn retain_leaves_fences_alone(bench: &Bench) {
     bench.set(b"key", "dead");
     let fence = bench.fence(b"key");
-    assert!(bench.discard(b"key", true, RemovalCause::Expired));
-    assert_eq!(bench.insert(b"key", "loaded", Put::Fenced(fence)), Inserted::Yes, "discard");
-    let fence = bench.fence(b"key");
     assert_eq!(bench.backend.retain(&mut |_| Some(RemovalCause::Expired)), 1);
-    assert_eq!(bench.insert(b"key", "loaded", Put::Fenced(fence)), Inserted::Yes, "retain");
+    assert_eq!(bench.insert(b"key", "loaded", InsertMode::Fenced(fence)), Inserted::Yes, "retain");
 }
 
 /// Loaders read a source that changes before each removal: what is there in the end must be the last.
@@ -103,7 +100,7 @@ pub(super) fn an_acknowledged_removal_wins_under_threads(bench: &Bench) {
         let fence = bench.fence(b"key");
         let loaded = source.load(Ordering::SeqCst).to_string();
         thread::yield_now();
-        bench.insert(b"key", &loaded, Put::Fenced(fence));
+        bench.insert(b"key", &loaded, InsertMode::Fenced(fence));
     };
     let mut stale = Vec::new();
     thread::scope(|scope| {

@@ -2,6 +2,7 @@ mod bench;
 mod callbacks;
 mod entries;
 mod fences;
+mod function_bounds;
 mod removals;
 
 use std::sync::Arc;
@@ -15,9 +16,9 @@ const CASES: &[Case<Bench>] = cases! {
     entries::what_went_in_is_found;
     entries::what_never_went_in_is_not_found;
     entries::an_insert_replaces_what_was_there;
-    entries::keys_of_one_hash_are_told_apart;
+    entries::keys_of_one_hash_are_distinct;
     entries::sites_never_meet;
-    entries::long_and_odd_keys_are_told_apart;
+    entries::long_and_odd_keys_are_distinct;
     entries::remove_takes_one_entry;
     entries::absent_goes_in_where_nothing_lives "set_if_absent";
     entries::absent_replaces_what_does_not_live "set_if_absent";
@@ -33,14 +34,21 @@ const CASES: &[Case<Bench>] = cases! {
     fences::a_store_into_an_empty_slot_refuses_the_load_under_way "fences" "set_if_absent";
     fences::broken_fences_refuse_every_load_under_way "fences";
     fences::a_refused_insert_changes_nothing "fences";
-    fences::discard_and_retain_leave_fences_alone "fences";
+    fences::retain_leaves_fences_alone "fences";
     fences::an_acknowledged_removal_wins_under_threads "fences";
-    removals::a_replaced_entry_is_told_once;
-    removals::a_removed_entry_is_told_once;
-    removals::discard_takes_only_what_is_dead;
-    removals::retain_takes_what_it_is_told_and_counts;
-    removals::what_was_refused_is_not_told "fences" "set_if_absent";
+    removals::a_replaced_entry_is_reported_once;
+    removals::a_removed_entry_is_reported_once;
+    removals::retain_takes_what_it_is_reported_and_counts;
+    removals::what_was_refused_is_not_reported "fences" "set_if_absent";
     removals::every_entry_leaves_once_under_threads;
+    function_bounds::a_site_keeps_its_bound_and_others_are_left_alone "function_bounds" "scan";
+    function_bounds::a_replaced_entry_evicts_no_other "function_bounds" "scan";
+    function_bounds::a_removal_makes_room "function_bounds" "scan";
+    function_bounds::a_bound_that_comes_later_or_is_lowered_holds_from_the_next_insert "function_bounds" "scan";
+    function_bounds::a_refused_insert_evicts_nothing "function_bounds" "scan" "fences";
+    function_bounds::an_eviction_leaves_the_fences_of_loads_under_way "function_bounds" "scan" "fences";
+    function_bounds::what_is_read_stays_longer "function_bounds" "scan";
+    function_bounds::a_bound_holds_at_every_moment_under_threads "function_bounds" "scan";
     callbacks::a_dropped_value_may_call_the_backend;
     callbacks::a_listener_may_call_the_backend;
 };
@@ -48,7 +56,7 @@ const CASES: &[Case<Bench>] = cases! {
 /// Runs the object suite on what `make` builds and panics if a case fails.
 ///
 /// Every call of `make` has to give a new, empty backend with room for a thousand entries and a mebibyte, and pass the
-/// context on to it: its clock stands still, its listener is the suite's.
+/// context on to it: its clock pauses, its listener is the suite's.
 ///
 /// ```no_run
 /// # use std::sync::Arc;

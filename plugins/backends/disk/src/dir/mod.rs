@@ -17,7 +17,7 @@ pub(crate) use other::{Dir, identity, stamp};
 #[cfg(unix)]
 pub(crate) use unix::{Dir, identity, stamp};
 
-/// Which file a name leads to: its device, and its number there. No other file has them while it is open.
+/// Identity of a file: its device, and its number there. No other file has them while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -25,26 +25,26 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Tells the fences of two databases apart that are copies of one: below 2^63, see [`stripe`](crate::stripe).
+    /// Distinguishes the fences of two databases that are copies of one: below 2^63, see [`stripe`](crate::stripe).
     pub(crate) fn salt(self) -> u64 {
         (self.device.rotate_left(32) ^ self.number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1
     }
 }
 
-/// Which file a name leads to, and when that was last changed, as seconds and nanoseconds: the same as long as nobody
-/// has replaced or overwritten it.
+/// Identity of a file and the time of its last change, as seconds and nanoseconds: equal as long as nobody has replaced
+/// or overwritten it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     identity: Identity,
     changed: (u64, u64),
 }
 
-/// The error of what is there and is not ours.
+/// Makes the error of a file or folder that belongs to others.
 fn foreign(problem: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, problem.into())
 }
 
-/// Whether an error of [`Dir`] is that what is there is not ours.
+/// Returns whether an error of [`Dir`] reports a file or folder that belongs to others.
 pub(crate) fn is_foreign(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }

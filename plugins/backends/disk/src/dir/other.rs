@@ -31,7 +31,7 @@ impl Dir {
         fs::create_dir(self.0.join(name))
     }
 
-    /// Where the folder was when it was opened.
+    /// Returns the path of the folder when it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -53,7 +53,7 @@ impl Dir {
         OpenOptions::new().write(true).create(true).truncate(false).open(self.0.join(name))
     }
 
-    /// Whether a file is a regular one; one that is missing is.
+    /// Checks that a file is a regular one or missing.
     pub(crate) fn check(&self, name: &str) -> io::Result<()> {
         match fs::symlink_metadata(self.0.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -62,12 +62,12 @@ impl Dir {
         }
     }
 
-    /// Whether there is such a file: one that is open cannot be replaced on systems like this.
+    /// Returns an identity if there is such a file: one that is open cannot be replaced on systems like this.
     pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
         identity(&self.0.join(name))
     }
 
-    /// Whether a name leads to a file that is open: it cannot be removed on systems like this.
+    /// Returns whether a name leads to a file that is open: it cannot be removed on systems like this.
     pub(crate) fn is(&self, _: &str, _: &File) -> bool {
         true
     }
@@ -85,7 +85,7 @@ impl Dir {
         fs::rename(self.0.join(from), self.0.join(to))
     }
 
-    /// The names in this folder, without those that are no text.
+    /// Returns the names in this folder, without those that are no text.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         fs::read_dir(&self.0)?
             .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
@@ -98,12 +98,12 @@ impl Dir {
     }
 }
 
-/// Whether a path leads to a file.
+/// Returns an identity if the path leads to a file.
 pub(crate) fn identity(path: &Path) -> Option<Identity> {
     path.exists().then_some(Identity { device: 0, number: 0 })
 }
 
-/// When the file that a path leads to was changed, `None` if it leads to none.
+/// Returns the time when the file that a path leads to was changed, `None` if it leads to none.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let changed = fs::metadata(path).and_then(|found| found.modified()).ok()?;
     let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

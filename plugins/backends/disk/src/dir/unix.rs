@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 
 use super::{Identity, Stamp, foreign};
 
-/// Where a pipe has taken the place of a file, nobody waits for its other end.
+/// Flags for opening a file. Where a pipe has taken its place, nobody waits for the pipe's other end.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -44,7 +44,7 @@ impl Dir {
         Dir::checked(file, self.path.join(name))
     }
 
-    /// A folder of ours that was there already may be open to others: not any more.
+    /// Checks that a folder is ours, and closes one that was open to others.
     fn checked(file: File, path: PathBuf) -> io::Result<Dir> {
         let found = fs::fstat(&file)?;
         check_owner(&found)?;
@@ -59,7 +59,7 @@ impl Dir {
         Ok(fs::mkdirat(&self.file, name, FOLDER_MODE)?)
     }
 
-    /// Where the folder was when it was opened.
+    /// Returns the path of the folder when it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -90,7 +90,7 @@ impl Dir {
         Ok(file.into())
     }
 
-    /// Whether a file that another library is going to open is ours and has no other name; one that is missing is.
+    /// Checks that a file that another library is going to open is ours and has no other name, or is missing.
     pub(crate) fn check(&self, name: &str) -> io::Result<()> {
         let found = match self.look(name) {
             Err(Errno::NOENT) => return Ok(()),
@@ -103,12 +103,12 @@ impl Dir {
         Ok(())
     }
 
-    /// Which file a name leads to, `None` if to none. A link is a file of its own.
+    /// Returns the identity of the file that a name leads to, `None` if to none. A link is a file of its own.
     pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
         self.look(name).ok().map(|found| identity_of(&found))
     }
 
-    /// Whether a name leads to a file that is open.
+    /// Returns whether a name leads to a file that is open.
     pub(crate) fn is(&self, name: &str, file: &File) -> bool {
         self.identity(name).is_some() && self.identity(name) == fs::fstat(file).ok().map(|found| identity_of(&found))
     }
@@ -130,7 +130,7 @@ impl Dir {
         Ok(fs::renameat(&self.file, from, &self.file, to)?)
     }
 
-    /// The names in this folder, without those that are no text.
+    /// Returns the names in this folder, without those that are no text.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(&self.file)? {
@@ -145,12 +145,12 @@ impl Dir {
     }
 }
 
-/// Which file a path leads to now, `None` if to none. Asked at every read.
+/// Returns the identity of the file that a path leads to now, `None` if to none. Called at every read.
 pub(crate) fn identity(path: &Path) -> Option<Identity> {
     fs::stat(path).ok().map(|found| identity_of(&found))
 }
 
-/// Which file a path leads to now and when that was changed, `None` if it leads to none.
+/// Returns the stamp of the file that a path leads to now, `None` if it leads to none.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::stat(path).ok()?;
     Some(Stamp { identity: identity_of(&found), changed: (wide(found.st_ctime), wide(found.st_ctime_nsec)) })
@@ -160,7 +160,7 @@ fn identity_of(found: &Stat) -> Identity {
     Identity { device: wide(found.st_dev), number: wide(found.st_ino) }
 }
 
-/// The types of these numbers differ from one system to the next.
+/// Widens a number whose type differs from one system to the next.
 fn wide(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or_default()
 }
@@ -191,7 +191,8 @@ fn check_file(found: &Stat) -> io::Result<()> {
     Ok(())
 }
 
-/// Root could use what belongs to others, and would do with its own rights what they have prepared.
+/// Checks that a file belongs to this user: root could use those of others, and would follow with its own rights what
+/// they have prepared.
 fn check_owner(found: &Stat) -> io::Result<()> {
     let (owner, user) = (found.st_uid, geteuid().as_raw());
     if owner == user {

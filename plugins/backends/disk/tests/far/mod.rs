@@ -12,15 +12,15 @@ use std::time::{Duration, SystemTime};
 
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, LocalBackend, Page,
-    Read, Result, Scan, Snapshot, Stored, Strength, Terms, Version, When,
+    BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, GroupVersion,
+    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength,
 };
 use retainit_testkit::{ManualClock, Recorder};
 use serde::{Deserialize, Serialize};
 
 const FOLDER: &str = "DISK_TEST_FAR_FOLDER";
 
-/// Two processes that take turns, operation by operation.
+/// Builds a backend of two processes that take turns, operation by operation.
 pub(crate) fn taking_turns(folder: &Path, context: Context) -> Built {
     let clock = Arc::clone(&context.clock);
     let near = open(folder, context);
@@ -56,7 +56,7 @@ impl LocalBackend for Turns {
         self.next().read(key, read)
     }
 
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         self.next().store(key, entry, terms)
     }
 
@@ -72,7 +72,7 @@ impl LocalBackend for Turns {
         self.next().scan(scan)
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         self.next().raise(group, strength)
     }
 
@@ -122,7 +122,7 @@ enum Answer {
         keys: Vec<String>,
         next: Option<String>,
     },
-    Version(u64, u64),
+    GroupVersion(u64, u64),
     /// The name of its kind, and its message.
     Failed(String, String),
 }
@@ -154,6 +154,8 @@ impl Far {
         let child = Command::new(std::env::current_exe().expect("this binary has a path"))
             .args(["--exact", "far::serve"])
             .env(FOLDER, folder)
+            // Killed while it ends, it would leave half a file of coverage, which cannot be read.
+            .env("LLVM_PROFILE_FILE", "/dev/null")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn();
@@ -201,15 +203,17 @@ impl LocalBackend for Far {
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let call = Call::Read { key: key.to_owned(), lease: read.fence, groups: names(read.groups) };
         let Answer::Snapshot { entry, fence, versions } = self.ask(call)? else { panic!("another answer") };
-        let versions = versions.into_iter().map(|(hard, soft)| Version { hard, soft }).collect();
+        let versions = versions.into_iter().map(|(hard, soft)| GroupVersion { hard, soft }).collect();
         Ok(Snapshot::new(entry.map(Bytes::from), fence.map(Fence::new), versions))
     }
 
-    fn store(&self, key: &str, entry: Bytes, terms: Terms<'_>) -> Result<Stored> {
+    fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
+        // A token does not go through a pipe: what is given up already is not sent.
+        terms.check()?;
         let when = match terms.when {
-            When::Fenced(fence) => Condition::Fenced(fence.token()),
-            When::Always => Condition::Always,
-            When::Absent => Condition::Absent,
+            StoreCondition::Fenced(fence) => Condition::Fenced(fence.token()),
+            StoreCondition::Always => Condition::Always,
+            StoreCondition::Absent => Condition::Absent,
             other => panic!("{other:?} is not known here"),
         };
         let (key, entry, groups) = (key.to_owned(), entry.to_vec(), names(terms.groups));
@@ -232,10 +236,10 @@ impl LocalBackend for Far {
         Ok(Page::new(keys, next))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<Version> {
+    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         let call = Call::Raise { group: group.as_str().to_owned(), hard: strength == Strength::Hard };
-        let Answer::Version(hard, soft) = self.ask(call)? else { panic!("another answer") };
-        Ok(Version { hard, soft })
+        let Answer::GroupVersion(hard, soft) = self.ask(call)? else { panic!("another answer") };
+        Ok(GroupVersion { hard, soft })
     }
 
     fn close(&self) -> Result<()> {
@@ -245,7 +249,7 @@ impl LocalBackend for Far {
 
 // -------------------------------------------------------------------------------------------------------- the far end
 
-/// What the other process does, until the near end has gone.
+/// Serves the other process's end, until the near end has gone.
 #[test]
 fn serve() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
@@ -274,11 +278,11 @@ fn answer(disk: &dyn LocalBackend, call: Call) -> Result<Answer> {
         Call::Store { key, entry, when, ttl, groups: names } => {
             let groups = groups(names);
             let when = match when {
-                Condition::Fenced(fence) => When::Fenced(Fence::new(fence)),
-                Condition::Always => When::Always,
-                Condition::Absent => When::Absent,
+                Condition::Fenced(fence) => StoreCondition::Fenced(Fence::new(fence)),
+                Condition::Always => StoreCondition::Always,
+                Condition::Absent => StoreCondition::Absent,
             };
-            let stored = disk.store(&key, entry.into(), Terms::new(when).ttl(ttl).groups(&groups))?;
+            let stored = disk.store(&key, entry.into(), StoreOptions::new(when).ttl(ttl).groups(&groups))?;
             Answer::Yes(stored == Stored::Yes)
         }
         Call::Remove(key) => Answer::Yes(disk.remove(&key)?),
@@ -291,8 +295,8 @@ fn answer(disk: &dyn LocalBackend, call: Call) -> Result<Answer> {
         }
         Call::Raise { group, hard } => {
             let strength = if hard { Strength::Hard } else { Strength::Soft };
-            let Version { hard, soft } = disk.raise(&Group::new(group), strength)?;
-            Answer::Version(hard, soft)
+            let GroupVersion { hard, soft } = disk.raise(&Group::new(group), strength)?;
+            Answer::GroupVersion(hard, soft)
         }
         Call::Close => disk.close().map(|()| Answer::Yes(true))?,
     })

@@ -1,4 +1,4 @@
-//! One of two processes that load, set and invalidate at random. It uses the backend as the engine does: an entry
+//! Loads, sets and invalidates at random, as one of two processes. It uses the backend as the engine does: an entry
 //! carries the versions of its groups from before its load began, and is served only while they are the current ones.
 
 use std::path::Path;
@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Bytes, ErrorKind, Read, Result, Scan, Stored, Strength, SystemClock, Terms, Version, When};
+use retainit_plugin::{
+    Bytes, ErrorKind, GroupVersion, Read, Result, Scan, StoreCondition, StoreOptions, Stored, Strength, SystemClock,
+};
 use retainit_testkit::{Notice, Recorder};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -27,11 +29,11 @@ enum Plant {
     Fences,
     /// Entries are served whatever became of their groups.
     Versions,
-    /// Who removes by scan forgets the loads under way.
+    /// Removes by scan without refusing the loads under way.
     Placeholders,
 }
 
-/// Acts for as long as it was told, then leaves its log as `events-<process>` in the folder above.
+/// Acts for the given time, then leaves its log as `events-<process>` in the folder above.
 pub(crate) fn act(base: &Path) {
     let plant = match std::env::var(PLANT).as_deref() {
         Ok("fences") => Plant::Fences,
@@ -96,7 +98,7 @@ impl Actor<'_> {
         self.log
     }
 
-    /// What a retained call does.
+    /// Loads a key as a retained call does.
     fn load(&mut self, key: u64) {
         let began = now();
         let groups = groups_of(key).map(group);
@@ -112,8 +114,8 @@ impl Actor<'_> {
         self.log.push(Event::Born { key, value, at: now() });
         self.pause();
         let when = match self.plant {
-            Plant::Fences => When::Always,
-            _ => When::Fenced(snapshot.fence.expect("fences are declared")),
+            Plant::Fences => StoreCondition::Always,
+            _ => StoreCondition::Fenced(snapshot.fence.expect("fences are declared")),
         };
         self.store(key, value, &snapshot.versions, when);
     }
@@ -122,7 +124,7 @@ impl Actor<'_> {
         let (began, value) = (now(), self.value());
         let groups = groups_of(key).map(group);
         let versions = answered(self.disk.read(&text(key), Read::peek().groups(&groups)));
-        let stored = versions.is_some_and(|found| self.store(key, value, &found.versions, When::Always));
+        let stored = versions.is_some_and(|found| self.store(key, value, &found.versions, StoreCondition::Always));
         let ended = now();
         self.log.push(Event::Born { key, value, at: if stored { ended } else { u64::MAX } });
         if stored {
@@ -130,7 +132,7 @@ impl Actor<'_> {
         }
     }
 
-    fn store(&mut self, key: u64, value: u64, versions: &[Version], when: When) -> bool {
+    fn store(&mut self, key: u64, value: u64, versions: &[GroupVersion], when: StoreCondition) -> bool {
         let ttl = match self.random.below(4) {
             0 => Some(Duration::from_millis(self.random.below(20))),
             1 => Some(Duration::from_secs(1)),
@@ -139,7 +141,7 @@ impl Actor<'_> {
         // Mostly small ones: others cost this process more than the backend.
         let size = SIZES[self.random.below(2) as usize + self.random.below(20) as usize / 19 * 2];
         let groups = groups_of(key).map(group);
-        let terms = Terms::new(when).ttl(ttl).groups(&groups);
+        let terms = StoreOptions::new(when).ttl(ttl).groups(&groups);
         answered(self.disk.store(&text(key), seal(key, value, versions, size), terms)) == Some(Stored::Yes)
     }
 
@@ -167,7 +169,7 @@ impl Actor<'_> {
         self.values.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Between a load and its store others get in.
+    /// Pauses between a load and its store, so that others get in.
     fn pause(&mut self) {
         match self.random.below(8) {
             0 => thread::sleep(Duration::from_micros(self.random.below(3_000))),
@@ -177,24 +179,24 @@ impl Actor<'_> {
     }
 }
 
-/// What was answered; a lock that others kept too long is no answer, and anything else that fails is a defect.
+/// Returns the answer; a lock that others kept too long is no answer, and anything else that fails is a defect.
 fn answered<T>(outcome: Result<T>) -> Option<T> {
     outcome.map_err(|error| assert_eq!(error.kind(), ErrorKind::Timeout, "{error}")).ok()
 }
 
-/// An entry: the versions of its two groups, and a value of a size.
-fn seal(key: u64, value: u64, versions: &[Version], size: usize) -> Bytes {
+/// Seals an entry: the versions of its two groups, and a value of a size.
+fn seal(key: u64, value: u64, versions: &[GroupVersion], size: usize) -> Bytes {
     let mut entry: Vec<u8> =
         versions.iter().flat_map(|version| [version.hard, version.soft]).flat_map(u64::to_le_bytes).collect();
     entry.extend(stamped(value, &text(key), size));
     entry.into()
 }
 
-fn open(key: u64, entry: &[u8]) -> (u64, Vec<Version>) {
+fn open(key: u64, entry: &[u8]) -> (u64, Vec<GroupVersion>) {
     let (versions, value) = entry.split_at(32);
     let number = |at: usize| u64::from_le_bytes(*versions[at * 8..].first_chunk().expect("32 bytes"));
     let value = number_of(&text(key), value).expect("a value that was written for this key");
-    (value, vec![Version { hard: number(0), soft: number(1) }, Version { hard: number(2), soft: number(3) }])
+    (value, vec![GroupVersion { hard: number(0), soft: number(1) }, GroupVersion { hard: number(2), soft: number(3) }])
 }
 
 fn now() -> u64 {

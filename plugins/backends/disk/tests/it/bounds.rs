@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, ErrorKind, Listener, Removal, Stored, SystemClock, Terms, When,
+    BackendConfig, Built, Context, Error, ErrorKind, Listener, Read, Removal, StoreCondition, StoreOptions, Stored,
+    SystemClock,
 };
 use retainit_testkit::Notice;
 
@@ -20,7 +21,7 @@ fn loads_keep_the_bound_on_entries() {
     let disk = bench.open_with(DiskConfig::new().max_entries(4));
     for i in 0..100 {
         let absent = fence(&disk, &key(i));
-        assert_eq!(put(&disk, &key(i), "loaded", When::Fenced(absent)), Stored::Yes);
+        assert_eq!(put(&disk, &key(i), "loaded", StoreCondition::Fenced(absent)), Stored::Yes);
     }
     assert_eq!(bench.count("entry"), 4);
 }
@@ -33,6 +34,8 @@ fn the_least_recently_used_entries_go_first() {
     (0..100).for_each(|i| set(&disk, &key(i), "value"));
     for i in (0..50).step_by(5) {
         assert!(peek(&disk, &key(i)).is_some());
+        let looked_at = disk.read(&key(i + 2), Read::peek().unnoticed()).expect("a read");
+        assert!(looked_at.entry.is_some(), "which is no use of it");
     }
     set(&disk, &key(1), "stored again");
     (100..140).for_each(|i| set(&disk, &key(i), "value"));
@@ -94,7 +97,7 @@ fn bytes_on_the_disk_stay_below_their_bound() {
     assert_eq!(near(&bench).len(), 1, "R-23: told when it fills, not with every store");
 }
 
-/// How full it was each time when that was told.
+/// Returns the fill level at each notice that the backend is nearly full.
 fn near(bench: &Bench) -> Vec<(u64, u64)> {
     let near = bench.recorder.notices().into_iter().filter_map(|notice| match notice {
         Notice::NearCapacity { used, capacity } => Some((used, capacity)),
@@ -105,7 +108,7 @@ fn near(bench: &Bench) -> Vec<(u64, u64)> {
 
 //
 #[test]
-fn nine_tenths_of_the_entries_are_told_once_until_there_were_fewer() {
+fn nine_tenths_of_the_entries_are_reported_once_until_there_were_fewer() {
     let bench = Bench::new();
     let disk = bench.open_with(DiskConfig::new().max_entries(100));
     (0..89).for_each(|i| set(&disk, &key(i), "value"));
@@ -119,7 +122,7 @@ fn nine_tenths_of_the_entries_are_told_once_until_there_were_fewer() {
 
 //
 #[test]
-fn nine_tenths_of_the_bytes_are_told_when_they_are_met_and_when_they_are_found() {
+fn nine_tenths_of_the_bytes_are_reported_when_they_are_met_and_when_they_are_found() {
     let bench = Bench::new();
     let config = DiskConfig::new().max_bytes(2 << 20);
     let disk = bench.open_with(config.clone());
@@ -135,10 +138,12 @@ fn nine_tenths_of_the_bytes_are_told_when_they_are_met_and_when_they_are_found()
 }
 
 #[test]
-fn what_is_evicted_is_told_by_its_key() {
+fn what_is_evicted_is_reported_by_its_key() {
     let bench = Bench::new();
     let disk = bench.open_with(DiskConfig::new().max_entries(10));
-    let store = |i| disk.store(&key(i), "value".into(), Terms::new(When::Always).ttl((i == 1).then_some(HOUR)));
+    let store = |i| {
+        disk.store(&key(i), "value".into(), StoreOptions::new(StoreCondition::Always).ttl((i == 1).then_some(HOUR)))
+    };
     (0..10).for_each(|i| assert_eq!(store(i).unwrap(), Stored::Yes));
     bench.clock.advance(HOUR * 2);
     assert_eq!(bench.recorder.evicted(), [""; 0]);
@@ -156,7 +161,7 @@ fn what_is_evicted_is_told_by_its_key() {
     assert_eq!(told, gone);
 }
 
-/// A listener that uses the backend in whatever it is told.
+/// A listener that uses the backend at every report.
 #[derive(Debug, Default)]
 struct Curious {
     disk: OnceLock<Disk>,
@@ -204,7 +209,7 @@ fn an_entry_above_the_bound_is_refused_and_empties_its_slot() {
     let bench = Bench::new();
     let disk = bench.open_with(DiskConfig::new().max_bytes(1 << 20));
     set(&disk, "key", "old");
-    let stored = disk.store("key", bytes("large", 2 << 20), Terms::new(When::Always));
+    let stored = disk.store("key", bytes("large", 2 << 20), StoreOptions::new(StoreCondition::Always));
     assert_eq!(stored.unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(peek(&disk, "key"), None);
 }

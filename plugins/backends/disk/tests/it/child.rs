@@ -1,4 +1,4 @@
-//! What other processes do: this test binary, started again for one role.
+//! Starts other processes: this test binary, once more for one role.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{ErrorKind, Group, Read, Stored, Strength, SystemClock, Terms, When};
+use retainit_plugin::{ErrorKind, Group, Read, StoreCondition, StoreOptions, Stored, Strength, SystemClock};
 use retainit_testkit::Recorder;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,17 +29,20 @@ impl Process {
         Process::start_with(role, folder, &[])
     }
 
-    /// The same with more in its environment.
+    /// Starts a process with further environment variables.
     pub(crate) fn start_with(role: &str, folder: &Path, environment: &[(&str, &str)]) -> Process {
-        let child = command(role, folder).envs(environment.iter().copied()).stdout(Stdio::piped()).spawn();
-        Process(child.expect("this binary can be started"))
+        let mut command = command(role, folder);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped());
+        // Killed while it ends, it would leave half a file of coverage, which cannot be read.
+        command.env("LLVM_PROFILE_FILE", "/dev/null");
+        Process(command.spawn().expect("this binary can be started"))
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// The lines it prints, from its own part on.
+    /// Returns the lines it prints, from its own part on.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + use<> {
         let out = self.0.stdout.take().expect("taken once");
         let lines = BufReader::new(out).lines().map_while(Result::ok);
@@ -89,6 +92,8 @@ pub(crate) fn run_with_small_files(role: &str, folder: &Path) {
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --exact child::role --nocapture"]);
     shell.arg(std::env::current_exe().expect("this binary has a path")).env(ROLE, role).env(FOLDER, folder);
+    // Coverage of half a file could not be read.
+    shell.env("LLVM_PROFILE_FILE", "/dev/null");
     expect_success(role, shell.status().expect("there is a shell"));
 }
 
@@ -114,7 +119,7 @@ fn open(folder: &Path) -> Disk {
     build(DiskConfig::new().base_path(folder).max_bytes(16 << 20), Arc::new(SystemClock), &Recorder::new())
 }
 
-/// Tells the parent something.
+/// Sends the parent a line.
 pub(crate) fn say(what: impl std::fmt::Display) {
     println!("> {what}");
 }
@@ -129,14 +134,16 @@ fn default_path() {
 fn read_only(disk: &Disk) {
     assert_eq!(disk.read("key", Read::peek()).expect_err("nothing may be written").kind(), ErrorKind::Backend);
     assert_eq!(
-        disk.store("key", "value".into(), Terms::new(When::Always)).expect_err("nothing may be written").kind(),
+        disk.store("key", "value".into(), StoreOptions::new(StoreCondition::Always))
+            .expect_err("nothing may be written")
+            .kind(),
         ErrorKind::Backend
     );
     assert_eq!(disk.remove("key").expect_err("nothing may be written").kind(), ErrorKind::Backend);
 }
 
 fn full(disk: &Disk) {
-    let store = |key: &str, len| disk.store(key, bytes(key, len), Terms::new(When::Always));
+    let store = |key: &str, len| disk.store(key, bytes(key, len), StoreOptions::new(StoreCondition::Always));
     let failed = (0..10_000).find_map(|i| store(&format!("key{i}"), 1_000).err()).expect("no file may be that large");
     assert_eq!(failed.kind(), ErrorKind::Backend, "{failed}");
     let failed = store("blob", 2 << 20).expect_err("nothing may be written");
@@ -159,8 +166,8 @@ fn hold(folder: &Path) {
     }
 }
 
-/// Is stopped in mid-commit: it holds the write lock, and of the two headers of the log's index only one is written. It
-/// ends the commit when it goes on and finds a file called `go_on`.
+/// Stops in mid-commit: it holds the write lock, and of the two headers of the log's index only one is written. It ends
+/// the commit when it goes on and finds a file called `go_on`.
 fn stop_in_mid_commit(folder: &Path) {
     let home = crate::common::folders(&folder.join("v1"), "db-").remove(0);
     let sql = Connection::open(home.join("store.db")).expect("a database");
@@ -182,7 +189,7 @@ fn stop_in_mid_commit(folder: &Path) {
 /// Sizes of rows, overflowing rows and files.
 pub(crate) const SIZES: [usize; 5] = [10, 1_000, 20_000, 66_000, 150_000];
 
-/// Stores, removes and raises without end, and says how far its own key has come.
+/// Stores, removes and raises without end, and reports the progress of its own key.
 fn write(disk: &Disk) {
     let id = std::process::id();
     let groups = [Group::new("r1:t:default:-:crash")];
@@ -192,31 +199,39 @@ fn write(disk: &Disk) {
         match round % 4 {
             0 => drop(disk.remove(&key)),
             1 => drop(disk.raise(&groups[0], Strength::Hard)),
-            _ => drop(disk.store(&key, stamped(round, &key, value.len()), Terms::new(When::Always).groups(&groups))),
+            _ => drop(disk.store(
+                &key,
+                stamped(round, &key, value.len()),
+                StoreOptions::new(StoreCondition::Always).groups(&groups),
+            )),
         }
         let own = format!("own{id}");
-        let stored = disk.store(&own, stamped(round, &own, SIZES[round as usize % 4]), Terms::new(When::Always));
+        let stored = disk.store(
+            &own,
+            stamped(round, &own, SIZES[round as usize % 4]),
+            StoreOptions::new(StoreCondition::Always),
+        );
         if stored.is_ok_and(|stored| stored == Stored::Yes) {
             say(round);
         }
     }
 }
 
-/// Bytes that show whether they are those of one store: a number, and what follows from it and the key.
+/// Returns bytes that show whether they are those of one store: a number, and what follows from it and the key.
 pub(crate) fn stamped(number: u64, key: &str, len: usize) -> retainit_plugin::Bytes {
     let mut stamped = number.to_le_bytes().to_vec();
     stamped.extend(bytes(&format!("{key}#{number}"), len));
     stamped.into()
 }
 
-/// The number in stamped bytes, if all of them are right.
+/// Returns the number in stamped bytes, if all of them are right.
 pub(crate) fn number_of(key: &str, found: &[u8]) -> Option<u64> {
     let (number, rest) = found.split_first_chunk()?;
     let number = u64::from_le_bytes(*number);
     (bytes(&format!("{key}#{number}"), rest.len()) == rest).then_some(number)
 }
 
-/// Changes the source, removes what was kept of it, and says when that was acknowledged.
+/// Changes the source, removes its entries, and reports when that was acknowledged.
 fn bump(disk: &Disk, folder: &Path) {
     set(disk, "warm", "up");
     for number in 1_u64..=300 {
@@ -229,7 +244,7 @@ fn bump(disk: &Disk, folder: &Path) {
     }
 }
 
-/// Removes a key, and does so again each time the folder was renamed, as the number in a file beside it says.
+/// Removes a key, and does so again each time the folder was renamed, by the number in a file beside it.
 fn follow(disk: &Disk, folder: &Path) {
     for round in 0..20 {
         while disk.remove("key").is_err() {}

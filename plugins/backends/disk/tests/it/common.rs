@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Bytes, Clock, Context, Fence, LocalBackend, Read, Stored, SystemClock, Terms, When,
+    BackendConfig, Built, Bytes, Clock, Context, Fence, LocalBackend, Read, StoreCondition, StoreOptions, Stored,
+    SystemClock,
 };
 use retainit_testkit::{ManualClock, Notice, Recorder};
 use rusqlite::Connection;
@@ -33,7 +34,7 @@ impl Bench {
         self.folder.path().join("cache")
     }
 
-    /// A process on the folder.
+    /// Opens a process on the folder.
     pub(crate) fn open(&self) -> Disk {
         self.open_with(DiskConfig::new())
     }
@@ -42,19 +43,19 @@ impl Bench {
         build(config.base_path(self.base()), Arc::new(self.clock.clone()), &self.recorder)
     }
 
-    /// A process for which time passes by itself.
+    /// Opens a process for which time passes by itself.
     pub(crate) fn open_in_real_time(&self) -> Disk {
         build(DiskConfig::new().base_path(self.base()), Arc::new(SystemClock), &self.recorder)
     }
 
-    /// The folder of the current database.
+    /// Returns the folder of the current database.
     pub(crate) fn home(&self) -> PathBuf {
         let homes = folders(&self.base().join("v1"), "db-");
         assert_eq!(homes.len(), 1, "{homes:?}");
         homes[0].clone()
     }
 
-    /// The current database, past the backend.
+    /// Opens the current database, past the backend.
     pub(crate) fn sql(&self) -> Connection {
         Connection::open(self.home().join("store.db")).expect("a database")
     }
@@ -65,12 +66,12 @@ impl Bench {
         count as u64
     }
 
-    /// The files of all blobs.
+    /// Returns the files of all blobs.
     pub(crate) fn blobs(&self) -> Vec<PathBuf> {
         folders(&self.home().join("blobs"), "").iter().flat_map(|shard| folders(shard, "")).collect()
     }
 
-    /// What failed so far, by the names of the operations.
+    /// Returns the names of the operations that failed so far.
     pub(crate) fn failures(&self) -> Vec<&'static str> {
         let failed = self.recorder.notices().into_iter().filter_map(|notice| match notice {
             Notice::Failed { operation, .. } => Some(operation),
@@ -87,13 +88,13 @@ pub(crate) fn build(config: DiskConfig, clock: Arc<dyn Clock>, recorder: &Record
     }
 }
 
-/// What lies in a folder under names that begin with `prefix`.
+/// Lists the paths in a folder whose names begin with `prefix`.
 pub(crate) fn folders(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path()).collect()
 }
 
-/// Bytes that differ from one name to the next.
+/// Returns bytes that differ from one name to the next.
 pub(crate) fn bytes(name: &str, len: usize) -> Bytes {
     let mut bytes: Vec<u8> = name.bytes().cycle().take(len).collect();
     bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte ^= i as u8);
@@ -109,21 +110,21 @@ pub(crate) fn fence(disk: &Disk, key: &str) -> Fence {
 }
 
 pub(crate) fn set(disk: &Disk, key: &str, entry: impl Into<Bytes>) {
-    assert_eq!(put(disk, key, entry, When::Always), Stored::Yes);
+    assert_eq!(put(disk, key, entry, StoreCondition::Always), Stored::Yes);
 }
 
-pub(crate) fn put(disk: &Disk, key: &str, entry: impl Into<Bytes>, when: When) -> Stored {
-    disk.store(key, entry.into(), Terms::new(when)).expect("a store")
+pub(crate) fn put(disk: &Disk, key: &str, entry: impl Into<Bytes>, when: StoreCondition) -> Stored {
+    disk.store(key, entry.into(), StoreOptions::new(when)).expect("a store")
 }
 
-/// How long something takes, in the coarse time of the system.
+/// Measures the duration of `act`, in the coarse time of the system.
 pub(crate) fn time<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let begun = SystemClock.now();
     let done = act();
     (done, SystemClock.now().since(begun))
 }
 
-/// A count that a variable of the environment raises for long runs.
+/// Returns a count that a variable of the environment raises for long runs.
 pub(crate) fn count_of(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().map_or(default, |count| count.parse().expect("a number"))
 }

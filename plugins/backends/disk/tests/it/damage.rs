@@ -2,7 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use retainit_plugin::{Read, Stored, When};
+use retainit_plugin::{Read, StoreCondition, Stored};
 
 use crate::common::{Bench, Disk, bytes, fence, folders, peek, put, set};
 
@@ -28,7 +28,7 @@ fn check(disk: &Disk) -> usize {
     (0..ENTRIES).filter(right).count()
 }
 
-/// After damage: nothing is wrong, and everything can be stored again.
+/// Checks that after damage nothing is wrong, and everything can be stored again.
 fn recovers(bench: &Bench, disks: &[&Disk]) {
     for disk in disks {
         check(disk);
@@ -67,7 +67,7 @@ fn what_is_read_has_been_verified() {
 }
 
 #[test]
-fn a_damaged_row_is_a_miss_and_is_told() {
+fn a_damaged_row_is_a_miss_and_is_reported() {
     let bench = Bench::new();
     let disk = bench.open_in_real_time();
     for (column, value) in
@@ -78,7 +78,7 @@ fn a_damaged_row_is_a_miss_and_is_told() {
         let name = if column == "key" { "moved" } else { "key" };
         let snapshot = disk.read(name, Read::fenced(crate::common::LEASE)).unwrap();
         assert_eq!(snapshot.entry, None, "a changed {column} was not noticed");
-        let loaded = put(&disk, name, "loaded", When::Fenced(snapshot.fence.unwrap()));
+        let loaded = put(&disk, name, "loaded", StoreCondition::Fenced(snapshot.fence.unwrap()));
         assert_eq!(loaded, Stored::Yes, "the fence of a damaged row holds");
         bench.sql().execute("DELETE FROM entry", []).unwrap();
     }
@@ -89,7 +89,7 @@ fn a_damaged_row_is_a_miss_and_is_told() {
 }
 
 #[test]
-fn a_missing_short_or_changed_blob_is_a_miss_and_is_told() {
+fn a_missing_short_or_changed_blob_is_a_miss_and_is_reported() {
     let bench = Bench::new();
     let disk = bench.open_in_real_time();
     let damages: [fn(&Path); 4] = [
@@ -105,7 +105,7 @@ fn a_missing_short_or_changed_blob_is_a_miss_and_is_told() {
         assert_eq!(bench.failures().len(), i + 1);
         assert_eq!(bench.count("entry"), 0, "the row is gone too");
         let fence = fence(&disk, "key");
-        assert_eq!(put(&disk, "key", "loaded", When::Fenced(fence)), Stored::Yes);
+        assert_eq!(put(&disk, "key", "loaded", StoreCondition::Fenced(fence)), Stored::Yes);
         disk.remove("key").unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! What the actors of [`oracle`](crate::oracle) write down, and the model of keys and groups that they and the oracle
-//! share.
+//! Events that the actors of [`oracle`](crate::oracle) write down, and the model of keys and groups that they and the
+//! oracle share.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use retainit_plugin::Group;
 
-/// What happened, in nanoseconds of the system's clock, which is the same for all processes.
+/// An event, with times in nanoseconds of the system's clock, which all processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A value of a key, and when its source was read or its `set` acknowledged; at the end of time if it was not.
@@ -18,7 +18,7 @@ pub(crate) enum Event {
     Gone { cover: Cover, began: u64, ended: u64 },
 }
 
-/// What an invalidation covers.
+/// The entries that an invalidation covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cover {
     Key(u64),
@@ -61,7 +61,7 @@ pub(crate) fn group(number: u64) -> Group {
     Group::new(format!("r1:t:default:-:{number}"))
 }
 
-/// Where the log of a process is, beside the folder of the cache.
+/// Returns the path of a process's log, beside the folder of the cache.
 pub(crate) fn log_of(base: &Path, process: u32) -> PathBuf {
     base.with_file_name(format!("events-{process}"))
 }
@@ -82,7 +82,7 @@ pub(crate) fn write(path: &Path, events: &[Event]) -> std::io::Result<()> {
     file.flush()
 }
 
-/// The log of a process.
+/// Reads the log of a process.
 pub(crate) fn read(path: &Path) -> Vec<Event> {
     let bytes = fs::read(path).expect("the log can be read");
     let event = |words: &[u8]| {

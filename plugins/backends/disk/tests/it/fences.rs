@@ -1,5 +1,5 @@
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Group, Read, Scan, Stored, Terms, When};
+use retainit_plugin::{Group, Read, Scan, StoreCondition, StoreOptions, Stored};
 
 use crate::common::{Bench, HOUR, LEASE, bytes, fence, peek, put, set};
 
@@ -12,8 +12,8 @@ fn who_asks_for_placeholders_refuses_the_loads_behind_empty_slots() {
     let page = other.scan(Scan::prefix("a/").placeholders()).unwrap();
     assert_eq!((page.keys, page.next), (vec!["a/present".to_owned()], None));
     assert!(other.remove("a/present").unwrap());
-    assert_eq!(put(&disk, "a/present", "stale", When::Fenced(present)), Stored::Refused);
-    assert_eq!(put(&disk, "a/empty", "stale", When::Fenced(empty)), Stored::Refused);
+    assert_eq!(put(&disk, "a/present", "stale", StoreCondition::Fenced(present)), Stored::Refused);
+    assert_eq!(put(&disk, "a/empty", "stale", StoreCondition::Fenced(empty)), Stored::Refused);
 }
 
 /// The fence of a load over an expired entry is that entry, if a `set` has left it there.
@@ -21,14 +21,14 @@ fn who_asks_for_placeholders_refuses_the_loads_behind_empty_slots() {
 fn who_asks_for_placeholders_refuses_the_loads_over_expired_entries() {
     let bench = Bench::new();
     let (disk, other) = (bench.open(), bench.open());
-    disk.store("a/expired", "set".into(), Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+    disk.store("a/expired", "set".into(), StoreOptions::new(StoreCondition::Always).ttl(Some(HOUR))).unwrap();
     bench.clock.advance(HOUR * 2);
     let expired = fence(&disk, "a/expired");
     assert_eq!(other.scan(Scan::prefix("a/")).unwrap().keys, [""; 0]);
     for key in other.scan(Scan::prefix("a/").placeholders()).unwrap().keys {
         assert!(!other.remove(&key).unwrap(), "it is no entry any more");
     }
-    assert_eq!(put(&disk, "a/expired", "stale", When::Fenced(expired)), Stored::Refused);
+    assert_eq!(put(&disk, "a/expired", "stale", StoreCondition::Fenced(expired)), Stored::Refused);
 }
 
 #[test]
@@ -37,10 +37,10 @@ fn a_scan_breaks_no_fence() {
     let disk = bench.open();
     let empty = fence(&disk, "empty");
     disk.scan(Scan::prefix("")).unwrap();
-    assert_eq!(put(&disk, "empty", "loaded", When::Fenced(empty)), Stored::Yes);
+    assert_eq!(put(&disk, "empty", "loaded", StoreCondition::Fenced(empty)), Stored::Yes);
 }
 
-/// Neither eviction nor expiry brings a fence back that a `set` has broken.
+/// Checks that neither eviction nor expiry brings a fence back that a `set` has broken.
 #[test]
 fn a_fence_stays_broken_when_the_entry_that_broke_it_has_gone() {
     let bench = Bench::new();
@@ -49,7 +49,7 @@ fn a_fence_stays_broken_when_the_entry_that_broke_it_has_gone() {
     set(&disk, "key", "set");
     (0..8).for_each(|i| set(&disk, &format!("other{i}"), "value"));
     assert_eq!(peek(&disk, "key"), None, "it was evicted");
-    assert_eq!(put(&disk, "key", "stale", When::Fenced(absent)), Stored::Refused);
+    assert_eq!(put(&disk, "key", "stale", StoreCondition::Fenced(absent)), Stored::Refused);
 }
 
 #[test]
@@ -58,18 +58,18 @@ fn a_fence_stays_broken_when_the_entry_that_broke_it_has_expired() {
         let bench = Bench::new();
         let disk = bench.open();
         let absent = fence(&disk, "key");
-        disk.store("key", "set".into(), Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+        disk.store("key", "set".into(), StoreOptions::new(StoreCondition::Always).ttl(Some(HOUR))).unwrap();
         // A load that replaces what was set does not mend the fence either.
         let present = fence(&disk, "key");
-        disk.store("key", "loaded".into(), Terms::new(When::Fenced(present)).ttl(Some(HOUR))).unwrap();
+        disk.store("key", "loaded".into(), StoreOptions::new(StoreCondition::Fenced(present)).ttl(Some(HOUR))).unwrap();
         bench.clock.advance(HOUR * 2);
         if sweep {
             (0..100).for_each(|_| set(&disk, "other", "value"));
             assert_eq!(bench.count("entry"), 1);
         }
-        assert_eq!(put(&disk, "key", "stale", When::Fenced(absent)), Stored::Refused, "swept: {sweep}");
+        assert_eq!(put(&disk, "key", "stale", StoreCondition::Fenced(absent)), Stored::Refused, "swept: {sweep}");
         let expired = fence(&disk, "key");
-        assert_eq!(put(&disk, "key", "new", When::Fenced(expired)), Stored::Yes, "swept: {sweep}");
+        assert_eq!(put(&disk, "key", "new", StoreCondition::Fenced(expired)), Stored::Yes, "swept: {sweep}");
     }
 }
 
@@ -79,14 +79,14 @@ fn a_load_over_an_expired_entry_is_stored_swept_or_not() {
     let disk = bench.open();
     for sweep in [false, true] {
         let absent = fence(&disk, "key");
-        disk.store("key", "old".into(), Terms::new(When::Fenced(absent)).ttl(Some(HOUR))).unwrap();
+        disk.store("key", "old".into(), StoreOptions::new(StoreCondition::Fenced(absent)).ttl(Some(HOUR))).unwrap();
         bench.clock.advance(HOUR * 2);
         let expired = fence(&disk, "key");
         if sweep {
             bench.sql().execute("DELETE FROM entry", []).unwrap();
         }
-        assert_eq!(put(&disk, "key", "new", When::Fenced(expired)), Stored::Yes, "swept: {sweep}");
-        assert_eq!(put(&disk, "key", "late", When::Fenced(expired)), Stored::Refused);
+        assert_eq!(put(&disk, "key", "new", StoreCondition::Fenced(expired)), Stored::Yes, "swept: {sweep}");
+        assert_eq!(put(&disk, "key", "late", StoreCondition::Fenced(expired)), Stored::Refused);
         disk.remove("key").unwrap();
     }
 }
@@ -96,10 +96,11 @@ fn a_load_over_an_expired_file_leaves_no_file() {
     let bench = Bench::new();
     let disk = bench.open();
     let absent = fence(&disk, "key");
-    disk.store("key", bytes("blob", 100_000), Terms::new(When::Fenced(absent)).ttl(Some(HOUR))).unwrap();
+    disk.store("key", bytes("blob", 100_000), StoreOptions::new(StoreCondition::Fenced(absent)).ttl(Some(HOUR)))
+        .unwrap();
     bench.clock.advance(HOUR * 2);
     let expired = fence(&disk, "key");
-    assert_eq!(put(&disk, "key", "small", When::Fenced(expired)), Stored::Yes);
+    assert_eq!(put(&disk, "key", "small", StoreCondition::Fenced(expired)), Stored::Yes);
     assert_eq!(peek(&disk, "key"), Some("small".into()));
     assert!(bench.blobs().is_empty(), "{:?}", bench.blobs());
     let counted: i64 = bench.sql().query_row("SELECT blob_bytes FROM meta", [], |row| row.get(0)).unwrap();
@@ -113,7 +114,7 @@ fn what_a_load_depends_on_lives_as_long_as_what_it_brings() {
     let groups = [Group::new("group")];
     let read = || disk.read("key", Read::fenced(LEASE).groups(&groups)).unwrap();
     let before = read();
-    let terms = Terms::new(When::Fenced(before.fence.unwrap())).ttl(Some(HOUR * 240)).groups(&groups);
+    let terms = StoreOptions::new(StoreCondition::Fenced(before.fence.unwrap())).ttl(Some(HOUR * 240)).groups(&groups);
     assert_eq!(disk.store("key", "loaded".into(), terms).unwrap(), Stored::Yes);
     bench.clock.advance(HOUR * 200);
     (0..200).for_each(|_| set(&disk, "other", "value"));

@@ -44,7 +44,7 @@ fn what_was_open_to_others_is_closed_and_a_link_is_refused() {
 
 // T-20
 #[test]
-fn without_a_path_it_lies_below_the_working_directory() {
+fn without_a_path_it_is_below_the_working_directory() {
     let folder = tempfile::tempdir().unwrap();
     child::run_in("default_path", folder.path());
     assert!(folder.path().join(".cache/retainit/v1/current").is_file());
@@ -192,7 +192,7 @@ fn a_lock_that_was_removed_while_it_was_held_keeps_nobody_out() {
     assert!(path.exists());
 }
 
-/// What this thread has read from files so far.
+/// Returns the bytes that this thread has read from files so far.
 #[cfg(target_os = "linux")]
 fn bytes_read() -> u64 {
     let counters = fs::read_to_string("/proc/thread-self/io").expect("Linux counts it");
@@ -254,7 +254,7 @@ fn a_read_only_folder_is_an_error_of_each_operation() {
     fs::set_permissions(bench.base(), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// A limit on the size of files stands for a full disk.
+/// Limits the size of files, in place of a full disk.
 #[test]
 fn a_full_disk_is_an_error_of_the_store_and_spoils_nothing() {
     let bench = Bench::new();

@@ -1,16 +1,16 @@
-//! What others have prepared in the folder is neither followed nor used.
+//! Tests that files which others have prepared in the folder are neither followed nor used.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use retainit_plugin::{ErrorKind, Read, Terms, When};
+use retainit_plugin::{ErrorKind, Read, StoreCondition, StoreOptions};
 
 use crate::common::{Bench, bytes, folders, peek, set};
 
 const NOBODY: u32 = 65_534;
 
-/// Only root may give files away; who runs these tests otherwise is told what was left out.
+/// Returns whether the tests run as root, who alone may give files away; otherwise prints what was left out.
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -19,7 +19,7 @@ fn is_root() -> bool {
     is_root
 }
 
-/// A cache with an entry of each kind, that nobody has open.
+/// Returns a cache with an entry of each kind, that nobody has open.
 fn filled() -> Bench {
     let bench = Bench::new();
     let disk = bench.open();
@@ -29,7 +29,7 @@ fn filled() -> Bench {
     bench
 }
 
-/// Everything a process opens or makes below `v1`, by its path there.
+/// Lists everything a process opens or makes below `v1`, by its path there.
 fn parts(bench: &Bench) -> Vec<PathBuf> {
     let home = bench.home();
     let blob = bench.blobs().remove(0);
@@ -42,7 +42,7 @@ fn parts(bench: &Bench) -> Vec<PathBuf> {
     parts
 }
 
-/// What is below a folder, with everything that would show that it was touched.
+/// Lists everything below a folder, with all that would show that it was touched.
 fn inventory(folder: &Path) -> Vec<(PathBuf, u32, u32, Vec<u8>)> {
     let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(path) = open.pop() {
@@ -57,7 +57,7 @@ fn inventory(folder: &Path) -> Vec<(PathBuf, u32, u32, Vec<u8>)> {
     found
 }
 
-/// Uses the cache in each way. What is planted costs an error that says where and what to do, or a miss.
+/// Uses the cache in each way. Planted files cost an error that names the place and the remedy, or a miss.
 fn use_it(bench: &Bench, planted: &Path) {
     let disk = bench.open();
     let right = |key: &str, found: &[u8]| match key {
@@ -71,7 +71,7 @@ fn use_it(bench: &Bench, planted: &Path) {
         }
     }
     for (key, value) in [("key", "new".into()), ("large", bytes("new", 100_000))] {
-        if let Err(error) = disk.store(key, value, Terms::new(When::Always)) {
+        if let Err(error) = disk.store(key, value, StoreOptions::new(StoreCondition::Always)) {
             tells(&error, planted);
         }
     }
@@ -83,7 +83,7 @@ fn use_it(bench: &Bench, planted: &Path) {
 fn tells(error: &retainit_plugin::Error, planted: &Path) {
     assert_eq!(error.kind(), ErrorKind::Backend);
     let (text, name) = (
-        error.to_string(),
+        error.report(),
         planted.file_name().expect("the folders can be used").to_str().expect("the folders can be used"),
     );
     assert!(text.contains(name) && text.contains("remove it"), "{name}: {text}");
@@ -108,7 +108,7 @@ fn a_planted_link_is_not_followed() {
     }
 }
 
-/// Once the remedy was applied, or what was planted has been cleared away.
+/// Checks the cache once the remedy was applied, or the planted files have been cleared away.
 fn works_again(bench: &Bench, planted: &Path) {
     if fs::symlink_metadata(planted).is_ok_and(|found| found.is_symlink()) {
         fs::remove_file(planted).expect("the folders can be used");
@@ -169,7 +169,7 @@ fn as_root_a_folder_of_another_user_is_refused() {
     fs::write(&treasure, "a file of value").unwrap();
     symlink(&treasure, v1.join("current.new")).unwrap();
     chown(&v1, Some(NOBODY), Some(NOBODY)).unwrap();
-    let error = bench.open().health().unwrap_err().to_string();
+    let error = bench.open().health().unwrap_err().report();
     let expected = format!("it belongs to user {NOBODY}, and the program runs as user 0");
     assert!(error.contains(v1.to_str().unwrap()) && error.contains(&expected) && error.contains("chown"), "{error}");
     assert_eq!(fs::read(&treasure).unwrap(), b"a file of value");
@@ -188,7 +188,7 @@ fn a_database_that_others_may_write_to_is_not_used() {
             fs::write(&planted, "").unwrap();
         }
         fs::set_permissions(&planted, fs::Permissions::from_mode(0o662)).unwrap();
-        let error = bench.open().health().unwrap_err().to_string();
+        let error = bench.open().health().unwrap_err().report();
         assert!(error.contains(name) && error.contains("others may write to it"), "{error}");
         fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
         bench.open().health().unwrap();
@@ -203,7 +203,7 @@ fn a_database_with_another_name_is_not_written_to() {
         drop(fs::remove_file(&planted));
         fs::write(&treasure, "a file of value").unwrap();
         fs::hard_link(&treasure, &planted).unwrap();
-        let error = bench.open().health().unwrap_err().to_string();
+        let error = bench.open().health().unwrap_err().report();
         assert!(error.contains(name) && error.contains("hard link"), "{error}");
         assert_eq!(fs::read(&treasure).unwrap(), b"a file of value");
     }

@@ -1,4 +1,4 @@
-//! What many reads in a row leave behind: nothing that others would notice.
+//! Tests that many reads in a row leave nothing behind that others would notice.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, ErrorKind, Group, Read, Result, Scan, Strength, Terms, When};
+use retainit_plugin::{Bytes, ErrorKind, Group, Read, Result, Scan, StoreCondition, StoreOptions, Strength};
 use rustix::process::Signal;
 
 use crate::child::Process;
@@ -27,7 +27,8 @@ fn a_stopped_process_with_the_write_lock_delays_nobody_for_long() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let (stored, took) = time(|| disk.store("key", "new".into(), Terms::new(When::Always)));
+                let (stored, took) =
+                    time(|| disk.store("key", "new".into(), StoreOptions::new(StoreCondition::Always)));
                 assert_eq!(stored.unwrap_err().kind(), ErrorKind::Timeout);
                 assert!(took >= Duration::from_millis(150) && took < BOUND, "a store waited {took:?}");
             });
@@ -63,7 +64,7 @@ fn a_stopped_process_that_opens_the_folder_delays_nobody_for_long() {
     assert_eq!(peek(&disk, "key"), Some("value".into()));
 }
 
-/// A process that was stopped in mid-commit; the lines that it says once it goes on.
+/// Starts a process and stops it in mid-commit; also returns the lines that it prints once it goes on.
 fn stopped_in_mid_commit(bench: &Bench) -> (Process, impl Iterator<Item = String> + use<>) {
     let mut committer = Process::start("committer", &bench.base());
     let mut lines = committer.lines();
@@ -79,8 +80,10 @@ const OPERATIONS: [(&str, Operation); 9] = [
     ("a hit", |disk| disk.read("key", Read::peek()).map(drop)),
     ("a hit with groups", |disk| disk.read("key", Read::fenced(LEASE).groups(&[Group::new("group")])).map(drop)),
     ("a miss", |disk| disk.read("missing", Read::fenced(LEASE)).map(drop)),
-    ("a store", |disk| disk.store("key", "new".into(), Terms::new(When::Always)).map(drop)),
-    ("a sealed store", |disk| disk.store_with("key", &mut |_| Bytes::from("new"), Terms::new(When::Always)).map(drop)),
+    ("a store", |disk| disk.store("key", "new".into(), StoreOptions::new(StoreCondition::Always)).map(drop)),
+    ("a sealed store", |disk| {
+        disk.store_with("key", &mut |_| Bytes::from("new"), StoreOptions::new(StoreCondition::Always)).map(drop)
+    }),
     ("a removal", |disk| disk.remove("key").map(drop)),
     ("a raise", |disk| disk.raise(&Group::new("group"), Strength::Hard).map(drop)),
     ("a scan", |disk| disk.scan(Scan::prefix("")).map(drop)),

@@ -1,4 +1,4 @@
-//! What the disk backend promises beyond the contract of all byte backends.
+//! Tests the promises of the disk backend beyond the contract of all byte backends.
 
 mod actor;
 mod bounds;
@@ -8,6 +8,7 @@ mod config;
 mod damage;
 mod events;
 mod fences;
+mod flips;
 mod folder;
 mod foreign;
 mod lingering;

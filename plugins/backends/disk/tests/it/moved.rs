@@ -1,4 +1,4 @@
-//! What a process has open is its cache only while `base_path` leads there.
+//! Tests that an open database is a process's cache only while `base_path` leads there.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Bytes, Group, Read, Scan, Stored, Strength, Version, When};
+use retainit_plugin::{Bytes, Group, GroupVersion, Read, Scan, StoreCondition, Stored, Strength};
 
 use crate::child::Process;
 use crate::common::{Bench, Disk, LEASE, build, bytes, fence, folders, peek, put, set};
@@ -16,7 +16,7 @@ use crate::common::{Bench, Disk, LEASE, build, bytes, fence, folders, peek, put,
 /// A cache several folders deep, with a link on the way to it: all that can be moved away.
 struct Stage {
     bench: Bench,
-    /// What `base_path` says: through the link.
+    /// The configured `base_path`: through the link.
     base: PathBuf,
 }
 
@@ -103,7 +103,7 @@ const MOVES: [Move; 17] = [
     }),
 ];
 
-fn versions(disk: &Disk, group: &Group) -> Vec<Version> {
+fn versions(disk: &Disk, group: &Group) -> Vec<GroupVersion> {
     disk.read("other", Read::fenced(LEASE).groups(std::slice::from_ref(group))).expect("a read").versions
 }
 
@@ -111,7 +111,8 @@ fn keys(disk: &Disk) -> Vec<String> {
     disk.scan(Scan::prefix("")).expect("a scan").keys
 }
 
-/// The clock of these tests does not move: that some time has passed is of no help.
+/// Runs a test for each way to move a folder. The clock of these tests does not move: that some time has passed is of
+/// no help.
 fn each_move(test: impl Fn(&Stage, &str, &dyn Fn())) {
     for (name, act) in MOVES {
         let stage = Stage::new();
@@ -162,7 +163,7 @@ fn a_load_that_began_in_the_old_folder_is_not_stored_in_the_new_one() {
         act();
         let other = stage.open();
         other.remove("key").unwrap();
-        assert_eq!(put(&disk, "key", "stale", When::Fenced(began)), Stored::Refused, "{name}");
+        assert_eq!(put(&disk, "key", "stale", StoreCondition::Fenced(began)), Stored::Refused, "{name}");
         assert_eq!(peek(&other, "key"), None, "{name}");
     });
 }
@@ -180,9 +181,9 @@ fn a_fence_of_the_old_folder_never_holds_in_a_copy() {
     fs::rename(stage.at("copy"), stage.v1()).unwrap();
     let other = stage.open();
     other.remove("key").unwrap();
-    assert_eq!(put(&disk, "key", "stale", When::Fenced(began)), Stored::Refused);
+    assert_eq!(put(&disk, "key", "stale", StoreCondition::Fenced(began)), Stored::Refused);
     assert_eq!(
-        put(&disk, "key", "loaded", When::Fenced(fence(&other, "key"))),
+        put(&disk, "key", "loaded", StoreCondition::Fenced(fence(&other, "key"))),
         Stored::Yes,
         "of one database they hold"
     );
@@ -264,7 +265,7 @@ fn readers_follow_at_once_while_the_folder_is_renamed_under_them() {
     });
 }
 
-/// Both have had the folder open before it is renamed.
+/// Checks two processes that have had the folder open before it is renamed.
 #[test]
 fn two_processes_that_were_there_follow() {
     let bench = Bench::new();

@@ -17,7 +17,7 @@ struct Verdict {
     violations: Vec<String>,
 }
 
-/// Two processes of three threads each.
+/// Runs two processes of three threads each.
 fn two_processes(seconds: usize, plant: &str) -> Verdict {
     let bench = Bench::new();
     let environment = [(SECONDS, &*seconds.to_string()), (PLANT, plant)];
@@ -70,7 +70,7 @@ fn is_gone(event: &Event) -> bool {
     matches!(event, Event::Gone { .. })
 }
 
-/// The key of each value, and when it was born.
+/// Returns the key of each value, and when it was born.
 fn births(events: &[Event]) -> HashMap<u64, (u64, u64)> {
     let born = events.iter().filter_map(|event| match *event {
         Event::Born { key, value, at } => Some((value, (key, at))),
@@ -79,7 +79,7 @@ fn births(events: &[Event]) -> HashMap<u64, (u64, u64)> {
     born.collect()
 }
 
-/// For each key what has invalidated it, in the order of the acknowledgements.
+/// Lists for each key what has invalidated it, in the order of the acknowledgements.
 fn invalidations(events: &[Event]) -> Vec<Vec<Gone>> {
     let mut all: Vec<(u64, u64, Cover)> = (events.iter())
         .filter_map(|event| match *event {

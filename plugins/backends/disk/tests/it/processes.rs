@@ -3,12 +3,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Scan, Stored, When};
+use retainit_plugin::{Scan, StoreCondition, Stored};
 
 use crate::child::{Process, number_of};
 use crate::common::{Bench, Disk, LEASE, count_of, peek, put};
 
-/// Rounds of killing; `DISK_TEST_KILLS=1000` for the long run.
+/// Returns the rounds of killing; `DISK_TEST_KILLS=1000` for the long run.
 fn kills() -> usize {
     count_of("DISK_TEST_KILLS", 200)
 }
@@ -99,6 +99,6 @@ fn load(bench: &Bench, disk: &Disk, acknowledged: &AtomicU64) -> u64 {
         }
         let loaded = fs::read(bench.base().join("source")).expect("the source can be read");
         let fence = snapshot.fence.expect("fences are declared");
-        stored += u64::from(put(disk, "key", loaded, When::Fenced(fence)) == Stored::Yes);
+        stored += u64::from(put(disk, "key", loaded, StoreCondition::Fenced(fence)) == Stored::Yes);
     }
 }

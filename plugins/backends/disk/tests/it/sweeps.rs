@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::time::Duration;
 
-use retainit_plugin::{Clock, Group, Read, Strength, Terms, When};
+use retainit_plugin::{Clock, Group, Read, StoreCondition, StoreOptions, Strength};
 
 use crate::common::{Bench, HOUR, bytes, count_of, peek, set};
 
@@ -30,7 +30,8 @@ fn a_version_outlives_the_entries_that_carry_it() {
     let bench = Bench::new();
     let (disk, group) = (bench.open(), [Group::new("group")]);
     let version = disk.raise(&group[0], Strength::Hard).unwrap();
-    disk.store("key", "value".into(), Terms::new(When::Always).ttl(Some(HOUR * 100)).groups(&group)).unwrap();
+    disk.store("key", "value".into(), StoreOptions::new(StoreCondition::Always).ttl(Some(HOUR * 100)).groups(&group))
+        .unwrap();
     bench.clock.advance(HOUR * 99);
     (0..ROUND).for_each(|_| assert!(!disk.remove("other").unwrap()));
     assert_eq!(disk.read("key", Read::peek().groups(&group)).unwrap().versions, [version]);
@@ -45,7 +46,7 @@ fn expired_entries_are_not_shown_and_swept_with_their_files() {
     let disk = bench.open();
     for i in 0..200 {
         let entry = if i % 50 == 0 { bytes("blob", 70_000) } else { "value".into() };
-        disk.store(&format!("key{i}"), entry, Terms::new(When::Always).ttl(Some(HOUR))).unwrap();
+        disk.store(&format!("key{i}"), entry, StoreOptions::new(StoreCondition::Always).ttl(Some(HOUR))).unwrap();
     }
     bench.clock.advance(HOUR * 2);
     assert_eq!(peek(&disk, "key7"), None);
@@ -60,17 +61,17 @@ fn files_without_a_row_are_swept_when_they_are_old() {
     let bench = Bench::new();
     let disk = bench.open();
     set(&disk, "key", bytes("blob", 70_000));
-    let kept = bench.blobs().remove(0);
-    let shard = kept.parent().unwrap().to_owned();
+    let cached = bench.blobs().remove(0);
+    let shard = cached.parent().unwrap().to_owned();
     let write = |name: &str, age: Duration| {
         let file = shard.join(name);
         fs::write(&file, "rubbish").unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(bench.clock.wall() - age).unwrap();
         file
     };
-    File::options().write(true).open(&kept).unwrap().set_modified(bench.clock.wall() - HOUR * 9).unwrap();
+    File::options().write(true).open(&cached).unwrap().set_modified(bench.clock.wall() - HOUR * 9).unwrap();
     let old = [write("00000000000000aa", HOUR * 2), write("00000000000000ae", HOUR * 2)];
-    let spared = [write("00000000000000ac", HOUR / 2), write("notes.txt", HOUR * 9), kept];
+    let spared = [write("00000000000000ac", HOUR / 2), write("notes.txt", HOUR * 9), cached];
     bench.clock.advance(Duration::from_secs(11));
     (0..ROUND).for_each(|_| set(&disk, "other", "value"));
     old.iter().for_each(|file| assert!(!file.exists(), "{}", file.display()));

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use retainit_memory::{MemoryConfig, Policy};
-use retainit_plugin::{Inserted, Put, RemovalCause};
+use retainit_plugin::{InsertMode, Inserted, RemovalCause};
 
 use crate::common::{BOTH, Short, build, heavy};
 
@@ -27,7 +27,7 @@ fn bounds_are_never_passed_by_many_threads() {
                         for i in 0..3_000u64 {
                             let key = ((thread << 32) | (i % 1_500)).to_be_bytes();
                             let new = heavy(&key, i, i % 200);
-                            assert_eq!(memory.insert(new, Put::Always), Inserted::Yes);
+                            assert_eq!(memory.insert(new, InsertMode::Always), Inserted::Yes);
                             memory.read(&key);
                         }
                     })
@@ -57,9 +57,9 @@ fn strict_bounds_are_usable_to_the_last() {
     }
     let (memory, ear) = build(&plain.max_entries(10).max_bytes(100));
     for key in 0..9u8 {
-        assert_eq!(memory.insert(heavy(&[key], 1, 1), Put::Always), Inserted::Yes);
+        assert_eq!(memory.insert(heavy(&[key], 1, 1), InsertMode::Always), Inserted::Yes);
     }
-    assert_eq!(memory.insert(heavy(b"large", 1, 91), Put::Always), Inserted::Yes);
+    assert_eq!(memory.insert(heavy(b"large", 1, 91), InsertMode::Always), Inserted::Yes);
     assert_eq!((memory.len(), memory.bytes(), ear.take().len()), (10, 100, 0));
 }
 
@@ -75,30 +75,30 @@ fn a_small_cache_is_one_shard_and_fills_up() {
 }
 
 #[test]
-fn what_is_too_heavy_is_told_and_takes_nothing_with_it() {
+fn what_is_too_heavy_is_reported_and_takes_nothing_with_it() {
     for policy in BOTH {
         let (memory, ear) = build(&MemoryConfig::new().max_bytes(1_000).policy(policy));
         for (key, bytes) in [(b"a", 10), (b"b", 10), (b"c", 1_001)] {
-            assert_eq!(memory.insert(heavy(key, 1, bytes), Put::Always), Inserted::Yes);
+            assert_eq!(memory.insert(heavy(key, 1, bytes), InsertMode::Always), Inserted::Yes);
         }
         assert_eq!(ear.take(), [(b"c".to_vec(), RemovalCause::Evicted)], "{policy:?}");
         for bytes in [2_000, u64::MAX] {
-            memory.insert(heavy(b"a", 1, 10), Put::Always);
+            memory.insert(heavy(b"a", 1, 10), InsertMode::Always);
             ear.take();
-            memory.insert(heavy(b"a", 2, bytes), Put::Always);
+            memory.insert(heavy(b"a", 2, bytes), InsertMode::Always);
             let causes = [RemovalCause::Replaced, RemovalCause::Evicted];
             assert_eq!(ear.take(), causes.map(|cause| (b"a".to_vec(), cause)), "{policy:?}");
             assert_eq!((memory.read(b"a"), memory.bytes()), (None, 10));
         }
     }
     let (memory, _) = build(&MemoryConfig::new().max_bytes(1_000).policy(Policy::Lru));
-    assert_eq!(memory.insert(heavy(b"all", 3, 1_000), Put::Always), Inserted::Yes);
+    assert_eq!(memory.insert(heavy(b"all", 3, 1_000), InsertMode::Always), Inserted::Yes);
     assert_eq!((memory.read(b"all"), memory.bytes()), (Some(3), 1_000));
 }
 
 #[test]
 // R-23 (the notice; its event comes with events)
-fn near_capacity_is_told_once() {
+fn near_capacity_is_reported_once() {
     for policy in BOTH {
         let (memory, ear) = build(&MemoryConfig::new().max_entries(100).policy(policy));
         (0..300u64).for_each(|key| memory.put(&key.to_be_bytes(), key));
@@ -115,7 +115,7 @@ fn near_capacity_is_told_once() {
 fn near_capacity_counts_bytes_too() {
     let (memory, ear) = build(&MemoryConfig::new().max_bytes(1_000));
     for key in 0..9u8 {
-        memory.insert(heavy(&[key], 1, 100), Put::Always);
+        memory.insert(heavy(&[key], 1, 100), InsertMode::Always);
     }
     assert_eq!(*ear.near.lock().unwrap(), [(900, 1_000)]);
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use quick_cache::DefaultHashBuilder;
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Inserted, Kept, Life, Listener, Moment, NewEntry, ObjectBackend, Place, Put,
-    Removal, RemovalCause, SystemClock, Visit,
+    BackendConfig, Built, CachedEntry, Context, EntryAddress, EntryTimes, Error, InsertMode, Inserted, Listener,
+    Moment, NewEntry, ObjectBackend, Removal, RemovalCause, SystemClock, Visit,
 };
 
 pub(crate) const BOTH: [Policy; 2] = [Policy::Default, Policy::Lru];
 
-/// Writes down what a backend tells.
+/// Records the reports of a backend.
 #[derive(Debug, Default)]
 pub(crate) struct Ear {
     pub(crate) removed: Mutex<Vec<(Vec<u8>, RemovalCause)>>,
@@ -54,18 +54,18 @@ pub(crate) fn build(config: &MemoryConfig) -> (Arc<dyn ObjectBackend>, Arc<Ear>)
     }
 }
 
-pub(crate) fn place(key: &[u8]) -> Place {
+pub(crate) fn address(key: &[u8]) -> EntryAddress {
     static HASHER: std::sync::OnceLock<DefaultHashBuilder> = std::sync::OnceLock::new();
-    Place { hash: HASHER.get_or_init(DefaultHashBuilder::default).hash_one(key), site: 1 }
+    EntryAddress { hash: HASHER.get_or_init(DefaultHashBuilder::default).hash_one(key), site: 1 }
 }
 
-pub(crate) fn kept<V: Send + Sync + 'static>(value: V, ends: Moment) -> Kept {
+pub(crate) fn cached<V: Send + Sync + 'static>(value: V, ends: Moment) -> CachedEntry {
     let created = Moment::from_millis(1);
-    Kept::new(value, Life { generation: 1, created, fresh_until: ends, load_time: Duration::ZERO, extra: None })
+    CachedEntry::new(value, EntryTimes { epoch: 1, created, fresh_until: ends, load_time: Duration::ZERO, extra: None })
 }
 
 pub(crate) fn entry<V: Send + Sync + 'static>(key: &[u8], value: V) -> NewEntry<'_> {
-    NewEntry { place: place(key), key, kept: kept(value, Moment::NEVER), bytes: 0 }
+    NewEntry { address: address(key), key, cached: cached(value, Moment::NEVER), bytes: 0, max_entries: None }
 }
 
 pub(crate) fn heavy(key: &[u8], value: u64, bytes: u64) -> NewEntry<'_> {
@@ -73,19 +73,19 @@ pub(crate) fn heavy(key: &[u8], value: u64, bytes: u64) -> NewEntry<'_> {
 }
 
 pub(crate) fn ending(key: &[u8], ends: u64) -> NewEntry<'_> {
-    NewEntry { kept: kept(0u64, Moment::from_millis(ends)), ..entry(key, 0u64) }
+    NewEntry { cached: cached(0u64, Moment::from_millis(ends)), ..entry(key, 0u64) }
 }
 
-/// Knows a key and takes its value.
+/// Accepts a key and takes its value.
 pub(crate) struct Take<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: Option<u64>,
 }
 
 impl Visit for Take<'_> {
-    fn visit(&mut self, key: &[u8], kept: &Kept) -> bool {
+    fn visit(&mut self, key: &[u8], cached: &CachedEntry) -> bool {
         if key == self.key {
-            self.value = kept.value::<u64>().copied();
+            self.value = cached.value::<u64>().copied();
         }
         key == self.key
     }
@@ -102,23 +102,23 @@ pub(crate) trait Short {
 
 impl Short for dyn ObjectBackend {
     fn put(&self, key: &[u8], value: u64) {
-        assert_eq!(self.insert(entry(key, value), Put::Always), Inserted::Yes);
+        assert_eq!(self.insert(entry(key, value), InsertMode::Always), Inserted::Yes);
     }
 
     fn read(&self, key: &[u8]) -> Option<u64> {
         let mut take = Take { key, value: None };
-        assert_eq!(self.get(place(key), &mut take), take.value.is_some());
+        assert_eq!(self.get(address(key), &mut take), take.value.is_some());
         take.value
     }
 
     fn look(&self, key: &[u8]) -> Option<u64> {
         let mut take = Take { key, value: None };
-        assert_eq!(self.peek(place(key), &mut take), take.value.is_some());
+        assert_eq!(self.peek(address(key), &mut take), take.value.is_some());
         take.value
     }
 
     fn drop_key(&self, key: &[u8]) -> bool {
-        self.remove(place(key), &mut Take { key, value: None })
+        self.remove(address(key), &mut Take { key, value: None })
     }
 
     fn keys(&self) -> Vec<Vec<u8>> {

@@ -8,7 +8,7 @@ use crate::common::{Ear, Short, build, context};
 
 // T-19
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let config =
         MemoryConfig::new().max_entries(0).max_bytes(0).ttl("5 minutes").jitter(1.5).max_idle("off").policy("lfu");
     let error = config.build(context(Arc::new(Ear::default()))).unwrap_err();
@@ -58,6 +58,6 @@ fn what_it_declares() {
     for config in [MemoryConfig::new(), MemoryConfig::new().policy(Policy::Lru)] {
         let (memory, _) = build(&config);
         let abilities = memory.capabilities();
-        assert_eq!(abilities.names(), ["fences", "scan", "set_if_absent", "strict"]);
+        assert_eq!(abilities.names(), ["fences", "scan", "set_if_absent", "function_bounds"]);
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use retainit_memory::{MemoryConfig, Policy};
 use retainit_plugin::{
-    BackendConfig, Built, Error, Inserted, Kept, Listener, ObjectBackend, Put, Removal, RemovalCause, Visit,
+    BackendConfig, Built, CachedEntry, Error, InsertMode, Inserted, Listener, ObjectBackend, Removal, RemovalCause,
+    Visit,
 };
 
-use crate::common::{BOTH, Short, build, context, entry, place};
+use crate::common::{BOTH, Short, address, build, context, entry};
 
 /// A value that uses its backend while it is dropped.
 struct Meddler {
@@ -16,13 +17,13 @@ struct Meddler {
 }
 
 fn meddle(memory: &dyn ObjectBackend, key: &[u8]) {
-    memory.peek(place(key), &mut Any(key));
-    memory.remove(place(key), &mut Any(key));
+    memory.peek(address(key), &mut Any(key));
+    memory.remove(address(key), &mut Any(key));
     memory.put(key, 5);
-    memory.fence(place(key));
+    memory.fence(address(key));
     memory.next_deadline();
     memory.retain(&mut |entry| {
-        (entry.key == key && entry.kept.value::<u64>().is_some()).then_some(RemovalCause::Expired)
+        (entry.key == key && entry.cached.value::<u64>().is_some()).then_some(RemovalCause::Expired)
     });
 }
 
@@ -37,7 +38,7 @@ impl Drop for Meddler {
 struct Any<'a>(&'a [u8]);
 
 impl Visit for Any<'_> {
-    fn visit(&mut self, key: &[u8], _: &Kept) -> bool {
+    fn visit(&mut self, key: &[u8], _: &CachedEntry) -> bool {
         key == self.0
     }
 }
@@ -59,16 +60,16 @@ fn exercise(policy: Policy) {
     let meddler = |key: u64| Meddler { backend: Arc::downgrade(&memory), key };
     for key in 0..200u64 {
         let text = (key % 50).to_be_bytes();
-        let fence = memory.fence(place(&text));
-        memory.insert(entry(&text, meddler(key % 50)), Put::Always);
-        let late = memory.insert(entry(&text, meddler(key % 50)), Put::Fenced(fence));
+        let fence = memory.fence(address(&text));
+        memory.insert(entry(&text, meddler(key % 50)), InsertMode::Always);
+        let late = memory.insert(entry(&text, meddler(key % 50)), InsertMode::Fenced(fence));
         assert_eq!(late, Inserted::Refused);
-        let absent = Put::Absent { live: &|_| true };
+        let absent = InsertMode::Absent { live: &|_| true };
         memory.insert(entry(&text, meddler(key % 50)), absent);
-        memory.discard(place(&text), &mut Any(&text), RemovalCause::Expired);
-        memory.insert(entry(&text, meddler(key % 50)), Put::Always);
-        memory.remove(place(&text), &mut Any(&text));
-        memory.insert(entry(&text, meddler(key % 50)), Put::Always);
+        memory.retain(&mut |entry| (entry.key == text).then_some(RemovalCause::Expired));
+        memory.insert(entry(&text, meddler(key % 50)), InsertMode::Always);
+        memory.remove(address(&text), &mut Any(&text));
+        memory.insert(entry(&text, meddler(key % 50)), InsertMode::Always);
     }
     memory.retain(&mut |_| Some(RemovalCause::Invalidated));
 }
@@ -92,7 +93,7 @@ impl Busy {
 
 impl Listener for Busy {
     fn removed(&self, removal: Removal<'_>) {
-        let plain = removal.entry.kept.value::<u64>().is_some();
+        let plain = removal.entry.cached.value::<u64>().is_some();
         if let (Some(backend), false) = (self.backend(), plain) {
             meddle(&*backend, removal.entry.key);
         }
@@ -118,7 +119,7 @@ fn a_listener_may_use_the_backend() {
             };
             *busy.0.lock().unwrap() = Some(Arc::downgrade(&memory));
             for key in 0..200u64 {
-                memory.insert(entry(&key.to_be_bytes(), "text"), Put::Always);
+                memory.insert(entry(&key.to_be_bytes(), "text"), InsertMode::Always);
             }
             memory.retain(&mut |_| Some(RemovalCause::Removed));
         });

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use retainit_memory::{MemoryConfig, Policy};
-use retainit_plugin::{Inserted, Put, RemovalCause};
+use retainit_plugin::{InsertMode, Inserted, RemovalCause};
 
 use crate::common::{BOTH, Short, build, heavy};
 
@@ -30,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..200)
 }
 
-/// Keys of all lengths up to 300 bytes, so that both forms of a slot take part.
+/// Returns keys of all lengths up to 300 bytes, so that both forms of a slot take part.
 fn text(key: u8) -> Vec<u8> {
     vec![key; usize::from(key) * 300 / 19]
 }
@@ -38,17 +38,17 @@ fn text(key: u8) -> Vec<u8> {
 fn run(policy: Policy, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let config = MemoryConfig::new().max_entries(MAX_ENTRIES).max_bytes(MAX_BYTES);
     let (memory, ear) = build(&config.policy(policy));
-    // What is there, by value and weight: written by the calls and corrected by what the backend tells.
+    // What is there, by value and weight: written by the calls and corrected by the backend's reports.
     let mut model: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
     for (value, step) in (0..).zip(steps) {
         let mut went_in = None;
         match step {
             Step::Put(key, bytes) => {
-                memory.insert(heavy(&text(key), value, bytes), Put::Always);
+                memory.insert(heavy(&text(key), value, bytes), InsertMode::Always);
                 went_in = Some((text(key), bytes));
             }
             Step::Absent(key, bytes) => {
-                let put = Put::Absent { live: &|_| true };
+                let put = InsertMode::Absent { live: &|_| true };
                 let inserted = memory.insert(heavy(&text(key), value, bytes), put);
                 let present = model.contains_key(&text(key));
                 prop_assert_eq!(inserted == Inserted::Present, present);
@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn entries_and_bytes_are_exact_and_told_once(steps in steps()) {
+    fn entries_and_bytes_are_exact_and_reported_once(steps in steps()) {
         for policy in BOTH {
             run(policy, steps.clone())?;
         }

@@ -1,7 +1,7 @@
 use retainit_memory::{MemoryConfig, Policy};
-use retainit_plugin::{Inserted, Moment, Put, RemovalCause};
+use retainit_plugin::{InsertMode, Inserted, Moment, RemovalCause};
 
-use crate::common::{BOTH, Short, Take, build, ending, entry, place};
+use crate::common::{BOTH, Short, Take, address, build, ending, entry};
 
 fn evicted(told: Vec<(Vec<u8>, RemovalCause)>) -> Vec<u8> {
     told.into_iter()
@@ -36,12 +36,12 @@ fn the_least_recently_used_goes_first() {
 fn expiry_and_lru_together_go_in_a_fixed_order() {
     let (memory, ear) = build(&MemoryConfig::new().max_entries(4).policy(Policy::Lru));
     for (key, ends) in [(b"a", 10), (b"b", 50), (b"c", 20), (b"d", 60)] {
-        assert_eq!(memory.insert(ending(key, ends), Put::Always), Inserted::Yes);
+        assert_eq!(memory.insert(ending(key, ends), InsertMode::Always), Inserted::Yes);
     }
     let mut read = Take { key: b"a", value: None };
-    assert!(memory.get(place(b"a"), &mut read));
+    assert!(memory.get(address(b"a"), &mut read));
     let now = Moment::from_millis(20);
-    let swept = memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired));
+    let swept = memory.retain(&mut |entry| (entry.cached.discard_at() <= now).then_some(RemovalCause::Expired));
     assert_eq!(swept, 2);
     let expired = ear.take();
     assert_eq!(expired, [b"c", b"a"].map(|key| (key.to_vec(), RemovalCause::Expired)));
@@ -73,10 +73,10 @@ fn an_insert_replaces_the_whole_entry() {
     for policy in BOTH {
         let (memory, ear) = build(&MemoryConfig::new().policy(policy));
         memory.put(b"key", 1);
-        assert_eq!(memory.insert(ending(b"key", 5), Put::Always), Inserted::Yes);
+        assert_eq!(memory.insert(ending(b"key", 5), InsertMode::Always), Inserted::Yes);
         assert_eq!(memory.read(b"key"), Some(0));
         let mut seen = Vec::new();
-        memory.scan(&mut |entry| seen.push(entry.kept.ends().as_millis()));
+        memory.scan(&mut |entry| seen.push(entry.cached.discard_at().as_millis()));
         assert_eq!((seen, memory.len()), (vec![5], 1), "{policy:?}");
         assert_eq!(ear.take(), [(b"key".to_vec(), RemovalCause::Replaced)]);
     }
@@ -88,14 +88,14 @@ fn keys_of_one_hash_never_answer_for_each_other() {
         let (memory, ear) = build(&MemoryConfig::new().policy(policy));
         memory.put(b"one", 1);
         let mut other = entry(b"two", 2u64);
-        other.place = place(b"one");
-        assert_eq!(memory.insert(other, Put::Absent { live: &|_| true }), Inserted::Yes);
+        other.address = address(b"one");
+        assert_eq!(memory.insert(other, InsertMode::Absent { live: &|_| true }), Inserted::Yes);
         assert_eq!(memory.read(b"one"), None, "{policy:?}");
         let mut two = Take { key: b"two", value: None };
-        assert!(memory.get(place(b"one"), &mut two));
+        assert!(memory.get(address(b"one"), &mut two));
         assert!(!memory.drop_key(b"one"), "{policy:?}");
         assert_eq!(ear.take(), [(b"one".to_vec(), RemovalCause::Evicted)]);
-        let mut elsewhere = place(b"one");
+        let mut elsewhere = address(b"one");
         elsewhere.site = 2;
         assert!(!memory.get(elsewhere, &mut two), "another site is another entry");
         assert_eq!(memory.len(), 1);

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use retainit_memory::MemoryConfig;
-use retainit_plugin::{Extra, Kept, Life, Moment, NewEntry, Put, RemovalCause};
+use retainit_plugin::{CachedEntry, EntryMeta, EntryTimes, InsertMode, Moment, NewEntry, RemovalCause};
 
 use crate::common::{BOTH, Short, build, ending, entry};
 
 fn sweep(memory: &dyn retainit_plugin::ObjectBackend, now: u64) -> usize {
     let now = Moment::from_millis(now);
-    memory.retain(&mut |entry| (entry.kept.ends() <= now).then_some(RemovalCause::Expired))
+    memory.retain(&mut |entry| (entry.cached.discard_at() <= now).then_some(RemovalCause::Expired))
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn the_next_deadline_is_never_late() {
         let (memory, ear) = build(&MemoryConfig::new().policy(policy));
         assert_eq!(memory.next_deadline(), Moment::NEVER);
         for key in 1..=1_000u64 {
-            memory.insert(ending(&key.to_be_bytes(), key), Put::Always);
+            memory.insert(ending(&key.to_be_bytes(), key), InsertMode::Always);
         }
         memory.put(b"for ever", 1);
         for now in [0, 1, 500, 999] {
@@ -28,7 +28,7 @@ fn the_next_deadline_is_never_late() {
         assert_eq!(sweep(&*memory, 5_000), 1);
         assert_eq!((memory.next_deadline(), memory.len()), (Moment::NEVER, 1));
         assert_eq!(ear.count(RemovalCause::Expired), 1_000);
-        memory.insert(ending(b"late", 70), Put::Always);
+        memory.insert(ending(b"late", 70), InsertMode::Always);
         assert_eq!(memory.next_deadline(), Moment::from_millis(70));
     }
 }
@@ -40,7 +40,7 @@ fn no_deadline_is_lost_while_a_sweep_runs() {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 for key in (1..20_000u64).rev() {
-                    memory.insert(ending(&key.to_be_bytes(), key + 100), Put::Always);
+                    memory.insert(ending(&key.to_be_bytes(), key + 100), InsertMode::Always);
                     assert!(memory.next_deadline() <= Moment::from_millis(key + 100));
                 }
             });
@@ -57,18 +57,18 @@ fn no_deadline_is_lost_while_a_sweep_runs() {
 fn an_idle_time_that_moved_is_early_and_never_late() {
     for policy in BOTH {
         let (memory, _) = build(&MemoryConfig::new().policy(policy));
-        let mut extra = Extra::default();
+        let mut extra = EntryMeta::default();
         extra.idle = Some(Duration::from_millis(100));
-        let life = Life {
-            generation: 1,
+        let times = EntryTimes {
+            epoch: 1,
             created: Moment::from_millis(1_000),
             fresh_until: Moment::NEVER,
             load_time: Duration::ZERO,
             extra: Some(extra),
         };
-        let idle = NewEntry { kept: Kept::new(0u64, life), ..entry(b"k", 0u64) };
-        memory.insert(idle, Put::Always);
-        memory.scan(&mut |entry| entry.kept.touch(Moment::from_millis(1_050)));
+        let idle = NewEntry { cached: CachedEntry::new(0u64, times), ..entry(b"k", 0u64) };
+        memory.insert(idle, InsertMode::Always);
+        memory.scan(&mut |entry| entry.cached.touch(Moment::from_millis(1_050)));
         assert_eq!(memory.next_deadline(), Moment::from_millis(1_100));
         assert_eq!(sweep(&*memory, 1_100), 0);
         assert_eq!(memory.next_deadline(), Moment::from_millis(1_150), "{policy:?}");
@@ -90,7 +90,8 @@ fn readers_and_writers_go_on_beside_sweeps() {
             let mut swept = 0;
             while !writer.is_finished() {
                 swept += memory.retain(&mut |entry| {
-                    (entry.kept.value::<u64>().is_some_and(|value| value % 3 == 0)).then_some(RemovalCause::Invalidated)
+                    (entry.cached.value::<u64>().is_some_and(|value| value % 3 == 0))
+                        .then_some(RemovalCause::Invalidated)
                 });
             }
             writer.join().unwrap();
