@@ -8,9 +8,9 @@
 //! | [`KeyArgument`] | arguments in keys and tags | [`serde::Serialize`](https://docs.rs/serde) |
 //! | [`OptionResult`] | values, with `none_ttl` | `Option` |
 //! | [`FallibleResult`] | the return type, with `err_ttl` or `err_if` | `Result` |
-//! | [`KeptError`] | the whole return type, with `err_ttl` | `Clone + Send + Sync + 'static` |
+//! | [`ClonableError`] | the whole return type, with `err_ttl` | `Clone + Send + Sync + 'static` |
 //! | [`ComparableResult`] | values, with `verify` | `PartialEq` |
-//! | [`KeptAs`] | values of a function with `#[retain_put]` | values of the named function |
+//! | [`PutValueOf`] | values of a function with `#[retain_put]` | values of the named function |
 //! | [`SendFuture`] | the future of an async function with a handle | `Send` |
 //! | [`Reload`], [`ReloadSync`] | a function that its handle refreshes or warms | functions that run from owned arguments |
 //! | [`PutTarget`] | a function that `#[retain_put]` names | functions whose tags use nothing but the key |
@@ -85,9 +85,9 @@ impl<T, E> FallibleResult for Result<T, E> {}
     label = "has to be `Clone + Send + Sync + 'static`",
     note = "derive `Clone` for the error, or keep it behind an `Arc`"
 )]
-pub trait KeptError: Clone + Send + Sync + 'static {}
+pub trait ClonableError: Clone + Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
-impl<R: Clone + Send + Sync + 'static> KeptError for R {}
+impl<R: Clone + Send + Sync + 'static> ClonableError for R {}
 
 /// Requires that the value of a function can be compared with a later one.
 #[diagnostic::on_unimplemented(
@@ -105,9 +105,9 @@ impl<V: PartialEq> ComparableResult for V {}
     label = "not what the function named by `of` keeps, which is `{V}`",
     note = "return `{V}`, or a `Result` of it"
 )]
-pub trait KeptAs<V> {}
+pub trait PutValueOf<V> {}
 #[diagnostic::do_not_recommend]
-impl<V> KeptAs<V> for V {}
+impl<V> PutValueOf<V> for V {}
 
 /// Requires that the future of an async function can be moved to another thread: its handle refreshes and warms there.
 ///
@@ -161,16 +161,16 @@ pub trait Requirements {
     {
     }
 
-    fn error_is_kept<P: ReturnShape<Self>, S>(_: &ReturnOps<Self, P, S>)
+    fn error_is_cloned<P: ReturnShape<Self>, S>(_: &ReturnOps<Self, P, S>)
     where
-        Self: KeptError,
+        Self: ClonableError,
     {
     }
 
     /// Requires a value of type `V`, which the probe fixes: else the compiler would infer the value's own type for it.
-    fn result_is_kept_as<V, R, P: ReturnShape<R, Value = Self>, S>(_: &Probe<V>, _: &ReturnOps<R, P, S>)
+    fn result_is_put_value_of<V, R, P: ReturnShape<R, Value = Self>, S>(_: &Probe<V>, _: &ReturnOps<R, P, S>)
     where
-        Self: KeptAs<V> + Sized,
+        Self: PutValueOf<V> + Sized,
     {
     }
 

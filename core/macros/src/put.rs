@@ -64,7 +64,7 @@ fn write(function: &Function, of: &Path, key: Expr, rt: &TokenStream) -> TokenSt
     // What is stored under another type than the named function's would never be found.
     let kept = quote_spanned!(of.span()=> #rt::return_ops!(value <#of as #rt::RetainedFunction>::Output));
     let output = function.output();
-    let ask = quote_spanned!(output.span()=> <_ as __retain_asks::Requirements>::result_is_kept_as);
+    let ask = quote_spanned!(output.span()=> <_ as __retain_asks::Requirements>::result_is_put_value_of);
     let kept = quote! {
         use #rt::requirements as __retain_asks;
         #ask(&#kept, __retain_ops);

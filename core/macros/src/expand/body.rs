@@ -234,7 +234,7 @@ impl Retained {
             ("result_is_compared", options.verify.map(|verify| verify.span)),
         ];
         checks.extend(asked.into_iter().filter_map(|(question, at)| Some(of_result(question, at?, at?))));
-        checks.extend(err_ttl.map(|_| of_result("error_is_kept", first, last)));
+        checks.extend(err_ttl.map(|_| of_result("error_is_cloned", first, last)));
         checks
     }
 
