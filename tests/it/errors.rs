@@ -212,7 +212,7 @@ async fn errors_of_backends_name_the_backend() {
     config.faults().fail_always(Op::All);
     let cache = stage.retainit.cache::<u8>("c").build().unwrap();
     let error = cache.get(&1).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Backend);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.is_retryable() && error.to_string().contains("default"), "{error}");
     assert!(!stage.retainit.health().await.unwrap().is_healthy());
     let error = cache.remove(&1).await.unwrap_err();

@@ -167,6 +167,24 @@ async fn removals_that_are_not_acknowledged() {
     }
 }
 
+// What a server refuses for now is tried again, what it refuses for good is an error at once; reads go on after that.
+#[tokio::test]
+async fn removals_that_are_refused() {
+    let store = ByteStore::new();
+    let (instance, faults) = stage(ByteConfig::on(&store));
+    let cache = instance.cache::<u8>("refused").build().unwrap();
+    cache.set(&1, 7).await.unwrap();
+    faults.deny(Op::Remove, 1);
+    let error = cache.remove(&1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(!error.is_retryable() && error.to_string().contains("main"), "{error}");
+    assert!(cache.get(&1).await.unwrap().is_hit());
+    assert_eq!(faults.calls(Op::Remove), 1, "it is not tried again");
+    faults.refuse(Op::Remove, 1);
+    assert_eq!(cache.remove(&1).await.unwrap_err().kind(), ErrorKind::Pending);
+    assert!(cache.get(&1).await.unwrap().is_miss(), "it goes first when the server has room again");
+}
+
 // A removal that was done and not acknowledged may be done twice; what was stored since then is then loaded again.
 #[tokio::test]
 async fn a_removal_whose_answer_is_lost() {
@@ -210,7 +228,7 @@ async fn caches_over_a_backend_that_is_down() {
         cache.get_many([1]).await.unwrap_err(),
         cache.keys().collect().await.unwrap_err(),
     ] {
-        assert_eq!(error.kind(), ErrorKind::Backend, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     }
     faults.heal();
     faults.hang(Op::Read);
@@ -264,7 +282,7 @@ fn many_keys_are_not_asked_for_once_one_has_failed() {
     cache.blocking().set(&0, 1).unwrap();
     faults.fail_always(Op::Read);
     let before = faults.calls(Op::Read);
-    assert_eq!(cache.blocking().get_many(0..100).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(cache.blocking().get_many(0..100).unwrap_err().kind(), ErrorKind::Unreachable);
     assert_eq!(faults.calls(Op::Read) - before, 1);
     faults.heal();
     assert_eq!(cache.blocking().get_many([0]).unwrap().len(), 1);

@@ -23,10 +23,15 @@ pub enum ErrorKind {
     TypeMismatch,
     /// The backend cannot do what was asked.
     Unsupported,
-    /// The backend answered with an error or not at all.
+    /// The backend has failed in a way that none of the next three kinds says.
     Backend,
+    /// The backend cannot be reached: a connection was refused or lost, or could not be made.
+    Unreachable,
     /// The backend did not answer in time.
     Timeout,
+    /// The backend answered that it will not do it: no memory or room, too few replicas, read-only, no permission. It
+    /// can be reached, and may do other things.
+    Refused,
     /// A removal could not be acknowledged by every tier yet.
     Pending,
     /// The instance was closed.
@@ -45,7 +50,9 @@ impl ErrorKind {
             ErrorKind::TypeMismatch => "type_mismatch",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Backend => "backend",
+            ErrorKind::Unreachable => "unreachable",
             ErrorKind::Timeout => "timeout",
+            ErrorKind::Refused => "refused",
             ErrorKind::Pending => "pending",
             ErrorKind::Closed => "closed",
         }
@@ -76,6 +83,33 @@ impl fmt::Display for ErrorKind {
 /// assert_eq!(error.to_string(), "the folder does not work");
 /// assert_eq!(format!("{error:#}"), "the folder does not work: no room");
 /// ```
+///
+/// # Errors of backends
+///
+/// The engine acts on the kind that a backend gives:
+///
+/// | what happened | kind | what the engine does |
+/// |---|---|---|
+/// | connection refused, lost, not to be made; the name of the host unknown | `Unreachable` | counts it for the breaker |
+/// | no answer in time | `Timeout` | counts it for the breaker |
+/// | the server answered: full, read-only, too few replicas, loading, no permission | `Refused` | goes on calling |
+/// | the backend cannot do that at all | `Unsupported` | goes on calling |
+/// | anything else: an answer that makes no sense, a panic | `Backend` | goes on calling |
+///
+/// A removal that failed becomes pending, and is tried again until it is acknowledged, if trying again can help: see
+/// [`is_retryable`](Error::is_retryable). That is so for every kind of the table but `Unsupported`; a backend that knows
+/// better says so, as where a permission is missing:
+///
+/// ```
+/// # mod retainit { pub use retainit_plugin as plugin; }
+/// use retainit::plugin::{Error, ErrorKind};
+///
+/// let full = Error::new(ErrorKind::Refused, "the server is out of memory");
+/// assert!(full.is_retryable() && !full.is_unreachable());
+/// let denied = Error::new(ErrorKind::Refused, "the user may not run `DEL`").with_retryable(false);
+/// assert!(!denied.is_retryable());
+/// assert!(Error::new(ErrorKind::Unreachable, "connection refused").is_unreachable());
+/// ```
 pub struct Error(Box<ErrorInner>);
 
 struct ErrorInner {
@@ -86,6 +120,8 @@ struct ErrorInner {
     context: Vec<(&'static str, String)>,
     problems: Vec<Error>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// `None` leaves it to the kind.
+    retryable: Option<bool>,
 }
 
 impl Error {
@@ -99,6 +135,7 @@ impl Error {
             context: Vec::new(),
             problems: Vec::new(),
             source: None,
+            retryable: None,
         }))
     }
 
@@ -150,6 +187,13 @@ impl Error {
         self
     }
 
+    /// Sets whether the same call may succeed later, where that differs from what its kind says.
+    #[must_use]
+    pub fn with_retryable(mut self, retryable: bool) -> Error {
+        self.0.retryable = Some(retryable);
+        self
+    }
+
     /// Returns its text with the causes behind it, for a log or a line that shows nothing else of it.
     pub fn report(&self) -> String {
         format!("{self:#}")
@@ -175,9 +219,21 @@ impl Error {
         if self.0.problems.is_empty() { std::slice::from_ref(self) } else { &self.0.problems }
     }
 
-    /// Returns whether the same call may succeed later without a change of the program.
+    /// Returns whether the same call may succeed later without a change of the program: true where the backend failed,
+    /// could not be reached, was too slow or refused, unless it says otherwise.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Pending)
+        let pending = self.0.kind == ErrorKind::Pending;
+        self.0.retryable.unwrap_or(pending || self.is_of_backend())
+    }
+
+    /// Returns whether the backend could not be reached, or did not answer in time.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Unreachable | ErrorKind::Timeout)
+    }
+
+    /// Returns whether it is the backend that has failed or refused, rather than what was asked of it.
+    pub fn is_of_backend(&self) -> bool {
+        self.is_unreachable() || matches!(self.0.kind, ErrorKind::Backend | ErrorKind::Refused)
     }
 }
 

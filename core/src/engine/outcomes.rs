@@ -42,7 +42,7 @@ impl LastFailure {
 
     #[cold]
     pub(crate) fn backend_failed(&self, error: &Error, clock: &dyn Clock) {
-        if matches!(error.kind(), ErrorKind::Backend | ErrorKind::Timeout) {
+        if error.is_of_backend() {
             self.failed(error.kind(), error.report(), clock);
         }
     }

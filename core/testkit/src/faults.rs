@@ -60,6 +60,9 @@ struct State {
 struct Fault {
     delay: Duration,
     failures: u64,
+    refusals: u64,
+    denials: u64,
+    breakdowns: u64,
     lost_answers: u64,
     hangs: bool,
 }
@@ -69,6 +72,9 @@ struct Fault {
 enum Verdict {
     Pass,
     Fail,
+    Refuse,
+    Deny,
+    BreakDown,
     LoseAnswer,
 }
 
@@ -84,7 +90,7 @@ impl Faults {
         self.0.state.lock().faults[op as usize].delay = duration;
     }
 
-    /// Lets the next `n` calls of `op` fail with [`ErrorKind::Backend`]; they do nothing else.
+    /// Lets the next `n` calls of `op` fail with [`ErrorKind::Unreachable`]; they do nothing else.
     pub fn fail(&self, op: Op, n: u64) {
         self.0.state.lock().faults[op as usize].failures = n;
     }
@@ -94,12 +100,29 @@ impl Faults {
         self.fail(op, u64::MAX);
     }
 
+    /// Lets the next `n` calls of `op` fail with [`ErrorKind::Refused`], as a server does that is full: another try may
+    /// succeed.
+    pub fn refuse(&self, op: Op, n: u64) {
+        self.0.state.lock().faults[op as usize].refusals = n;
+    }
+
+    /// Lets the next `n` calls of `op` fail with [`ErrorKind::Refused`], as a server does for want of a permission:
+    /// another try cannot succeed, and the error says so.
+    pub fn deny(&self, op: Op, n: u64) {
+        self.0.state.lock().faults[op as usize].denials = n;
+    }
+
+    /// Lets the next `n` calls of `op` fail with [`ErrorKind::Backend`], as by a panic or an answer without sense.
+    pub fn break_down(&self, op: Op, n: u64) {
+        self.0.state.lock().faults[op as usize].breakdowns = n;
+    }
+
     /// Lets calls of `op` wait until [`heal`](Faults::heal) and only then begin.
     pub fn hang(&self, op: Op) {
         self.0.state.lock().faults[op as usize].hangs = true;
     }
 
-    /// Lets the next `n` calls of `op` do their work and then fail with [`ErrorKind::Backend`]: the caller cannot know
+    /// Lets the next `n` calls of `op` do their work and then fail with [`ErrorKind::Unreachable`]: the caller cannot know
     /// whether it happened.
     pub fn lose_answer(&self, op: Op, n: u64) {
         self.0.state.lock().faults[op as usize].lost_answers = n;
@@ -188,7 +211,10 @@ impl Faults {
         match self.0.state.lock().take_verdict(op) {
             Verdict::Pass => Ok(Answer { lost: false }),
             Verdict::LoseAnswer => Ok(Answer { lost: true }),
-            Verdict::Fail => Err(injected(op, "failure")),
+            Verdict::Fail => Err(injected(ErrorKind::Unreachable, op, "failure")),
+            Verdict::Refuse => Err(injected(ErrorKind::Refused, op, "refusal")),
+            Verdict::Deny => Err(injected(ErrorKind::Refused, op, "denial").with_retryable(false)),
+            Verdict::BreakDown => Err(injected(ErrorKind::Backend, op, "breakdown")),
         }
     }
 }
@@ -199,10 +225,18 @@ impl State {
     }
 
     fn take_verdict(&mut self, op: Op) -> Verdict {
-        let both = [op as usize, Op::All as usize];
-        if both.iter().any(|&op| take_one(&mut self.faults[op].failures)) {
+        let mut take = |of: fn(&mut Fault) -> &mut u64| {
+            [op, Op::All].into_iter().any(|op| take_one(of(&mut self.faults[op as usize])))
+        };
+        if take(|fault| &mut fault.failures) {
             Verdict::Fail
-        } else if both.iter().any(|&op| take_one(&mut self.faults[op].lost_answers)) {
+        } else if take(|fault| &mut fault.refusals) {
+            Verdict::Refuse
+        } else if take(|fault| &mut fault.denials) {
+            Verdict::Deny
+        } else if take(|fault| &mut fault.breakdowns) {
+            Verdict::BreakDown
+        } else if take(|fault| &mut fault.lost_answers) {
             Verdict::LoseAnswer
         } else {
             Verdict::Pass
@@ -219,7 +253,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn deliver<T>(self, op: Op, outcome: Result<T>) -> Result<T> {
-        if self.lost { Err(injected(op, "loss of the answer")) } else { outcome }
+        if self.lost { Err(injected(ErrorKind::Unreachable, op, "loss of the answer")) } else { outcome }
     }
 }
 
@@ -235,6 +269,6 @@ fn waited(op: Op, wait: Duration) -> Error {
     Error::new(ErrorKind::Timeout, format!("{op:?} has waited {wait:?}"))
 }
 
-fn injected(op: Op, what: &str) -> Error {
-    Error::new(ErrorKind::Backend, format!("injected {what} of {op:?}"))
+fn injected(kind: ErrorKind, op: Op, what: &str) -> Error {
+    Error::new(kind, format!("injected {what} of {op:?}"))
 }

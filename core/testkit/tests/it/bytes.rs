@@ -7,7 +7,7 @@ use retainit_plugin::{
     async_trait,
 };
 use retainit_testkit::conformance::{self, ByteSuite};
-use retainit_testkit::{ByteBackend, ByteConfig, ManualClock, context, observed};
+use retainit_testkit::{ByteBackend, ByteConfig, ManualClock, Op, context, observed};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -16,12 +16,23 @@ fn build(config: &ByteConfig) -> impl Fn(Context) -> Built + Send + Sync + use<>
     move |context| config.share().build(context).expect("the configuration is sound")
 }
 
+/// Builds a process whose connection is down.
+fn unreachable(config: &ByteConfig) -> impl Fn(Context) -> Built + Send + Sync + use<> {
+    let config = config.clone();
+    move |context| {
+        let process = config.share();
+        process.faults().fail_always(Op::All);
+        process.build(context).expect("the configuration is sound")
+    }
+}
+
 //
 #[test]
 fn the_async_face_passes_every_case() {
     let config = ByteConfig::new();
     let store = config.store();
-    let suite = ByteSuite::new(build(&config)).lose_versions(move || store.lose_versions());
+    let suite = ByteSuite::new(build(&config)).unreachable(unreachable(&config));
+    let suite = suite.lose_versions(move || store.lose_versions());
     assert_eq!(suite.run().skipped, []);
 }
 
@@ -30,7 +41,8 @@ fn the_async_face_passes_every_case() {
 fn the_blocking_face_passes_every_case_but_those_about_futures() {
     let config = ByteConfig::new().blocking();
     let store = config.store();
-    let suite = ByteSuite::new(build(&config)).lose_versions(move || store.lose_versions());
+    let suite = ByteSuite::new(build(&config)).unreachable(unreachable(&config));
+    let suite = suite.lose_versions(move || store.lose_versions());
     let skipped: Vec<_> = suite.run().skipped.into_iter().map(|(case, _)| case).collect();
     assert_eq!(skipped, ["a_dropped_future_leaves_the_store_in_order"]);
 }
@@ -212,6 +224,21 @@ impl Versions for Broken {
     async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
         Versions::raise(&self.inner, group, strength).await
     }
+}
+
+#[test]
+fn the_suite_finds_a_backend_that_hides_that_it_cannot_be_reached() {
+    let config = ByteConfig::new();
+    let mute = config.clone();
+    let mute = move |context: Context| {
+        let process = mute.share();
+        process.faults().break_down(Op::All, u64::MAX);
+        process.build(context).expect("the configuration is sound")
+    };
+    let suite = ByteSuite::new(build(&config)).unreachable(mute);
+    let panic = catch_unwind(AssertUnwindSafe(|| suite.run())).expect_err("its errors say nothing");
+    let message = panic.downcast_ref::<String>().expect("the suite says what failed");
+    assert!(message.contains("what_cannot_be_reached_says_so"), "{message}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn the_next_calls_fail_and_do_nothing() {
     config.faults().fail(Op::Store, 2);
     for _ in 0..2 {
         let error = store(&backend).expect_err("an injected failure");
-        assert_eq!(error.kind(), ErrorKind::Backend);
+        assert_eq!(error.kind(), ErrorKind::Unreachable);
         assert!(error.to_string().contains("main"), "{error}");
     }
     assert_eq!(config.store().keys(), [] as [String; 0]);
@@ -31,11 +31,27 @@ fn the_next_calls_fail_and_do_nothing() {
 }
 
 #[test]
+fn errors_of_each_kind() {
+    let config = ByteConfig::new();
+    let (backend, faults) = (config.open(&context("main")), config.faults());
+    let next = |give: &dyn Fn()| {
+        give();
+        let error = store(&backend).expect_err("an injected failure");
+        assert!(store(&backend).is_ok(), "it was one");
+        (error.kind(), error.is_retryable(), error.is_unreachable())
+    };
+    assert_eq!(next(&|| faults.fail(Op::Store, 1)), (ErrorKind::Unreachable, true, true));
+    assert_eq!(next(&|| faults.refuse(Op::Store, 1)), (ErrorKind::Refused, true, false));
+    assert_eq!(next(&|| faults.deny(Op::All, 1)), (ErrorKind::Refused, false, false));
+    assert_eq!(next(&|| faults.break_down(Op::Store, 1)), (ErrorKind::Backend, true, false));
+}
+
+#[test]
 fn a_lost_answer_hides_what_happened() {
     let config = ByteConfig::new();
     let backend = config.open(&context("main"));
     config.faults().lose_answer(Op::Store, 1);
-    assert_eq!(store(&backend).expect_err("lost").kind(), ErrorKind::Backend);
+    assert_eq!(store(&backend).expect_err("lost").kind(), ErrorKind::Unreachable);
     assert_eq!(config.store().entry("k"), Some("v".into()));
     assert!(store(&backend).is_ok());
 }

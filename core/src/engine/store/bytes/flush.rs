@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 impl ByteStore {
     /// Queues a removal that the backend did not acknowledge. Returns false if a repetition cannot help.
     pub(super) fn queue_removal(&self, error: &Error, removal: PendingRemoval, namespace: &str) -> bool {
-        if !matches!(error.kind(), ErrorKind::Backend | ErrorKind::Timeout) {
+        if !error.is_retryable() {
             return false;
         }
         let versioned = self.capabilities().has_versions();

@@ -25,6 +25,7 @@ pub(super) struct Bench {
     process: Process,
     clock: Option<ManualClock>,
     lose_versions: Option<Arc<dyn Fn() + Send + Sync>>,
+    unreachable: Option<Make>,
     prefix: String,
 }
 
@@ -35,12 +36,13 @@ impl Bench {
         make: Make,
         clock: Option<ManualClock>,
         lose_versions: Option<Arc<dyn Fn() + Send + Sync>>,
+        unreachable: Option<Make>,
     ) -> Bench {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = Arc::new(runtime.expect("a runtime without threads can be built"));
         let process = Process::start(&make, &runtime, clock.as_ref());
         let prefix = format!("r1:d:conformance-{:016x}:-:case@1:", random());
-        Bench { make, runtime, process, clock, lose_versions, prefix }
+        Bench { make, runtime, process, clock, lose_versions, unreachable, prefix }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -60,6 +62,16 @@ impl Bench {
 
     pub(super) fn lose_versions(&self) {
         self.lose_versions.as_ref().expect("the case needs it")();
+    }
+
+    pub(super) fn has_unreachable(&self) -> bool {
+        self.unreachable.is_some()
+    }
+
+    /// Starts a process that cannot reach the store.
+    pub(super) fn start_unreachable(&self) -> Process {
+        let make = self.unreachable.as_ref().expect("the case needs it");
+        Process::start(make, &self.runtime, self.clock.as_ref())
     }
 
     /// Starts another process.

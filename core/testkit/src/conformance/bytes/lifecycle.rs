@@ -77,6 +77,31 @@ pub(super) fn calls_after_close_fail(bench: &Bench) {
     assert!(closed.remove(&key).is_err(), "a removal after close");
 }
 
+/// Every operation says by the kind of its error that the store cannot be reached, so that the engine's breaker counts it
+/// and removals are tried again.
+pub(super) fn what_cannot_be_reached_says_so(bench: &Bench) {
+    let (key, process) = (bench.key("unreachable"), bench.start_unreachable());
+    let store = || process.store(&key, Bytes::from("value"), StoreOptions::new(StoreCondition::Always));
+    assert_unreachable("a read", process.read(&key, Read::peek()));
+    assert_unreachable("a store", store());
+    assert_unreachable("a removal", process.remove(&key));
+    assert_unreachable("its health", process.health());
+    if bench.capabilities().has_scan() {
+        assert_unreachable("a scan", process.scan(Scan::prefix(bench.key(""))));
+    }
+    if bench.capabilities().has_versions() {
+        assert_unreachable("a raise", process.raise(&bench.group("g"), Strength::Hard));
+    }
+    process.close().expect("it can be closed all the same");
+}
+
+fn assert_unreachable<T: Debug>(what: &str, outcome: Result<T>) {
+    match outcome {
+        Err(error) => assert!(error.is_unreachable() && error.is_retryable(), "{what}: {error:?}"),
+        Ok(outcome) => panic!("{what} did not fail but gave {outcome:?}"),
+    }
+}
+
 /// Drops each operation after each of its first polls, then looks whether the slot still works.
 pub(super) fn a_dropped_future_leaves_the_store_in_order(bench: &Bench) {
     let (key, backend) = (bench.key("dropped"), bench.process().backend());

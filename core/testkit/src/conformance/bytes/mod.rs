@@ -61,6 +61,7 @@ const CASES: &[Case<Bench>] = cases! {
     lifecycle::another_process_refuses_the_load_under_way "shared" "fences";
     lifecycle::entries_survive_a_restart "persistent";
     lifecycle::calls_after_close_fail;
+    lifecycle::what_cannot_be_reached_says_so "unreachable";
     lifecycle::a_dropped_future_leaves_the_store_in_order "async";
 };
 
@@ -99,12 +100,13 @@ pub struct ByteSuite {
     make: Make,
     real_time: bool,
     lose_versions: Option<Arc<dyn Fn() + Send + Sync>>,
+    unreachable: Option<Make>,
 }
 
 impl ByteSuite {
     /// Makes the suite for what `make` builds, as [`bytes`](fn@bytes) runs it.
     pub fn new(make: impl Fn(Context) -> Built + Send + Sync + 'static) -> ByteSuite {
-        ByteSuite { make: Arc::new(make), real_time: false, lose_versions: None }
+        ByteSuite { make: Arc::new(make), real_time: false, lose_versions: None, unreachable: None }
     }
 
     /// Waits for a ttl to end instead of moving the clock: for a server with a clock of its own. Takes some ten
@@ -121,19 +123,27 @@ impl ByteSuite {
         self
     }
 
+    /// Sets what builds the backend where nothing answers, such as a port that nobody listens on, for the case that
+    /// asks for the kind of its errors; skipped without.
+    pub fn unreachable(mut self, make: impl Fn(Context) -> Built + Send + Sync + 'static) -> ByteSuite {
+        self.unreachable = Some(Arc::new(make));
+        self
+    }
+
     /// Runs every case that applies.
     ///
     /// # Panics
     ///
     /// When cases fail, after all have run, with their names.
     pub fn run(self) -> Report {
-        let ByteSuite { make, real_time, lose_versions } = self;
+        let ByteSuite { make, real_time, lose_versions, unreachable } = self;
         let clock = (!real_time).then(ManualClock::new);
-        let bench = move || Bench::new(make.clone(), clock.clone(), lose_versions.clone());
+        let bench = move || Bench::new(make.clone(), clock.clone(), lose_versions.clone(), unreachable.clone());
         let probe = bench();
         let mut offered = probe.capabilities().names();
         offered.extend(probe.is_async().then_some("async"));
         offered.extend(probe.loses_versions().then_some("lose_versions"));
+        offered.extend(probe.has_unreachable().then_some("unreachable"));
         drop(probe);
         run("byte conformance", CASES, &offered, Arc::new(bench))
     }

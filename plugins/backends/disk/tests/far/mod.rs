@@ -178,7 +178,7 @@ impl Far {
 }
 
 fn kind_of(name: &str) -> ErrorKind {
-    let kinds = [ErrorKind::Backend, ErrorKind::Timeout, ErrorKind::Closed, ErrorKind::Unsupported];
+    let kinds = [ErrorKind::Backend, ErrorKind::Refused, ErrorKind::Timeout, ErrorKind::Closed, ErrorKind::Unsupported];
     kinds.into_iter().find(|kind| kind.as_str() == name).expect("a kind that the disk backend knows")
 }
 
