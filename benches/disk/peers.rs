@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Context, Error, Fence, Group, Listener, LocalBackend, Read, Removal, StoreCondition,
-    StoreOptions, Stored, SystemClock,
+    BackendConfig, Built, Context, Error, Fence, Listener, LocalBackend, Read, Removal, StoreCondition, StoreOptions,
+    Stored, SystemClock,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -113,7 +113,7 @@ impl Store for Bare {
 impl Steps for Bare {
     /// Reads on the writer's connection: each commit invalidates the caches of all others.
     fn look(&self, page: Page) -> Option<Fence> {
-        Bare::select(&self.writer.lock(), &page.key()).is_none().then(|| Fence::new(0))
+        Bare::select(&self.writer.lock(), &page.key()).is_none().then(|| Fence::number(0))
     }
 
     fn store(&self, page: Page, value: Bytes, _: Fence) {
@@ -124,15 +124,14 @@ impl Steps for Bare {
 /// The disk backend, called as the engine calls it.
 pub(crate) struct Backend {
     disk: Arc<dyn LocalBackend>,
-    groups: [Group; 2],
+    groups: [&'static str; 2],
 }
 
 const TTL: Duration = Duration::from_secs(3_600);
-const LEASE: Duration = Duration::from_secs(60);
 
 impl Backend {
     pub(crate) fn open(config: &DiskConfig) -> retainit_plugin::Result<Backend> {
-        let groups = ["r1:e:default:-:-", "r1:e:default:-:page"].map(Group::new);
+        let groups = ["r1:e:default:-:-", "r1:e:default:-:page"];
         let context = Context::new("bench", Arc::new(SystemClock), Arc::new(Strict)).op_timeout(PATIENCE);
         match config.build(context)? {
             Built::Local(disk) => Ok(Backend { disk, groups }),
@@ -164,7 +163,7 @@ impl Store for Backend {
 
 impl Steps for Backend {
     fn look(&self, page: Page) -> Option<Fence> {
-        let snapshot = self.disk.read(&page.key(), Read::fenced(LEASE).groups(&self.groups)).expect("a read");
+        let snapshot = self.disk.read(&page.key(), Read::seen().groups(&self.groups)).expect("a read");
         black_box(&snapshot).entry.is_none().then(|| snapshot.fence.expect("fences are declared"))
     }
 

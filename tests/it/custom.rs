@@ -8,7 +8,7 @@ use std::time::Duration;
 use retainit::{Evicted, MemoryConfig, Result, Retainit};
 use retainit_plugin::{
     BackendConfig, Built, Bytes, Capabilities, Context, Fence, LocalBackend, Read, Section, Settings, Snapshot,
-    StoreCondition, StoreOptions, Stored,
+    StoreCondition, StoreOptions, Stored, WantedFence,
 };
 
 /// The five required methods and fences, over a map; every one of them blocks for a while.
@@ -33,7 +33,7 @@ impl Map {
             }
             entry => entry,
         };
-        let snapshot = Snapshot::new(entry, fence, Vec::new());
+        let snapshot = Snapshot::new(entry, fence, Default::default());
         if self.settings.verifies { snapshot.verified() } else { snapshot }
     }
 
@@ -50,18 +50,18 @@ impl LocalBackend for Map {
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         self.pause();
         let mut slots = self.slots.lock().expect("no test panics under it");
-        if read.fence.is_none() {
+        if read.fence == WantedFence::None {
             return Ok(self.snapshot(slots.get(key).and_then(|(_, entry)| entry.clone()), None));
         }
         let (generation, entry) = slots.entry(key.to_owned()).or_insert_with(|| (self.next(), None));
-        Ok(self.snapshot(entry.clone(), Some(Fence::new(*generation))))
+        Ok(self.snapshot(entry.clone(), Some(Fence::number(*generation))))
     }
 
     fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         self.pause();
         let mut slots = self.slots.lock().expect("no test panics under it");
         if let StoreCondition::Fenced(fence) = terms.when
-            && slots.get(key).is_none_or(|(generation, _)| *generation != fence.token())
+            && slots.get(key).is_none_or(|(generation, _)| fence != Fence::number(*generation))
         {
             return Ok(Stored::Refused);
         }

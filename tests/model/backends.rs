@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use retainit::{Error, MemoryConfig, Result};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, CachedEntry, Capabilities, Context, EntryAddress, EntryRef, Fence, Group,
-    GroupVersion, InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, Page, Read, RemovalCause, Scan,
+    Backend, BackendConfig, Built, Bytes, CachedEntry, Capabilities, Context, EntryAddress, EntryRef, GroupVersion,
+    InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, ObjectFence, Page, Read, RemovalCause, Scan,
     Section, Settings, Snapshot, StoreCondition, StoreOptions, Stored, Strength, Versions, Visit, async_trait,
 };
 use retainit_testkit::{ByteBackend, ByteConfig};
@@ -160,7 +160,7 @@ impl ObjectBackend for Memory {
         self.inner.peek(place, visit)
     }
 
-    fn fence(&self, place: EntryAddress) -> Fence {
+    fn fence(&self, place: EntryAddress) -> ObjectFence {
         self.entries(|entries, operation| entries.look(operation, place));
         let fence = self.inner.fence(place);
         self.stop("after taking the fence");
@@ -332,7 +332,7 @@ impl Backend for ByteStore {
 
 #[async_trait]
 impl Versions for ByteStore {
-    async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    async fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         if self.plant == Plant::RaisesNothing {
             return Ok(GroupVersion { hard: 1, soft: 1 });
         }
@@ -365,7 +365,7 @@ impl LocalBackend for ByteStore {
         self.around_blocking("a scan", || LocalBackend::scan(&*self.inner, scan))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         if self.plant == Plant::RaisesNothing {
             return Ok(GroupVersion { hard: 1, soft: 1 });
         }

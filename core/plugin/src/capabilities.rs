@@ -44,7 +44,7 @@ macro_rules! abilities {
 }
 
 abilities! {
-    0 fences has_fences "a store can be made conditional on the fence taken with the read before it. Without it the \
+    0 fences has_fences "a store can be made conditional on the fence that a read before it has seen or taken. Without it the \
         bound on a stale fill is the ttl.";
     1 versions has_versions "counters of groups are kept beside the entries, so that an invalidation reaches every \
         process.";
@@ -54,9 +54,11 @@ abilities! {
     5 shared is_shared "other processes see the same entries.";
     6 persistent is_persistent "entries survive a restart of this process.";
     7 cancellation has_cancellation "a store that its caller has given up changes nothing: a blocking backend asks \
-        `Terms::check` under the lock that every store and removal takes.";
+        `StoreOptions::check` under the lock that every store and removal takes.";
     8 function_bounds has_function_bounds "an object backend bounds the entries of one function, see \
         `NewEntry::max_entries`. A function that sets `max_entries` is refused by others.";
+    9 leases has_leases "a placeholder can be renewed and given back, so that it can be the lease of a load, or of a \
+        lock, that other processes wait for.";
 }
 
 impl Capabilities {

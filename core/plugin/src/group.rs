@@ -1,6 +1,6 @@
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
 
 /// Strength of an invalidation: whether old entries may still be served as stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,30 +12,10 @@ pub enum Strength {
     Soft,
 }
 
-/// The name of a group in a store's own key space: plane, namespace and name, escaped.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Group(Arc<str>);
-
-impl Group {
-    /// Makes a group by its full text, such as `r1:t:default:-:user`.
-    pub fn new(text: impl Into<Arc<str>>) -> Group {
-        Group(text.into())
-    }
-
-    /// Returns the full text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The two counters of a group in a shared store. They start at a random base, so that a lost counter never looks
-/// like an old one.
+/// The two counters of a group in a shared store.
+///
+/// A group is named by its full text in the store's key space, such as `r1:t:default:-:user`: plane, namespace and
+/// name, escaped. Its counters start at a random base, so that a lost counter never looks like an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct GroupVersion {
     /// Counts hard invalidations.
@@ -43,6 +23,13 @@ pub struct GroupVersion {
     /// Counts soft ones.
     pub soft: u64,
 }
+
+/// Versions of groups, in the order in which the groups were named. `None` is a group that has none, because it is new
+/// or was lost: it matches no entry.
+pub type GroupVersions = SmallVec<[Option<GroupVersion>; 4]>;
+
+/// Groups with the versions that were found for them.
+pub type KnownVersions<'a> = (&'a [&'a str], &'a [Option<GroupVersion>]);
 
 /// Epoch of a group's last invalidation in this process, one of each strength.
 ///

@@ -27,19 +27,23 @@ mod file;
 mod group;
 mod listener;
 mod liveness;
+mod local;
 #[doc(hidden)]
 pub mod lock;
 mod object;
 mod process;
+mod read;
 mod registration;
+mod scan;
 mod section;
 mod serializer;
+mod store;
 mod subscriber;
 mod ttl;
 mod weigh;
 
 pub use async_trait::async_trait;
-pub use backend::{Backend, LocalBackend, Page, Read, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Versions};
+pub use backend::{Backend, Versions};
 pub use bytes::Bytes;
 pub use cached_entry::{CachedEntry, Contained, EntryMeta, EntryTimes, StoredValue};
 pub use cancellation::CancellationToken;
@@ -52,20 +56,25 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventKinds, EventParts, actor, set_actor};
 pub use fence::Fence;
 pub use file::{open_file, read_file};
-pub use group::{Group, GroupVersion, Strength, TagEpoch};
+pub use group::{GroupVersion, GroupVersions, KnownVersions, Strength, TagEpoch};
 pub use listener::{Listener, Removal, RemovalCause};
-pub use liveness::{Liveness, LivenessCheck};
-pub use object::{EntryAddress, EntryRef, InsertMode, Inserted, NewEntry, ObjectBackend, Visit};
+pub use liveness::{GroupNames, Liveness, LivenessCheck};
+pub use local::LocalBackend;
+pub use object::{EntryAddress, EntryRef, InsertMode, Inserted, NewEntry, ObjectBackend, ObjectFence, Visit};
 #[doc(hidden)]
 pub use process::on_fork;
 pub use process::{PerProcess, Process};
+pub use read::{Read, Snapshot, WantedFence};
 pub use registration::{Offer, Part, Registration, UrlFields, UrlScheme, linked_plugins, offered_plugins};
+pub use scan::{Page, Scan};
 pub use section::{
     ByteSize, Complete, Count, Field, FieldState, FieldValue, Fraction, HIDDEN, IntoField, Limit, Literal, Problem,
     Secret, Section, check,
 };
 pub use serde_json::Value;
 pub use serializer::{ReadValue, Serializer, ValueType};
+pub use smallvec::{SmallVec, smallvec};
+pub use store::{Seal, StoreCondition, StoreOptions, Stored};
 pub use subscriber::{QueuePolicy, Spill, Subscriber, SubscriberConfig, SubscriberContext};
 pub use ttl::{IntoTtl, Ttl, compact};
 pub use weigh::Weigh;

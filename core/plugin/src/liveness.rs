@@ -1,4 +1,9 @@
-use crate::{Backend, Group, GroupVersion, LocalBackend, Read, Result, Snapshot};
+use smallvec::SmallVec;
+
+use crate::{Backend, GroupVersions, KnownVersions, LocalBackend, Read, Result, Snapshot};
+
+/// Names of groups, by their full text.
+pub type GroupNames<'a> = SmallVec<[&'a str; 4]>;
 
 /// Decides which entries of a byte backend count: those that may be served.
 ///
@@ -7,10 +12,10 @@ use crate::{Backend, Group, GroupVersion, LocalBackend, Read, Result, Snapshot};
 /// finds.
 pub trait LivenessCheck: Send + Sync {
     /// Groups an entry is likely to belong to; empty where the backend keeps no versions.
-    fn likely(&self) -> &[Group];
+    fn likely(&self) -> GroupNames<'_>;
 
     /// Checks what was found by the versions of groups that were read with it or after it.
-    fn check(&self, found: &Snapshot, versions: &[(&[Group], &[GroupVersion])]) -> Liveness;
+    fn check(&self, found: &Snapshot, versions: &[KnownVersions<'_>]) -> Liveness;
 }
 
 /// Answer of a [`LivenessCheck`] about an entry.
@@ -21,7 +26,7 @@ pub enum Liveness {
     /// It may not be served, or none was found.
     Dead,
     /// The answer depends on the versions of these groups.
-    Asks(Vec<Group>),
+    Asks(Vec<String>),
 }
 
 impl dyn LivenessCheck + '_ {
@@ -31,14 +36,12 @@ impl dyn LivenessCheck + '_ {
     /// # Errors
     ///
     /// Those of `versions`.
-    pub fn is_live(
-        &self,
-        found: &Snapshot,
-        versions: impl FnOnce(&[Group]) -> Result<Vec<GroupVersion>>,
-    ) -> Result<bool> {
-        let known = (self.likely(), &*found.versions);
+    pub fn is_live(&self, found: &Snapshot, versions: impl FnOnce(&[&str]) -> Result<GroupVersions>) -> Result<bool> {
+        let likely = self.likely();
+        let known = (&*likely, &*found.versions);
         Ok(match self.check(found, &[known]) {
             Liveness::Asks(groups) => {
+                let groups = names(&groups);
                 let asked = versions(&groups)?;
                 self.check(found, &[known, (&groups, &asked)]) == Liveness::Live
             }
@@ -52,10 +55,12 @@ impl dyn LivenessCheck + '_ {
     ///
     /// Those of [`Backend::read`].
     pub async fn reads(&self, backend: &(impl Backend + ?Sized), key: &str) -> Result<bool> {
-        let found = backend.read(key, look(self.likely())).await?;
-        let known = (self.likely(), &*found.versions);
+        let likely = self.likely();
+        let found = backend.read(key, look(&likely)).await?;
+        let known = (&*likely, &*found.versions);
         Ok(match self.check(&found, &[known]) {
             Liveness::Asks(groups) => {
+                let groups = names(&groups);
                 let asked = backend.read(key, look(&groups)).await?.versions;
                 self.check(&found, &[known, (&groups, &asked)]) == Liveness::Live
             }
@@ -69,11 +74,15 @@ impl dyn LivenessCheck + '_ {
     ///
     /// Those of [`LocalBackend::read`].
     pub fn reads_at_once(&self, backend: &(impl LocalBackend + ?Sized), key: &str) -> Result<bool> {
-        let found = backend.read(key, look(self.likely()))?;
+        let found = backend.read(key, look(&self.likely()))?;
         self.is_live(&found, |groups| Ok(backend.read(key, look(groups))?.versions))
     }
 }
 
-fn look(groups: &[Group]) -> Read<'_> {
+fn names(groups: &[String]) -> GroupNames<'_> {
+    groups.iter().map(String::as_str).collect()
+}
+
+fn look<'a>(groups: &'a [&'a str]) -> Read<'a> {
     Read::peek().groups(groups).unnoticed()
 }

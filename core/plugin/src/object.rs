@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{CachedEntry, Capabilities, Fence, Moment};
+use crate::{CachedEntry, Capabilities, Moment};
 
 /// Address of an entry: the hash of its key and the function (or cache) it belongs to.
 ///
@@ -11,6 +11,23 @@ pub struct EntryAddress {
     pub hash: u64,
     /// The function or cache.
     pub site: u32,
+}
+
+/// A token of a key in an object backend, on which a later insert depends, as on a [`Fence`](crate::Fence). One number,
+/// since misses in memory have no time for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectFence(u64);
+
+impl ObjectFence {
+    /// Makes a fence with the backend's own number.
+    pub const fn new(token: u64) -> ObjectFence {
+        ObjectFence(token)
+    }
+
+    /// Returns the backend's own number.
+    pub const fn token(self) -> u64 {
+        self.0
+    }
 }
 
 /// An entry as a backend shows it.
@@ -43,9 +60,9 @@ pub struct NewEntry<'a> {
 /// Condition under which an entry is inserted.
 pub enum InsertMode<'a> {
     /// Inserts only while the fence is valid: the result of a load. It does not break the fence for others.
-    Fenced(Fence),
+    Fenced(ObjectFence),
     /// Inserts only while the fence is valid, and refuses every other load under way for this key: a refresh.
-    Replace(Fence),
+    Replace(ObjectFence),
     /// Inserts in any case, and refuses every load under way for this key: `set`, `retain_put`, a refresh.
     Always,
     /// Inserts only where `live` accepts no entry of this key, and then like [`InsertMode::Always`].
@@ -108,7 +125,7 @@ pub trait ObjectBackend: Send + Sync + fmt::Debug + 'static {
     fn peek(&self, address: EntryAddress, visit: &mut dyn Visit) -> bool;
 
     /// Takes the fence of a key.
-    fn fence(&self, address: EntryAddress) -> Fence;
+    fn fence(&self, address: EntryAddress) -> ObjectFence;
 
     /// A number that changes whenever an entry is put in near this address; `None` where that is not counted. Reads no
     /// lock: whoever has been told of an entry by other means, or has a fence that its insert broke, sees it counted.

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use retainit_plugin::{Bytes, ErrorKind, Result, TagEpoch, caught};
+use retainit_plugin::{Bytes, ErrorKind, Result, TagEpoch, WantedFence, caught};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::flight::{self, FlightKey, FlightResult, Follow, FollowParts, Got, LeadParts, Role, Ticket};
+use super::flight::{self, FlightKey, FlightResult, Follow, FollowParts, Got, LeadParts, Role, Ticket, TicketFence};
 use super::miss::{End, Miss};
 use super::store::{LoadStart, Since, Unopened};
 use super::verify::is_drawn;
@@ -193,7 +193,7 @@ impl Miss {
                 // A fence shows removals of this very key. The count is of the whole store, and would refuse loads for
                 // removals of other keys.
                 let removals = if fence.is_some() { 0 } else { removals };
-                Ticket { epoch, fence, versions: versions.into(), removals }
+                Ticket { epoch, fence: fence.map(TicketFence::from), versions: versions.into_boxed_slice(), removals }
             }
             Err(error) => {
                 plan.not_cached("read", &error);
@@ -339,7 +339,7 @@ impl Miss {
             Wait::Read(then) => {
                 // Before the look: a removal meanwhile makes the ticket too old, which costs a load, never too new.
                 let since = self.plan().store.since(self.plan());
-                let look = self.plan().store.look(&self.job, Some(self.job.lease()));
+                let look = self.plan().store.look(&self.job, WantedFence::Take(self.job.lease()));
                 let found = match &self.lead {
                     Some(lead) => lead.run(look).await,
                     None => look.await,

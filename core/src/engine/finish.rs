@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{ErrorKind, Result, Ttl, caught};
+use retainit_plugin::{ErrorKind, Result, Ttl, WantedFence, caught};
 
 use super::miss::{End, Miss};
 use super::store::{Draft, Unopened};
@@ -77,7 +77,7 @@ impl Miss {
                 self.stored(sent, is_value)
             }
             Rest::LookAgain(difference) => {
-                return After::Looked(difference, Box::new(self.plan().store.look(&self.job, None).await));
+                return After::Looked(difference, Box::new(self.plan().store.look(&self.job, WantedFence::None).await));
             }
             rest => rest,
         };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use retainit_plugin::lock::Mutex;
-use retainit_plugin::{Error, ErrorKind, Group, Result, Strength, TagEpoch};
+use retainit_plugin::{Error, ErrorKind, GroupNames, Result, Strength, TagEpoch};
 
 use super::verdict::GroupKind;
 use crate::key::text::escape;
@@ -133,6 +133,20 @@ pub(crate) fn check_tags(tags: &[String]) -> Result<()> {
     Err(Error::new(ErrorKind::Config, text))
 }
 
+/// Name of a group in the key space of a store: plane, namespace and name, escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Group(Arc<str>);
+
+impl Group {
+    pub(crate) fn new(text: impl Into<Arc<str>>) -> Group {
+        Group(text.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Groups of a request. Most requests have none, and no allocation for them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups(Option<Arc<[Group]>>);
@@ -142,6 +156,13 @@ impl std::ops::Deref for Groups {
 
     fn deref(&self) -> &[Group] {
         self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl Groups {
+    /// Returns the names, as backends take them.
+    pub(crate) fn names(&self) -> GroupNames<'_> {
+        self.iter().map(Group::as_str).collect()
     }
 }
 

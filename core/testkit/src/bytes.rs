@@ -3,15 +3,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Group, GroupVersion, IntoTtl,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, GroupVersion, IntoTtl,
     LivenessCheck, LocalBackend, Page, Read, Result, Scan, Section, Settings, Snapshot, StoreCondition, StoreOptions,
     Stored, Strength, Versions, async_trait,
 };
 
+use crate::store::FenceShape;
 use crate::{ByteStore, Faults, Op};
 
-const EVERY_ABILITY: Capabilities =
-    Capabilities::none().fences().versions().scan().set_if_absent().native_ttl().shared().persistent().cancellation();
+const EVERY_ABILITY: Capabilities = Capabilities::none()
+    .fences()
+    .versions()
+    .scan()
+    .set_if_absent()
+    .native_ttl()
+    .shared()
+    .persistent()
+    .cancellation()
+    .leases();
 
 /// The configuration of a [`ByteBackend`].
 ///
@@ -39,6 +48,7 @@ pub struct ByteConfig {
     settings: Settings,
     problem: Option<String>,
     blocking: bool,
+    long_fences: bool,
 }
 
 impl ByteConfig {
@@ -56,6 +66,7 @@ impl ByteConfig {
             settings: Settings::default(),
             problem: None,
             blocking: false,
+            long_fences: false,
         }
     }
 
@@ -110,6 +121,13 @@ impl ByteConfig {
         self
     }
 
+    /// Gives out fences that are as long as a fence may be, instead of numbers. Processes on one store have to agree.
+    #[must_use]
+    pub fn long_fences(mut self) -> ByteConfig {
+        self.long_fences = true;
+        self
+    }
+
     /// Returns the store.
     pub fn store(&self) -> ByteStore {
         self.store.clone()
@@ -130,6 +148,11 @@ impl ByteConfig {
             link: self.link.clone(),
             server: self.store.faults(),
             capabilities: self.capabilities,
+            fences: match (self.capabilities.has_fences(), self.long_fences) {
+                (false, _) => FenceShape::None,
+                (true, false) => FenceShape::Number,
+                (true, true) => FenceShape::Long,
+            },
             closed: AtomicBool::new(false),
         }
     }
@@ -185,6 +208,7 @@ pub struct ByteBackend {
     link: Faults,
     server: Faults,
     capabilities: Capabilities,
+    fences: FenceShape,
     closed: AtomicBool,
 }
 
@@ -224,9 +248,8 @@ impl ByteBackend {
         self.named(Err(Error::new(ErrorKind::Unsupported, message)))
     }
 
-    fn allowed_read<'a>(&self, mut read: Read<'a>) -> Result<Read<'a>> {
+    fn allowed_read<'a>(&self, read: Read<'a>) -> Result<Read<'a>> {
         self.offers(self.capabilities.has_versions() || read.groups.is_empty(), "versions")?;
-        read.fence = read.fence.filter(|_| self.capabilities.has_fences());
         Ok(read)
     }
 
@@ -249,12 +272,12 @@ impl Backend for ByteBackend {
 
     async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let read = self.allowed_read(read)?;
-        self.call(Op::Read, |store| Ok(store.read(key, read))).await
+        self.call(Op::Read, |store| Ok(store.read(key, read, self.fences))).await
     }
 
     async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         let terms = self.allowed_terms(terms)?;
-        self.call(Op::Store, |store| store.store(key, entry, &terms)).await
+        self.call(Op::Store, |store| store.store(key, entry, &terms, self.fences)).await
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
@@ -263,6 +286,20 @@ impl Backend for ByteBackend {
 
     async fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
         self.call(Op::Remove, |store| Ok(store.remove_live(key, check))).await
+    }
+
+    async fn remove_many(&self, keys: &[&str]) -> Result<u64> {
+        self.call(Op::Remove, |store| Ok(store.remove_many(keys))).await
+    }
+
+    async fn renew(&self, key: &str, fence: Fence, lease: Duration) -> Result<bool> {
+        self.offers(self.capabilities.has_leases(), "leases")?;
+        self.call(Op::Renew, |store| Ok(store.lease(key, fence, Some(lease), self.fences))).await
+    }
+
+    async fn release(&self, key: &str, fence: Fence) -> Result<bool> {
+        self.offers(self.capabilities.has_leases(), "leases")?;
+        self.call(Op::Release, |store| Ok(store.lease(key, fence, None, self.fences))).await
     }
 
     async fn health(&self) -> Result<()> {
@@ -286,7 +323,7 @@ impl Backend for ByteBackend {
 
 #[async_trait]
 impl Versions for ByteBackend {
-    async fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    async fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         self.call(Op::Raise, |store| Ok(store.raise(group, strength))).await
     }
 }
@@ -298,12 +335,12 @@ impl LocalBackend for ByteBackend {
 
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let read = self.allowed_read(read)?;
-        self.call_blocking(Op::Read, read.wait, |store| Ok(store.read(key, read)))
+        self.call_blocking(Op::Read, read.wait, |store| Ok(store.read(key, read, self.fences)))
     }
 
     fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         let terms = self.allowed_terms(terms)?;
-        self.call_blocking(Op::Store, terms.wait, |store| store.store(key, entry, &terms))
+        self.call_blocking(Op::Store, terms.wait, |store| store.store(key, entry, &terms, self.fences))
     }
 
     fn remove(&self, key: &str) -> Result<bool> {
@@ -312,6 +349,10 @@ impl LocalBackend for ByteBackend {
 
     fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
         self.call_blocking(Op::Remove, None, |store| Ok(store.remove_live(key, check)))
+    }
+
+    fn remove_many(&self, keys: &[&str]) -> Result<u64> {
+        self.call_blocking(Op::Remove, None, |store| Ok(store.remove_many(keys)))
     }
 
     fn health(&self) -> Result<()> {
@@ -323,7 +364,7 @@ impl LocalBackend for ByteBackend {
         self.call_blocking(Op::Scan, None, |store| Ok(store.scan(&scan)))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         self.offers(self.capabilities.has_versions(), "versions")?;
         self.call_blocking(Op::Raise, None, |store| Ok(store.raise(group, strength)))
     }

@@ -13,12 +13,16 @@ pub enum Op {
     Read,
     /// `store`, under every condition.
     Store,
-    /// `remove`.
+    /// `remove`, of one key or several.
     Remove,
     /// One page of `scan`.
     Scan,
     /// `raise` of a group's version.
     Raise,
+    /// `renew` of a placeholder.
+    Renew,
+    /// `release` of a placeholder.
+    Release,
     /// `health`.
     Health,
     /// All of them.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use retainit_plugin::lock::Mutex;
 use retainit_plugin::{
-    Bytes, Clock, Error, ErrorKind, Fence, Group, GroupVersion, LivenessCheck, Moment, Page, Read, Result, Scan,
-    Snapshot, StoreCondition, StoreOptions, Stored, Strength,
+    Bytes, Clock, Error, ErrorKind, Fence, GroupVersion, GroupVersions, LivenessCheck, Moment, Page, Read, Result,
+    Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, WantedFence,
 };
 
 use crate::Faults;
@@ -36,7 +36,7 @@ struct Shared {
 struct State {
     clock: Option<Arc<dyn Clock>>,
     slots: BTreeMap<String, Slot>,
-    versions: HashMap<Group, Counters>,
+    versions: HashMap<String, Counters>,
 }
 
 struct Slot {
@@ -50,6 +50,35 @@ struct Slot {
 struct Counters {
     version: GroupVersion,
     deadline: Moment,
+}
+
+/// Form of the fences that a backend gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FenceShape {
+    /// It gives none.
+    None,
+    /// The generation of the slot.
+    Number,
+    /// As many bytes as a fence may have, the last of which are the generation.
+    Long,
+}
+
+impl FenceShape {
+    fn fence(self, generation: u64) -> Option<Fence> {
+        match self {
+            FenceShape::None => None,
+            FenceShape::Number => Some(Fence::number(generation)),
+            FenceShape::Long => {
+                let mut bytes = [b'f'; Fence::MOST];
+                bytes[Fence::MOST - 8..].copy_from_slice(&generation.to_be_bytes());
+                Fence::bytes(&bytes).ok()
+            }
+        }
+    }
+
+    fn is_of(self, generation: u64, fence: &Fence) -> bool {
+        self.fence(generation).as_ref() == Some(fence)
+    }
 }
 
 impl ByteStore {
@@ -89,12 +118,12 @@ impl ByteStore {
     }
 
     /// Returns the version of a group, if it has one.
-    pub fn version(&self, group: &Group) -> Option<GroupVersion> {
+    pub fn version(&self, group: &str) -> Option<GroupVersion> {
         self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.version))
     }
 
     /// Returns the deadline of a group's version, if it has one and nothing extends it.
-    pub fn version_deadline(&self, group: &Group) -> Option<Moment> {
+    pub fn version_deadline(&self, group: &str) -> Option<Moment> {
         self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.deadline))
     }
 
@@ -120,25 +149,36 @@ impl ByteStore {
         self.0.state.lock().clock.get_or_insert_with(|| clock.clone());
     }
 
-    pub(crate) fn read(&self, key: &str, read: Read<'_>) -> Snapshot {
+    pub(crate) fn read(&self, key: &str, read: Read<'_>, shape: FenceShape) -> Snapshot {
         self.now_and(|state, now| {
             let slot = state.live(key, now);
             let entry = slot.and_then(|slot| slot.entry.clone());
-            let standing = slot.map(|slot| slot.generation);
-            let fence = read
-                .fence
-                .map(|lease| Fence::new(standing.unwrap_or_else(|| state.write(key, None, now.after(lease)))));
-            let versions = read.groups.iter().map(|g| state.counters(g, now).version).collect();
-            Snapshot::new(entry, fence, versions)
+            let seen = slot.map(|slot| slot.generation);
+            let (fence, placed, creates) = match read.fence {
+                WantedFence::Seen => (seen, false, false),
+                WantedFence::Take(lease) if shape != FenceShape::None => {
+                    let taken = seen.unwrap_or_else(|| state.write(key, None, now.after(lease)));
+                    (Some(taken), seen.is_none(), true)
+                }
+                WantedFence::Take(_) => (None, false, true),
+                _ => (None, false, false),
+            };
+            let version = |group: &&str| match creates {
+                true => Some(state.counters(group, now).version),
+                false => state.live_version(group, now).map(|counters| counters.version),
+            };
+            let versions = read.groups.iter().map(version).collect();
+            let snapshot = Snapshot::new(entry, fence.and_then(|generation| shape.fence(generation)), versions);
+            if placed { snapshot.placed() } else { snapshot }
         })
     }
 
-    pub(crate) fn store(&self, key: &str, entry: Bytes, terms: &StoreOptions<'_>) -> Result<Stored> {
+    pub(crate) fn store(&self, key: &str, entry: Bytes, terms: &StoreOptions<'_>, shape: FenceShape) -> Result<Stored> {
         self.now_and(|state, now| {
             terms.check()?;
             let slot = state.live(key, now);
             let holds = match terms.when {
-                StoreCondition::Fenced(fence) => slot.is_some_and(|slot| slot.generation == fence.token()),
+                StoreCondition::Fenced(fence) => slot.is_some_and(|slot| shape.is_of(slot.generation, &fence)),
                 StoreCondition::Always => true,
                 StoreCondition::Absent => slot.is_none_or(|slot| slot.entry.is_none()),
                 _ => return Err(Error::new(ErrorKind::Unsupported, "unknown condition")),
@@ -159,14 +199,34 @@ impl ByteStore {
         self.now_and(|state, now| state.take(key, now).is_some())
     }
 
+    pub(crate) fn remove_many(&self, keys: &[&str]) -> u64 {
+        self.now_and(|state, now| keys.iter().filter(|key| state.take(key, now).is_some()).count() as u64)
+    }
+
+    /// Gives a placeholder another lease from now on, or none.
+    pub(crate) fn lease(&self, key: &str, fence: Fence, lease: Option<Duration>, shape: FenceShape) -> bool {
+        self.now_and(|state, now| {
+            let is_it = |slot: &Slot| slot.entry.is_none() && shape.is_of(slot.generation, &fence);
+            if !state.live(key, now).is_some_and(is_it) {
+                return false;
+            }
+            match (lease, state.slots.get_mut(key)) {
+                (Some(lease), Some(slot)) => slot.deadline = now.after(lease),
+                _ => drop(state.slots.remove(key)),
+            }
+            true
+        })
+    }
+
     /// Removes a key and returns whether its entry could be served.
     pub(crate) fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> bool {
         self.now_and(|state, now| {
             let entry = state.take(key, now);
-            let mut versions = |groups: &[Group]| -> Vec<GroupVersion> {
-                groups.iter().map(|group| state.counters(group, now).version).collect()
+            let versions = |groups: &[&str]| -> GroupVersions {
+                let version = |group: &&str| state.live_version(group, now).map(|counters| counters.version);
+                groups.iter().map(version).collect()
             };
-            let found = Snapshot::new(entry, None, versions(check.likely()));
+            let found = Snapshot::new(entry, None, versions(&check.likely()));
             check.is_live(&found, |groups| Ok(versions(groups))).unwrap_or(false)
         })
     }
@@ -190,7 +250,7 @@ impl ByteStore {
         })
     }
 
-    pub(crate) fn raise(&self, group: &Group, strength: Strength) -> GroupVersion {
+    pub(crate) fn raise(&self, group: &str, strength: Strength) -> GroupVersion {
         self.now_and(|state, now| {
             let counters = state.counters(group, now);
             match strength {
@@ -227,7 +287,7 @@ impl State {
         self.slots.remove(key).filter(|slot| slot.deadline > now)?.entry
     }
 
-    fn live_version(&self, group: &Group, now: Moment) -> Option<&Counters> {
+    fn live_version(&self, group: &str, now: Moment) -> Option<&Counters> {
         self.versions.get(group).filter(|counters| counters.deadline > now)
     }
 
@@ -238,12 +298,12 @@ impl State {
     }
 
     /// Returns the counters of a group; lost ones begin anew at a random base.
-    fn counters(&mut self, group: &Group, now: Moment) -> &mut Counters {
+    fn counters(&mut self, group: &str, now: Moment) -> &mut Counters {
         let fresh = || Counters {
             version: GroupVersion { hard: random() % BASE_LIMIT, soft: random() % BASE_LIMIT },
             deadline: now.after(VERSION_LIFE),
         };
-        let counters = self.versions.entry(group.clone()).or_insert_with(fresh);
+        let counters = self.versions.entry(group.to_owned()).or_insert_with(fresh);
         if counters.deadline <= now {
             *counters = fresh();
         }
@@ -252,7 +312,7 @@ impl State {
 
     /// Keeps a version as long as the entries that carry it: a new one would refuse them. One that is lost already
     /// stays so, for the entry is refused in any case.
-    fn extend_version(&mut self, group: &Group, deadline: Moment, now: Moment) {
+    fn extend_version(&mut self, group: &str, deadline: Moment, now: Moment) {
         if let Some(counters) = self.versions.get_mut(group).filter(|c| c.deadline > now) {
             counters.deadline = counters.deadline.max(deadline);
         }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use retainit::{Cache, MemoryConfig, Result, Retainit};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, Capabilities, Context, EntryAddress, EntryRef, Fence, Group, GroupVersion,
-    InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, Page, Read, ReadValue, RemovalCause, Scan,
+    Backend, BackendConfig, Built, Bytes, Capabilities, Context, EntryAddress, EntryRef, GroupVersion, InsertMode,
+    Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, ObjectFence, Page, Read, ReadValue, RemovalCause, Scan,
     Section, Serializer, Settings, Snapshot, StoreOptions, Stored, Strength, Versions, Visit, async_trait,
     erased_serde,
 };
@@ -46,7 +46,7 @@ impl ObjectBackend for Falling<dyn ObjectBackend> {
         self.switch.at(3);
         self.inner.peek(place, visit)
     }
-    fn fence(&self, place: EntryAddress) -> Fence {
+    fn fence(&self, place: EntryAddress) -> ObjectFence {
         self.switch.at(4);
         self.inner.fence(place)
     }
@@ -112,7 +112,7 @@ impl LocalBackend for Falling<dyn LocalBackend> {
         self.switch.at(6);
         self.inner.scan(scan)
     }
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         self.switch.at(7);
         self.inner.raise(group, strength)
     }

@@ -27,11 +27,11 @@ mod wire;
 
 use std::time::{Duration, SystemTime};
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Group, GroupVersion, Moment};
+use retainit_plugin::{Bytes, Error, ErrorKind, GroupVersion, Moment};
 use smallvec::SmallVec;
 use twox_hash::XxHash3_64;
 
-use super::groups::MOST_GROUPS;
+use super::groups::{Group, MOST_GROUPS};
 use super::verdict::Timeline;
 use crate::value::OptionTag;
 use wire::{Reader, Writer};

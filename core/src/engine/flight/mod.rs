@@ -24,7 +24,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use retainit_plugin::lock::Mutex;
-use retainit_plugin::{Clock, Fence, GroupVersion, Moment, Process};
+use retainit_plugin::{Clock, Fence, GroupVersion, Moment, ObjectFence, Process};
 use smallvec::SmallVec;
 
 pub(crate) use cycles::LoadStack;
@@ -66,11 +66,24 @@ pub(crate) struct Ticket {
     /// The instance epoch.
     pub(crate) epoch: u64,
     /// The fence of the slot, if the store has fences and could be asked.
-    pub(crate) fence: Option<Fence>,
+    pub(crate) fence: Option<TicketFence>,
     /// Versions of groups in a shared store.
-    pub(crate) versions: Box<[GroupVersion]>,
+    pub(crate) versions: Box<[Option<GroupVersion>]>,
     /// Number of removals from the store by this process so far; used without a fence.
     pub(crate) removals: u64,
+}
+
+/// Fence of a ticket. That of a byte store is boxed, since misses in memory copy tickets too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TicketFence {
+    Object(ObjectFence),
+    Slot(Box<Fence>),
+}
+
+impl From<Fence> for TicketFence {
+    fn from(fence: Fence) -> TicketFence {
+        TicketFence::Slot(Box::new(fence))
+    }
 }
 
 impl Ticket {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Built, Clock, Context, Error, ErrorKind, Listener, Moment, ObjectBackend, Result, StoredValue, Strength, caught,
+    Built, Clock, Context, Error, ErrorKind, Listener, Moment, ObjectBackend, Result, StoredValue, Strength,
+    WantedFence, caught,
 };
 
 use super::envelope::Fault;
@@ -232,11 +233,11 @@ impl Store {
         }
     }
 
-    /// Looks a call's key up, and takes the fence for a load of at most `lease`.
-    pub(crate) async fn look(&self, job: &Job, lease: Option<Duration>) -> Result<Unopened> {
+    /// Looks a call's key up, with the fence that it wants.
+    pub(crate) async fn look(&self, job: &Job, fence: WantedFence) -> Result<Unopened> {
         match &self.kind {
             StoreKind::Object(_) => Ok(Unopened::nothing()),
-            StoreKind::Bytes(bytes) => bytes.look(job, lease).await,
+            StoreKind::Bytes(bytes) => bytes.look(job, fence).await,
         }
     }
 

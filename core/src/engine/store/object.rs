@@ -12,7 +12,7 @@ use retainit_plugin::{
 
 use super::LoadStart;
 use crate::engine::EngineContext;
-use crate::engine::flight::Ticket;
+use crate::engine::flight::{Ticket, TicketFence};
 use crate::engine::keys::{FoundKey, KeyQuery};
 use crate::engine::verdict::{Death, Epochs, Timeline, Verdict};
 use crate::engine::{Failure, Hit, Job, Looked, Mode, Plan, ReadMode, Slot, Stock, Write, contained};
@@ -136,7 +136,8 @@ impl ObjectStore {
         let fence = caught(ErrorKind::Backend, "taking the fence of a key", fence);
         let fence = fence.inspect_err(|error| plan.not_cached("read", error));
         let unreachable = fence.is_err();
-        let ticket = Ticket { epoch, fence: fence.unwrap_or(None), versions: Box::default(), removals: 0 };
+        let fence = fence.unwrap_or(None).map(TicketFence::Object);
+        let ticket = Ticket { epoch, fence, versions: Box::default(), removals: 0 };
         LoadStart::Ticket { ticket, unreachable }
     }
 
@@ -256,9 +257,9 @@ impl ObjectStore {
 }
 
 fn insert_mode<'a>(write: &Write<'_>, live: &'a dyn Fn(&CachedEntry) -> bool) -> InsertMode<'a> {
-    match (write.mode, write.ticket.fence) {
-        (Mode::Fill, Some(fence)) => InsertMode::Fenced(fence),
-        (Mode::Replace, Some(fence)) => InsertMode::Replace(fence),
+    match (write.mode, &write.ticket.fence) {
+        (Mode::Fill, Some(TicketFence::Object(fence))) => InsertMode::Fenced(*fence),
+        (Mode::Replace, Some(TicketFence::Object(fence))) => InsertMode::Replace(*fence),
         (Mode::Absent, _) => InsertMode::Absent { live },
         _ => InsertMode::Always,
     }

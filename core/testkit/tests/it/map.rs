@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use retainit_plugin::lock::Mutex;
 use retainit_plugin::{
-    CachedEntry, Capabilities, Context, EntryAddress, EntryRef, Fence, InsertMode, Inserted, Listener, Moment,
-    NewEntry, ObjectBackend, Removal, RemovalCause, Visit,
+    CachedEntry, Capabilities, Context, EntryAddress, EntryRef, InsertMode, Inserted, Listener, Moment, NewEntry,
+    ObjectBackend, ObjectFence, Removal, RemovalCause, Visit,
 };
 
 /// An object backend in its simplest form: one map, one lock, one fence for all keys.
@@ -108,8 +108,8 @@ impl ObjectBackend for Map {
         })
     }
 
-    fn fence(&self, _: EntryAddress) -> Fence {
-        Fence::new(self.state.lock().fence)
+    fn fence(&self, _: EntryAddress) -> ObjectFence {
+        ObjectFence::new(self.state.lock().fence)
     }
 
     fn insert(&self, entry: NewEntry<'_>, put: InsertMode<'_>) -> Inserted {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use retainit_plugin::lock::RwLock;
 use retainit_plugin::{
-    Bytes, Capabilities, Context, Error, ErrorKind, Group, GroupVersion, LivenessCheck, LocalBackend, Page, Process,
-    Read, Result, Scan, Snapshot, StoreOptions, Stored, Strength,
+    Bytes, Capabilities, Context, Error, ErrorKind, GroupVersion, LivenessCheck, LocalBackend, Page, Process, Read,
+    Result, Scan, Seal, Snapshot, StoreOptions, Stored, Strength,
 };
 
 use crate::database::{Database, Engine, Opened, Options};
@@ -201,17 +201,16 @@ impl LocalBackend for DiskBackend {
         self.write_with(terms.wait, |database| write::store(database, key, &entry, &terms))
     }
 
-    fn store_with(
-        &self,
-        key: &str,
-        seal: &mut dyn FnMut(&[GroupVersion]) -> Bytes,
-        terms: StoreOptions<'_>,
-    ) -> Result<Stored> {
+    fn store_with(&self, key: &str, seal: &mut Seal<'_>, terms: StoreOptions<'_>) -> Result<Stored> {
         self.write_with(terms.wait, |database| write::store_with(database, key, seal, &terms))
     }
 
     fn remove(&self, key: &str) -> Result<bool> {
         self.write_with(None, |database| write::remove(database, key))
+    }
+
+    fn remove_many(&self, keys: &[&str]) -> Result<u64> {
+        self.write_with(None, |database| write::remove_many(database, keys))
     }
 
     fn remove_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
@@ -222,7 +221,7 @@ impl LocalBackend for DiskBackend {
     }
 
     fn health(&self) -> Result<()> {
-        self.read_with(None, |database| lookup::read(database, "", Read::fenced(Duration::ZERO)).map(drop))
+        self.read_with(None, |database| lookup::read(database, "", Read::seen()).map(drop))
     }
 
     fn prepare(&self) -> Result<()> {
@@ -250,7 +249,7 @@ impl LocalBackend for DiskBackend {
         self.read_with(None, scan::count).map(Some)
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         self.write_with(None, |database| {
             database.writing(|work| version::raise(work.connection, group, strength, work.now))
         })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::c_uint;
 
-use retainit_plugin::{Group, GroupVersion};
+use retainit_plugin::{GroupVersion, GroupVersions};
 use rusqlite::Connection;
 
 use crate::vfs;
@@ -19,7 +19,7 @@ pub(crate) struct Known {
     /// SQLite's counter of commits, as the connection saw it when it read `raised`; never the same after one.
     commits: Option<c_uint>,
     raised: i64,
-    of: HashMap<Group, Lasting, foldhash::fast::RandomState>,
+    of: HashMap<Box<str>, Lasting, foldhash::fast::RandomState>,
 }
 
 /// A version, and the time until which it is kept at least: in the database it may have been given longer since.
@@ -52,29 +52,29 @@ impl Known {
     }
 
     /// Returns the versions of `groups`; `None` if one of them is not known.
-    pub(crate) fn versions(&self, groups: &[Group], now: i64) -> Option<Vec<GroupVersion>> {
-        let mut versions = Vec::with_capacity(groups.len());
+    pub(crate) fn versions(&self, groups: &[&str], now: i64) -> Option<GroupVersions> {
+        let mut versions = GroupVersions::with_capacity(groups.len());
         for group in groups {
-            versions.push(self.of.get(group).filter(|known| known.deadline > now)?.version);
+            versions.push(Some(self.of.get(*group).filter(|known| known.deadline > now)?.version));
         }
         Some(versions)
     }
 
     /// Remembers what was read in the transaction that has caught up.
-    pub(crate) fn learn(&mut self, group: &Group, lasting: Lasting) {
+    pub(crate) fn learn(&mut self, group: &str, lasting: Lasting) {
         if self.of.len() >= MOST {
             self.of.clear();
         }
-        self.of.insert(group.clone(), lasting);
+        self.of.insert(group.into(), lasting);
     }
 
     /// Returns whether a version is known to be kept until `deadline`.
-    pub(crate) fn lives(&self, group: &Group, deadline: i64) -> bool {
+    pub(crate) fn lives(&self, group: &str, deadline: i64) -> bool {
         self.of.get(group).is_some_and(|known| known.deadline >= deadline)
     }
 
     /// Lets the next read look at a group again: its version may be kept longer by now.
-    pub(crate) fn forget(&mut self, group: &Group) {
+    pub(crate) fn forget(&mut self, group: &str) {
         self.of.remove(group);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Fence, Group, GroupVersion, Read, Snapshot};
+use retainit_plugin::{Bytes, Error, ErrorKind, Fence, GroupVersions, Read, Snapshot, WantedFence};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
@@ -28,7 +28,7 @@ const SLOT: &str =
 struct ReadMode {
     entry: Option<Seen>,
     fence: Option<Fence>,
-    versions: Vec<GroupVersion>,
+    versions: GroupVersions,
 }
 
 #[derive(Debug)]
@@ -38,16 +38,17 @@ struct Seen {
     body: Body,
 }
 
-/// Reads a slot, see [`LocalBackend::read`](retainit_plugin::LocalBackend::read). Nothing is written, unless a group
-/// has no version yet or an entry turns out to be damaged.
+/// Reads a slot, see [`LocalBackend::read`](retainit_plugin::LocalBackend::read). Nothing is written, unless a fence is
+/// taken and a group has no version yet, or an entry turns out to be damaged.
 pub(crate) fn read(database: &Database, key: &str, read: Read<'_>) -> Result<Snapshot, Fault> {
     let now = database.now();
     let mut without_file = None;
     for _ in 0..ATTEMPTS {
-        let Some(look) = database.reading(|reader| look(reader, key, &read, now, database.home.salt()))? else {
+        let look = database.reading(|reader| look(reader, key, &read, now, database.home.salt()))?;
+        if matches!(read.fence, WantedFence::Take(_)) && look.versions.contains(&None) {
             create_versions(database, read.groups)?;
             continue;
-        };
+        }
         let Some(seen) = look.entry else {
             return Ok(Snapshot::new(None, look.fence, look.versions));
         };
@@ -85,48 +86,50 @@ fn used(database: &Database, id: i64) {
     }
 }
 
-/// Looks a key up in one transaction; `None` if a group has no version.
-fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) -> Result<Option<ReadMode>, Fault> {
+/// Looks a key up in one transaction.
+fn look(reader: &mut Reader, key: &str, read: &Read<'_>, now: i64, salt: u64) -> Result<ReadMode, Fault> {
     let Reader { connection, known, .. } = reader;
     let mut select = connection.prepare_cached(SLOT)?;
     let mut rows = select.query([key])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let found = Seen::of(row)?;
     let (fence, raised) = match &found {
-        _ if read.fence.is_none() => (None, None),
+        _ if read.fence == WantedFence::None => (None, None),
         Some(seen) if !seen.head.is_empty(now) => (Some(seen.head.fence()), None),
         _ => {
             let (counter, raised) = stripe::counter_and_raised(connection, key)?;
             (Some(stripe::of_counter(counter, salt)), Some(raised))
         }
     };
-    let Some(versions) = versions(connection, known, raised, read.groups, now)? else { return Ok(None) };
-    Ok(Some(ReadMode { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions }))
+    let versions = versions(connection, known, raised, read.groups, now)?;
+    Ok(ReadMode { entry: found.filter(|seen| seen.head.is_live(now)), fence, versions })
 }
 
-/// Returns the versions of all groups, in a transaction that has not raised one; `None` if one has none. `raised` is
-/// what `meta` contains, where that was read.
+/// Returns the versions of groups, in a transaction that has not raised one. `raised` is what `meta` contains, where
+/// that was read.
 pub(crate) fn versions(
     connection: &Connection,
     known: &mut Known,
     raised: Option<i64>,
-    groups: &[Group],
+    groups: &[&str],
     now: i64,
-) -> Result<Option<Vec<GroupVersion>>, Fault> {
+) -> Result<GroupVersions, Fault> {
     if groups.is_empty() {
-        return Ok(Some(Vec::new()));
+        return Ok(GroupVersions::new());
     }
     known.catch_up(connection, raised)?;
     if let Some(versions) = known.versions(groups, now) {
-        return Ok(Some(versions));
+        return Ok(versions);
     }
-    let mut versions = Vec::with_capacity(groups.len());
+    let mut versions = GroupVersions::with_capacity(groups.len());
     for group in groups {
-        let Some(lasting) = version::find(connection, group, now)? else { return Ok(None) };
-        known.learn(group, lasting);
-        versions.push(lasting.version);
+        let found = version::find(connection, group, now)?;
+        if let Some(lasting) = found {
+            known.learn(group, lasting);
+        }
+        versions.push(found.map(|lasting| lasting.version));
     }
-    Ok(Some(versions))
+    Ok(versions)
 }
 
 impl Seen {
@@ -156,7 +159,7 @@ fn bytes_of(database: &Database, key: &str, seen: Seen) -> io::Result<Option<Byt
     Ok(bytes.filter(|bytes| checksum(key, generation, deadline, bytes) == seen.sum))
 }
 
-fn create_versions(database: &Database, groups: &[Group]) -> Result<(), Fault> {
+fn create_versions(database: &Database, groups: &[&str]) -> Result<(), Fault> {
     database.writing(|work| {
         groups.iter().try_for_each(|group| version::find_or_create(work.connection, group, work.now).map(drop))
     })

@@ -28,19 +28,19 @@ pub(crate) fn of(key: &str) -> i64 {
 
 /// Returns the fence of an entry.
 pub(crate) fn of_entry(generation: u64) -> Fence {
-    Fence::new(generation | ENTRY)
+    Fence::number(generation | ENTRY)
 }
 
 /// Returns the fence of an empty slot. The salt is that of the database: a copy of it counts on from the same counters,
 /// and a load that began in one must not be stored in the other.
 pub(crate) fn of_counter(counter: i64, salt: u64) -> Fence {
-    Fence::new((counter as u64 & !ENTRY) ^ salt)
+    Fence::number((counter as u64 & !ENTRY) ^ salt)
 }
 
 /// Returns the counter that is the fence of an empty slot; `None` for the fence of an entry. Counters and salts are
 /// below 2^63, so none has lost a bit to [`of_counter`].
 pub(crate) fn counter_of(fence: Fence, salt: u64) -> Option<i64> {
-    (fence.token() & ENTRY == 0).then_some((fence.token() ^ salt) as i64)
+    fence.as_number().filter(|number| number & ENTRY == 0).map(|number| (number ^ salt) as i64)
 }
 
 /// Returns whether a fence is valid, in the transaction that is going to store on it. `empty` is that of the slot

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{Group, GroupVersion, Strength};
+use retainit_plugin::{GroupVersion, Strength};
 use rusqlite::{Connection, params};
 
 use crate::blob;
@@ -24,20 +24,20 @@ const SLACK: i64 = Duration::from_hours(24).as_millis() as i64;
 const BASE_LIMIT: u64 = 1 << 52;
 
 /// Returns the version of a group, if it has one.
-pub(crate) fn find(connection: &Connection, group: &Group, now: i64) -> rusqlite::Result<Option<Lasting>> {
+pub(crate) fn find(connection: &Connection, group: &str, now: i64) -> rusqlite::Result<Option<Lasting>> {
     let mut select =
         connection.prepare_cached("SELECT hard, soft, deadline, sum FROM version WHERE name = ?1 AND deadline > ?2")?;
-    let mut rows = select.query(params![group.as_str(), now])?;
+    let mut rows = select.query(params![group, now])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let (hard, soft): (i64, i64) = (row.get(0)?, row.get(1)?);
-    if checked::seal(group.as_str(), [hard, soft]) != row.get::<_, i64>(3)? {
+    if checked::seal(group, [hard, soft]) != row.get::<_, i64>(3)? {
         return Ok(None);
     }
     Ok(Some(Lasting { version: GroupVersion { hard: hard as u64, soft: soft as u64 }, deadline: row.get(2)? }))
 }
 
 /// Returns the version of a group, which gets one if it has none.
-pub(crate) fn find_or_create(connection: &Connection, group: &Group, now: i64) -> Result<GroupVersion, Fault> {
+pub(crate) fn find_or_create(connection: &Connection, group: &str, now: i64) -> Result<GroupVersion, Fault> {
     if let Some(found) = find(connection, group, now)? {
         return Ok(found.version);
     }
@@ -52,11 +52,11 @@ fn random() -> GroupVersion {
 }
 
 /// Puts a version in, and invalidates the versions that processes remember.
-fn write(connection: &Connection, group: &Group, version: GroupVersion, deadline: i64) -> Result<(), Fault> {
+fn write(connection: &Connection, group: &str, version: GroupVersion, deadline: i64) -> Result<(), Fault> {
     let (hard, soft) = (version.hard as i64, version.soft as i64);
-    let sum = checked::seal(group.as_str(), [hard, soft]);
+    let sum = checked::seal(group, [hard, soft]);
     let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO version VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    insert.execute(params![group.as_str(), hard, soft, deadline, sum])?;
+    insert.execute(params![group, hard, soft, deadline, sum])?;
     let stamp = blob::random() as i64;
     match connection.prepare_cached("UPDATE meta SET raised = ?1 WHERE id = 1")?.execute([stamp])? {
         0 => Err(rusqlite::Error::QueryReturnedNoRows.into()),
@@ -65,12 +65,7 @@ fn write(connection: &Connection, group: &Group, version: GroupVersion, deadline
 }
 
 /// Raises a counter.
-pub(crate) fn raise(
-    connection: &Connection,
-    group: &Group,
-    strength: Strength,
-    now: i64,
-) -> Result<GroupVersion, Fault> {
+pub(crate) fn raise(connection: &Connection, group: &str, strength: Strength, now: i64) -> Result<GroupVersion, Fault> {
     let life = now.saturating_add(LIFE);
     let (GroupVersion { hard, soft }, deadline) = match find(connection, group, now)? {
         Some(found) => (found.version, found.deadline.max(life)),
@@ -85,11 +80,11 @@ pub(crate) fn raise(
 }
 
 /// Keeps a version as long as an entry that carries it. One that is lost stays so: the entry is refused anyway.
-pub(crate) fn extend(connection: &Connection, group: &Group, deadline: i64, now: i64) -> rusqlite::Result<()> {
+pub(crate) fn extend(connection: &Connection, group: &str, deadline: i64, now: i64) -> rusqlite::Result<()> {
     let slack = (deadline.saturating_sub(now) / 4).clamp(0, SLACK);
     let mut update = connection
         .prepare_cached("UPDATE version SET deadline = ?2 WHERE name = ?1 AND deadline < ?3 AND deadline > ?4")?;
-    update.execute(params![group.as_str(), deadline.saturating_add(slack), deadline, now]).map(drop)
+    update.execute(params![group, deadline.saturating_add(slack), deadline, now]).map(drop)
 }
 
 /// Deletes some expired versions.

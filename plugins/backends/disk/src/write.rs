@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Group, GroupVersion, StoreCondition, StoreOptions, Stored};
+use retainit_plugin::{Bytes, Error, ErrorKind, GroupVersions, Seal, StoreCondition, StoreOptions, Stored};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blob;
@@ -92,12 +92,12 @@ pub(crate) fn store(database: &Database, key: &str, entry: &Bytes, terms: &Store
 pub(crate) fn store_with(
     database: &Database,
     key: &str,
-    seal: &mut dyn FnMut(&[GroupVersion]) -> Bytes,
+    seal: &mut Seal<'_>,
     terms: &StoreOptions<'_>,
 ) -> Result<Stored, Fault> {
     let (generation, deadline) = (blob::random(), deadline(database.now(), terms.ttl));
     let stored = database.writing(|work| {
-        let bytes = seal(&work.versions(terms.groups)?);
+        let bytes = seal(&work.versions(terms.groups)?)?;
         let mut new = New { key, bytes: &bytes, generation, deadline };
         if new.is_blob() || bytes.len() as u64 > database.options.max_bytes {
             return Ok(Err(bytes));
@@ -131,12 +131,12 @@ pub(crate) fn try_out(database: &Database, key: &str) -> Result<(), Fault> {
 
 /// Empties a slot and breaks its fence.
 pub(crate) fn remove(database: &Database, key: &str) -> Result<bool, Fault> {
-    database.writing(|work| {
-        stripe::renew(work.connection, key)?;
-        let Some(head) = work.head(key)? else { return Ok(false) };
-        work.delete(&head, None)?;
-        Ok(head.is_live(work.now))
-    })
+    database.writing(|work| work.remove(key))
+}
+
+/// Empties several slots and breaks their fences. Returns how many entries were in them.
+pub(crate) fn remove_many(database: &Database, keys: &[&str]) -> Result<u64, Fault> {
+    database.writing(|work| keys.iter().try_fold(0, |removed, key| Ok(removed + u64::from(work.remove(key)?))))
 }
 
 /// Empties the slot of a key that still holds `damaged`.
@@ -186,12 +186,13 @@ impl<'a> Work<'a> {
     }
 
     /// Returns the versions of groups; those without one get one.
-    fn versions(&mut self, groups: &[Group]) -> Result<Vec<GroupVersion>, Fault> {
-        if let Some(versions) = lookup::versions(self.connection, self.known, None, groups, self.now)? {
+    fn versions(&mut self, groups: &[&str]) -> Result<GroupVersions, Fault> {
+        let versions = lookup::versions(self.connection, self.known, None, groups, self.now)?;
+        if !versions.contains(&None) {
             return Ok(versions);
         }
         // Not remembered: this transaction may be rolled back.
-        groups.iter().map(|group| version::find_or_create(self.connection, group, self.now)).collect()
+        groups.iter().map(|group| version::find_or_create(self.connection, group, self.now).map(Some)).collect()
     }
 
     /// Stores a loaded entry into an empty slot, if nothing else has to be done: no version to extend, no file, no room
@@ -201,7 +202,7 @@ impl<'a> Work<'a> {
         let StoreCondition::Fenced(fence) = terms.when else { return Ok(false) };
         let Some(counter) = stripe::counter_of(fence, self.database.home.salt()) else { return Ok(false) };
         let Database { options, touched, .. } = self.database;
-        let lives = |group| self.known.lives(group, new.deadline);
+        let lives = |group: &&str| self.known.lives(group, new.deadline);
         let has_room = self.bounds.has_room(options, new.bytes.len()) && !touched.is_worth();
         if new.is_blob() || !has_room || !terms.groups.iter().all(lives) {
             return Ok(false);
@@ -317,6 +318,14 @@ impl<'a> Work<'a> {
     pub(crate) fn is_still(&self, head: &Head) -> Result<bool, Fault> {
         let mut select = self.connection.prepare_cached("SELECT 1 FROM entry WHERE id = ?1 AND gen = ?2")?;
         Ok(select.exists(params![head.id, head.generation as i64])?)
+    }
+
+    /// Empties a slot and breaks its fence.
+    fn remove(&mut self, key: &str) -> Result<bool, Fault> {
+        stripe::renew(self.connection, key)?;
+        let Some(head) = self.head(key)? else { return Ok(false) };
+        self.delete(&head, None)?;
+        Ok(head.is_live(self.now))
     }
 
     /// Deletes a row; its file goes when the transaction is committed. `marked` is its key, if that is known and the

@@ -12,6 +12,10 @@ fn conforms(make: impl Fn(Context) -> Built + Send + Sync + 'static) {
     let report = conformance::bytes(make);
     let skipped: Vec<_> = report.skipped.iter().map(|(case, _)| *case).collect();
     let left_out = [
+        "what_was_given_up_does_not_follow_a_removal",
+        "a_placeholder_is_kept_while_it_is_renewed",
+        "what_is_released_is_an_empty_slot",
+        "what_is_of_another_is_neither_renewed_nor_released",
         "a_lost_version_never_returns_to_an_old_number",
         "what_cannot_be_reached_says_so",
         "a_dropped_future_leaves_the_store_in_order",

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use retainit_plugin::{
-    Capabilities, EntryAddress, EntryRef, Fence, InsertMode, Inserted, Listener, Moment, NewEntry, ObjectBackend,
+    Capabilities, EntryAddress, EntryRef, InsertMode, Inserted, Listener, Moment, NewEntry, ObjectBackend, ObjectFence,
     RemovalCause, Visit,
 };
 
@@ -72,7 +72,7 @@ impl<S: Store> ObjectBackend for MemoryBackend<S> {
         self.store.peek(address, visit)
     }
 
-    fn fence(&self, address: EntryAddress) -> Fence {
+    fn fence(&self, address: EntryAddress) -> ObjectFence {
         self.stripes.of(address).fence()
     }
 

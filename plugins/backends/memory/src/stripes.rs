@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use retainit_plugin::{EntryAddress, Fence};
+use retainit_plugin::{EntryAddress, ObjectFence};
 
 const STRIPES: usize = 4_096;
 
@@ -33,8 +33,8 @@ impl Stripes {
 }
 
 impl Stripe<'_> {
-    pub(crate) fn fence(self) -> Fence {
-        Fence::new(self.0.load(Ordering::Acquire))
+    pub(crate) fn fence(self) -> ObjectFence {
+        ObjectFence::new(self.0.load(Ordering::Acquire))
     }
 
     /// Refuses every fence taken so far.

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use retainit_plugin::{Clock, Group, GroupVersion, Liveness, LivenessCheck, Snapshot, Strength};
+use retainit_plugin::{Clock, GroupNames, GroupVersion, KnownVersions, Liveness, LivenessCheck, Snapshot, Strength};
 use smallvec::SmallVec;
 
 use super::look::Unread;
 use crate::engine::EngineContext;
 use crate::engine::envelope::{Envelope, damaged, wall_moment};
-use crate::engine::groups::{Groups, kind_of};
+use crate::engine::groups::{Group, Groups, kind_of};
 use crate::engine::verdict::{Invalidation, Verdict, judge};
-
-/// Groups with their current versions.
-pub(super) type KnownVersions<'a> = (&'a [Group], &'a [GroupVersion]);
 
 /// Checks entries by their envelopes. An entry that this program cannot read may not be served.
 #[derive(Clone, Debug)]
@@ -30,8 +27,8 @@ impl ByEnvelope {
 }
 
 impl LivenessCheck for ByEnvelope {
-    fn likely(&self) -> &[Group] {
-        &self.likely
+    fn likely(&self) -> GroupNames<'_> {
+        self.likely.names()
     }
 
     fn check(&self, found: &Snapshot, versions: &[KnownVersions<'_>]) -> Liveness {
@@ -40,7 +37,7 @@ impl LivenessCheck for ByEnvelope {
         match judge_envelope(&envelope, versions, self.clock.wall()) {
             Ok(Verdict::Fresh) => Liveness::Live,
             Ok(_) | Err(Unread::Fault(_)) => Liveness::Dead,
-            Err(Unread::Asks(groups)) => Liveness::Asks(groups.to_vec()),
+            Err(Unread::Asks(groups)) => Liveness::Asks(groups.names().into_iter().map(str::to_owned).collect()),
         }
     }
 }
@@ -72,7 +69,7 @@ fn invalidation(envelope: &Envelope<'_>, versions: &[KnownVersions<'_>]) -> Resu
         match current {
             Some(Some(current)) if current == version => {}
             Some(Some(current)) if current.hard == version.hard => soft = soft.or(Some(invalidation(Strength::Soft))),
-            // A version that was lost matches nothing: a store that loses state causes misses, not stale hits.
+            // A missing version matches nothing: a store that loses state causes misses, not stale hits.
             Some(_) => return Ok(Some(invalidation(Strength::Hard))),
             None => {
                 let name = std::str::from_utf8(name).map_err(|_| damaged("a group has a name that is not UTF-8"))?;
@@ -87,22 +84,26 @@ fn invalidation(envelope: &Envelope<'_>, versions: &[KnownVersions<'_>]) -> Resu
 /// Searches current versions of groups. Entries mostly name groups in this order, so that each search begins behind the
 /// last hit: a header with many groups costs no more comparisons than it has groups.
 struct VersionCursor<'a> {
-    groups: &'a [Group],
-    versions: &'a [GroupVersion],
+    groups: &'a [&'a str],
+    versions: &'a [Option<GroupVersion>],
     next: usize,
 }
 
 impl<'a> VersionCursor<'a> {
     /// Returns the version of the group after the last one found, if that has this name.
     fn next(&mut self, name: &[u8]) -> Option<Option<&'a GroupVersion>> {
-        let found = self.groups.get(self.next)?.as_str().as_bytes() == name;
+        let found = self.groups.get(self.next)?.as_bytes() == name;
         self.next += usize::from(found);
-        found.then(|| self.versions.get(self.next - 1))
+        found.then(|| self.version(self.next - 1))
     }
 
     /// Returns the version of a group at any position.
     fn of(&self, name: &[u8]) -> Option<Option<&'a GroupVersion>> {
-        let at = self.groups.iter().position(|group| group.as_str().as_bytes() == name)?;
-        Some(self.versions.get(at))
+        let at = self.groups.iter().position(|group| group.as_bytes() == name)?;
+        Some(self.version(at))
+    }
+
+    fn version(&self, at: usize) -> Option<&'a GroupVersion> {
+        self.versions.get(at).and_then(Option::as_ref)
     }
 }

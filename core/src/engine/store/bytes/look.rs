@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, Error, ErrorKind, Fence, GroupVersion, Result, Snapshot, StoreCondition};
+use retainit_plugin::{
+    Bytes, Error, ErrorKind, Fence, GroupVersions, KnownVersions, Result, Snapshot, StoreCondition, WantedFence,
+};
 
 use super::super::{LoadStart, Since};
-use super::live::{KnownVersions, judge_envelope};
+use super::live::judge_envelope;
 use super::{ByteStore, Operation};
 use crate::engine::envelope::{Envelope, Fault, unknown_name};
 use crate::engine::flight::Ticket;
@@ -15,15 +17,12 @@ use crate::key::KeyBuf;
 use crate::meta::Meta;
 use crate::value::{OptionTag, Sealed, ValueOps};
 
-/// The lease of a fence for the removal of a damaged entry, which is used at once.
-const LEASE: Duration = Duration::from_secs(1);
-
 /// Result of a look, with the fence and versions for a load.
 #[derive(Debug)]
 struct BytesLooked<V> {
     looked: Looked<V>,
     fence: Option<Fence>,
-    versions: Vec<GroupVersion>,
+    versions: GroupVersions,
 }
 
 /// Result of a look before the value is decoded, which depends on its type.
@@ -32,13 +31,13 @@ pub(crate) struct Unopened {
     /// Bytes of the whole entry.
     entry: Option<Bytes>,
     pub(crate) fence: Option<Fence>,
-    pub(crate) versions: Vec<GroupVersion>,
+    pub(crate) versions: GroupVersions,
 }
 
 impl Unopened {
     /// Returns the result of a store that answers at once: nothing.
     pub(in crate::engine::store) fn nothing() -> Unopened {
-        Unopened { looked: Ok(Looked::Miss), entry: None, fence: None, versions: Vec::new() }
+        Unopened { looked: Ok(Looked::Miss), entry: None, fence: None, versions: GroupVersions::new() }
     }
 
     /// Returns the entry, if it could be read. One that could not is reported.
@@ -56,8 +55,7 @@ struct BytesLook<'a> {
     plan: &'a Plan,
     caller: Caller<'a>,
     key: &'a str,
-    /// Longest time of the load that the fence is taken for, if one is.
-    lease: Option<Duration>,
+    fence: WantedFence,
     groups: &'a Groups,
     /// Digest that the entry must have of arguments that the key does not show.
     args_digest: Vec<u8>,
@@ -88,13 +86,16 @@ impl ByteStore {
             return LoadStart::Later;
         }
         let (key, args_digest) = job.plan.logical_key_and_digest(&job.key);
-        LoadStart::Looked(since, self.look_unopened_at_once(&call_look(job, Some(job.lease()), &key, args_digest)))
+        LoadStart::Looked(
+            since,
+            self.look_unopened_at_once(&call_look(job, WantedFence::Take(job.lease()), &key, args_digest)),
+        )
     }
 
-    /// Looks a key up for a call, and takes the fence for a load of at most `lease`.
-    pub(in crate::engine::store) async fn look(&self, job: &Job, lease: Option<Duration>) -> Result<Unopened> {
+    /// Looks a key up for a call.
+    pub(in crate::engine::store) async fn look(&self, job: &Job, fence: WantedFence) -> Result<Unopened> {
         let (key, args_digest) = job.plan.logical_key_and_digest(&job.key);
-        self.look_unopened(&call_look(job, lease, &key, args_digest)).await
+        self.look_unopened(&call_look(job, fence, &key, args_digest)).await
     }
 
     /// Returns instance epoch and removals for a ticket. They are read before the store is: a removal in between makes
@@ -117,7 +118,8 @@ impl ByteStore {
         let (key, args_digest) = plan.logical_key_and_digest(key);
         let (caller, groups) = (Caller { caller_kind, patience: &self.patience() }, plan.own_groups());
         let include_unserved = mode == ReadMode::Raw;
-        let look = BytesLook { plan, caller, key: &key, lease: None, groups, args_digest, include_unserved };
+        let look =
+            BytesLook { plan, caller, key: &key, fence: WantedFence::None, groups, args_digest, include_unserved };
         Ok(self.lookup_as(look, ops).await?.looked)
     }
 
@@ -132,7 +134,15 @@ impl ByteStore {
     ) -> Result<Result<Looked<V>, Fault>> {
         let (key, args_digest) = plan.logical_key_and_digest(key);
         let (caller, groups) = (Caller { caller_kind, patience: &self.patience() }, plan.own_groups());
-        let look = BytesLook { plan, caller, key: &key, lease: None, groups, args_digest, include_unserved: true };
+        let look = BytesLook {
+            plan,
+            caller,
+            key: &key,
+            fence: WantedFence::None,
+            groups,
+            args_digest,
+            include_unserved: true,
+        };
         let Unopened { looked, .. } = self.look_unopened(&look).await?;
         Ok(looked.and_then(|looked| open(plan, looked, ops)))
     }
@@ -146,15 +156,20 @@ impl ByteStore {
     ) -> Result<Option<Ticket>> {
         let Write { plan, caller, groups, .. } = *write;
         let (key, args_digest) = (plan.logical_key(write.key), write.key.args_digest());
-        let lease = Some(plan.options.max_load_time);
-        let look = BytesLook { plan, caller, key: &key, lease, groups, args_digest, include_unserved: false };
+        let fence = WantedFence::Take(plan.options.max_load_time);
+        let look = BytesLook { plan, caller, key: &key, fence, groups, args_digest, include_unserved: false };
         let BytesLooked { looked, fence, versions } = self.lookup_as(look, ops).await?;
         if let Looked::Hit(hit) = looked {
             hit.into_meta();
             return Ok(None);
         }
         let epoch = write.ticket.epoch;
-        Ok(fence.map(|fence| Ticket { epoch, fence: Some(fence), versions: versions.into(), removals: 0 }))
+        Ok(fence.map(|fence| Ticket {
+            epoch,
+            fence: Some(fence.into()),
+            versions: versions.into_boxed_slice(),
+            removals: 0,
+        }))
     }
 
     async fn lookup_as<V>(&self, look: BytesLook<'_>, ops: &ValueOps<V>) -> Result<BytesLooked<V>> {
@@ -178,10 +193,10 @@ impl ByteStore {
     /// Looks a key up without decoding its value. Groups that the caller does not know, such as the tags of a
     /// `set_with`, cost a read of their own.
     async fn look_unopened(&self, look: &BytesLook<'_>) -> Result<Unopened> {
-        let found = self.read(Operation::Read, look.caller, look.key, look.lease, look.groups).await?;
+        let found = self.read(Operation::Read, look.caller, look.key, look.fence, look.groups).await?;
         let asked = match found.examine(look) {
             Err(Unread::Asks(groups)) => {
-                let versions = self.read(Operation::Read, look.caller, look.key, None, &groups).await;
+                let versions = self.read(Operation::Read, look.caller, look.key, WantedFence::None, &groups).await;
                 found.examine_again(look, (&groups, versions))
             }
             examined => examined,
@@ -191,10 +206,10 @@ impl ByteStore {
 
     /// Looks a key up for a sync caller on a blocking backend, without a future.
     fn look_unopened_at_once(&self, look: &BytesLook<'_>) -> Result<Unopened> {
-        let found = self.read_at_once(look.caller, look.key, look.lease, look.groups)?;
+        let found = self.read_at_once(look.caller, look.key, look.fence, look.groups)?;
         let asked = match found.examine(look) {
             Err(Unread::Asks(groups)) => {
-                let versions = self.read_at_once(look.caller, look.key, None, &groups);
+                let versions = self.read_at_once(look.caller, look.key, WantedFence::None, &groups);
                 found.examine_again(look, (&groups, versions))
             }
             examined => examined,
@@ -205,21 +220,21 @@ impl ByteStore {
     /// Removes a damaged entry, unless another has replaced it: stores an entry that has expired already on the fence
     /// of this one. If a load follows, its result replaces the entry instead.
     async fn discard(&self, look: &BytesLook<'_>, damaged: &Bytes) -> Result<()> {
-        if look.lease.is_some() || !self.capabilities().has_fences() {
+        if look.fence != WantedFence::None || !self.capabilities().has_fences() {
             return Ok(());
         }
         let none = Groups::default();
         let Snapshot { entry, fence, .. } =
-            self.read(Operation::Other, look.caller, look.key, Some(LEASE), &none).await?;
+            self.read(Operation::Other, look.caller, look.key, WantedFence::Seen, &none).await?;
         let Some(fence) = fence.filter(|_| entry.as_ref() == Some(damaged)) else { return Ok(()) };
         let when = StoreCondition::Fenced(fence);
         self.store(look.caller, look.key, Bytes::new(), when, Some(Duration::ZERO), &none).await.map(drop)
     }
 }
 
-fn call_look<'l>(job: &'l Job, lease: Option<Duration>, key: &'l str, args_digest: Vec<u8>) -> BytesLook<'l> {
+fn call_look<'l>(job: &'l Job, fence: WantedFence, key: &'l str, args_digest: Vec<u8>) -> BytesLook<'l> {
     let (caller, groups) = (job.caller(), job.groups());
-    BytesLook { plan: &job.plan, caller, key, lease, groups, args_digest, include_unserved: false }
+    BytesLook { plan: &job.plan, caller, key, fence, groups, args_digest, include_unserved: false }
 }
 
 /// Examines the entry that a backend returned.
@@ -239,7 +254,7 @@ trait Examine {
 impl Examine for Snapshot {
     fn examine(&self, look: &BytesLook<'_>) -> Result<Looked<Sealed<Bytes>>, Unread> {
         let Some(bytes) = &self.entry else { return Ok(Looked::Miss) };
-        read_entry(look, RawEntry { bytes, verified: self.verified }, &[(&**look.groups, &*self.versions)])
+        read_entry(look, RawEntry { bytes, verified: self.verified }, &[(&look.groups.names(), &*self.versions)])
     }
 
     fn examine_again(
@@ -248,8 +263,9 @@ impl Examine for Snapshot {
         (asked, found): (&Groups, Result<Snapshot>),
     ) -> Result<Looked<Sealed<Bytes>>, Unread> {
         let Some(bytes) = &self.entry else { return Ok(Looked::Miss) };
-        let (found, known) = (found.map_err(Fault::Failed)?, (&**look.groups, &*self.versions));
-        read_entry(look, RawEntry { bytes, verified: self.verified }, &[known, (&**asked, &found.versions)])
+        let (found, names) = (found.map_err(Fault::Failed)?, look.groups.names());
+        let known = (&*names, &*self.versions);
+        read_entry(look, RawEntry { bytes, verified: self.verified }, &[known, (&asked.names(), &found.versions)])
     }
 
     fn unopened(self, looked: Result<Looked<Sealed<Bytes>>, Unread>) -> Unopened {

@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Bytes, CancellationToken, Capabilities, Clock, Error, ErrorKind, Group, GroupVersion, LocalBackend, Page,
-    Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength,
+    Backend, Bytes, CancellationToken, Capabilities, Clock, Error, ErrorKind, GroupNames, GroupVersion, GroupVersions,
+    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, WantedFence,
 };
 
-use crate::engine::groups::Groups;
+use crate::engine::groups::{Group, Groups};
 use crate::engine::{Caller, CallerKind, Outcomes, Patience};
 use crate::runtime::Io;
 use gate::{Gate, Operation, Passage, Side};
@@ -52,7 +52,7 @@ pub(super) struct ByteStoreParts<'a> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// The number of attempts of a store without a fence while others write to the same key.
+/// The number of attempts of a store without a fence while others write to the same key, in a blocking backend.
 const TRIES: usize = 16;
 
 /// Groups and other borrowed parts of a request, owned: a blocking backend runs on another thread.
@@ -65,8 +65,8 @@ struct OwnedTerms {
 }
 
 impl OwnedTerms {
-    fn terms(&self) -> StoreOptions<'_> {
-        StoreOptions::new(self.when).ttl(self.ttl).groups(&self.groups)
+    fn terms<'a>(&self, groups: &'a GroupNames<'_>) -> StoreOptions<'a> {
+        StoreOptions::new(self.when).ttl(self.ttl).groups(groups)
     }
 }
 
@@ -132,18 +132,20 @@ impl ByteStore {
         operation: Operation,
         caller: Caller<'_>,
         key: &str,
-        lease: Option<Duration>,
+        fence: WantedFence,
         groups: &Groups,
     ) -> Result<Snapshot> {
+        let names = groups.names();
         let call = async |passage: Passage<'_>| match passage.side() {
-            Side::Remote(backend) => passage.within(backend.read(key, read(lease, groups))).await,
+            Side::Remote(backend) => passage.within(backend.read(key, read(fence, &names))).await,
             Side::Local(backend) if caller.caller_kind == CallerKind::Blocking => {
-                passage.here(|| backend.read(key, read(lease, groups).wait(passage.limit)))
+                passage.here(|| backend.read(key, read(fence, &names).wait(passage.limit)))
             }
             Side::Local(backend) => {
                 let (key, groups, limit) = (key.to_owned(), groups.clone(), passage.limit);
-                let call =
-                    move |backend: &dyn LocalBackend, _: &_| backend.read(&key, read(lease, &groups).wait(limit));
+                let call = move |backend: &dyn LocalBackend, _: &_| {
+                    backend.read(&key, read(fence, &groups.names()).wait(limit))
+                };
                 passage.there(backend, call).await
             }
         };
@@ -156,14 +158,9 @@ impl ByteStore {
     }
 
     /// Reads without a future, see [`ByteStore::reads_at_once`].
-    fn read_at_once(
-        &self,
-        caller: Caller<'_>,
-        key: &str,
-        lease: Option<Duration>,
-        groups: &Groups,
-    ) -> Result<Snapshot> {
-        let call = |backend: &dyn LocalBackend, limit| backend.read(key, read(lease, groups).wait(limit));
+    fn read_at_once(&self, caller: Caller<'_>, key: &str, fence: WantedFence, groups: &Groups) -> Result<Snapshot> {
+        let names = groups.names();
+        let call = |backend: &dyn LocalBackend, limit| backend.read(key, read(fence, &names).wait(limit));
         let outcome = self.gate.pass_at_once(Operation::Read, caller.patience, call);
         self.gate.note(Operation::Read, &outcome);
         outcome
@@ -194,8 +191,7 @@ impl ByteStore {
             let call = |passage| self.store_fenced(caller.caller_kind, passage, request, entry);
             return self.ask(Operation::Write, caller, call).await;
         }
-        let seal = move |_: &[GroupVersion]| entry.clone();
-        self.store_with(caller, request, seal).await
+        self.store_with(caller, request, move |_: &[Option<GroupVersion>]| Ok(entry.clone())).await
     }
 
     async fn store_fenced(
@@ -209,16 +205,21 @@ impl ByteStore {
         match passage.side() {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
-                let store = async move { backend.store(&request.key, entry, request.terms()).await };
+                let store = async move {
+                    let names = request.groups.names();
+                    backend.store(&request.key, entry, request.terms(&names)).await
+                };
                 passage.detached(store).await
             }
             Side::Local(backend) if caller_kind == CallerKind::Blocking => {
-                passage.here(|| backend.store(&request.key, entry, request.terms().wait(limit)))
+                let names = request.groups.names();
+                passage.here(|| backend.store(&request.key, entry, request.terms(&names).wait(limit)))
             }
             // Once begun it comes to its end, for its fence holds it back: the next caller finds it.
             Side::Local(backend) => {
                 let call = move |backend: &dyn LocalBackend, _: &_| {
-                    backend.store(&request.key, entry, request.terms().wait(limit))
+                    let names = request.groups.names();
+                    backend.store(&request.key, entry, request.terms(&names).wait(limit))
                 };
                 passage.there(backend, call).await
             }
@@ -230,7 +231,7 @@ impl ByteStore {
         &self,
         caller: Caller<'_>,
         key: &str,
-        seal: impl FnMut(&[GroupVersion]) -> Bytes + Send + 'static,
+        seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
         when: StoreCondition,
         ttl: Option<Duration>,
         groups: &Groups,
@@ -245,7 +246,7 @@ impl ByteStore {
         &self,
         caller: Caller<'_>,
         request: OwnedTerms,
-        mut seal: impl FnMut(&[GroupVersion]) -> Bytes + Send + 'static,
+        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
     ) -> Result<Stored> {
         let stored = match self.given_up(caller.caller_kind) {
             GivenUp::Dropped => {
@@ -254,11 +255,14 @@ impl ByteStore {
                     match (passage.side(), caller.caller_kind) {
                         (Side::Remote(_), _) => Err(Error::new(ErrorKind::Backend, "it cannot be held back")),
                         (Side::Local(backend), CallerKind::Blocking) => {
-                            passage.here(|| backend.store_with(&request.key, &mut seal, request.terms().wait(limit)))
+                            let names = request.groups.names();
+                            let terms = request.terms(&names).wait(limit);
+                            passage.here(|| backend.store_with(&request.key, &mut seal, terms))
                         }
                         (Side::Local(backend), CallerKind::Async) => {
                             let call = move |backend: &dyn LocalBackend, token: &CancellationToken| {
-                                let terms = request.terms().wait(limit).cancelled(token);
+                                let names = request.groups.names();
+                                let terms = request.terms(&names).wait(limit).cancelled(token);
                                 backend.store_with(&request.key, &mut seal, terms)
                             };
                             passage.there(backend, call).await
@@ -267,7 +271,8 @@ impl ByteStore {
                 };
                 self.ask(Operation::Write, caller, call).await
             }
-            GivenUp::Fenced => self.store_conditionally(caller, request, seal).await,
+            GivenUp::Fenced if self.gate.is_local() => self.store_conditionally(caller, request, seal).await,
+            GivenUp::Fenced => self.store_over_network(caller, request, seal).await,
             GivenUp::Awaited => self.store_awaited(caller, request, seal).await,
         };
         // Flights without a fence compare this number: their results may be older than the stored value.
@@ -275,18 +280,44 @@ impl ByteStore {
         stored
     }
 
+    /// Stores by [`Backend::store_with`], which nothing goes on with when the caller leaves: what it has sent by then
+    /// depends on a fence.
+    async fn store_over_network(
+        &self,
+        caller: Caller<'_>,
+        request: OwnedTerms,
+        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
+    ) -> Result<Stored> {
+        let names = request.groups.names();
+        let call = async |passage: Passage<'_>| match passage.side() {
+            Side::Remote(backend) => {
+                passage.within(backend.store_with(&request.key, &mut seal, request.terms(&names))).await
+            }
+            Side::Local(_) => Err(Error::new(ErrorKind::Unsupported, "this backend is not behind a network")),
+        };
+        let stored = self.ask(Operation::Write, caller, call).await?;
+        if stored == Stored::Refused && request.when == StoreCondition::Always {
+            // Others were faster each time. What they have stored may be older than the value that is given up here, so
+            // that none of it may be found.
+            self.remove_any(caller, &request.key).await?;
+            return Err(Error::new(ErrorKind::Backend, "others wrote to the key each time it was to be stored"));
+        }
+        Ok(stored)
+    }
+
     /// Stores on the fence of the present entry, and tries again if another caller was faster.
     async fn store_conditionally(
         &self,
         caller: Caller<'_>,
         request: OwnedTerms,
-        mut seal: impl FnMut(&[GroupVersion]) -> Bytes,
+        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes>,
     ) -> Result<Stored> {
         for _ in 0..TRIES {
             // The placeholder of an empty slot has to last as long as this call.
             let lease = self.gate.op_timeout() + Duration::from_secs(1);
+            let take = WantedFence::Take(lease);
             let Snapshot { entry, fence, versions, .. } =
-                self.read(Operation::Write, caller, &request.key, Some(lease), &request.groups).await?;
+                self.read(Operation::Write, caller, &request.key, take, &request.groups).await?;
             if request.when == StoreCondition::Absent && entry.is_some() {
                 return Ok(Stored::Refused);
             }
@@ -294,7 +325,7 @@ impl ByteStore {
                 return Err(Error::new(ErrorKind::Backend, "the backend has fences and gave none"));
             };
             let request = OwnedTerms { when: StoreCondition::Fenced(fence), ..request.clone() };
-            let entry = seal(&versions);
+            let entry = seal(&versions)?;
             let call = |passage| self.store_fenced(caller.caller_kind, passage, request, entry);
             let stored = self.ask(Operation::Write, caller, call).await?;
             if stored == Stored::Yes {
@@ -309,13 +340,17 @@ impl ByteStore {
         &self,
         caller: Caller<'_>,
         request: OwnedTerms,
-        mut seal: impl FnMut(&[GroupVersion]) -> Bytes + Send + 'static,
+        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
     ) -> Result<Stored> {
         let versions = match request.groups.is_empty() {
-            true => Vec::new(),
-            false => self.read(Operation::Write, caller, &request.key, None, &request.groups).await?.versions,
+            true => GroupVersions::new(),
+            // A take, although there is no fence: versions that are missing have to be made.
+            false => {
+                let take = WantedFence::Take(Duration::ZERO);
+                self.read(Operation::Write, caller, &request.key, take, &request.groups).await?.versions
+            }
         };
-        let entry = seal(&versions);
+        let entry = seal(&versions)?;
         // One end is dropped when the store is over, the other when the caller leaves. If the caller leaves first,
         // removals are not acknowledged until the store is over.
         let (_waits, does) = self.late.begin();
@@ -323,7 +358,8 @@ impl ByteStore {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 let store = async move {
-                    let stored = backend.store(&request.key, entry, request.terms()).await;
+                    let names = request.groups.names();
+                    let stored = backend.store(&request.key, entry, request.terms(&names)).await;
                     drop(does);
                     stored
                 };
@@ -332,7 +368,8 @@ impl ByteStore {
             Side::Local(backend) => {
                 let limit = passage.limit;
                 let call = move |backend: &dyn LocalBackend, _: &_| {
-                    let stored = backend.store(&request.key, entry, request.terms().wait(limit));
+                    let names = request.groups.names();
+                    let stored = backend.store(&request.key, entry, request.terms(&names).wait(limit));
                     drop(does);
                     stored
                 };
@@ -360,7 +397,7 @@ impl ByteStore {
 
     /// Removes a key. Returns true if its entry could be served, or, if that is unknown, if it had one.
     async fn remove_live(&self, caller: Caller<'_>, key: &str, check: ByEnvelope) -> Result<bool> {
-        let key = key.to_owned();
+        let (key, was_late) = (key.to_owned(), self.is_late());
         let call = async |passage: Passage<'_>| match passage.side() {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
@@ -371,11 +408,11 @@ impl ByteStore {
             }
         };
         let removed = self.ask(Operation::Other, caller, call).await;
-        self.acknowledged(removed)
+        self.acknowledged(removed, was_late)
     }
 
     async fn remove_now(&self, caller: Caller<'_>, passage: Passage<'_>, key: &str) -> Result<bool> {
-        let key = key.to_owned();
+        let (key, was_late) = (key.to_owned(), self.is_late());
         let removed = match passage.side() {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
@@ -383,7 +420,7 @@ impl ByteStore {
             }
             Side::Local(backend) => passage.locally(backend, caller, move |backend| backend.remove(&key)).await,
         };
-        self.acknowledged(removed)
+        self.acknowledged(removed, was_late)
     }
 
     async fn raise(&self, caller: Caller<'_>, group: Group, strength: Strength) -> Result<GroupVersion> {
@@ -397,28 +434,35 @@ impl ByteStore {
         group: Group,
         strength: Strength,
     ) -> Result<GroupVersion> {
+        let was_late = self.is_late();
         let raised = match passage.side() {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
                 let raise = async move {
                     match backend.versions() {
-                        Some(versions) => versions.raise(&group, strength).await,
+                        Some(versions) => versions.raise(group.as_str(), strength).await,
                         None => Err(Error::new(ErrorKind::Unsupported, "this backend keeps no versions of groups")),
                     }
                 };
                 passage.detached(raise).await
             }
             Side::Local(backend) => {
-                passage.locally(backend, caller, move |backend| backend.raise(&group, strength)).await
+                passage.locally(backend, caller, move |backend| backend.raise(group.as_str(), strength)).await
             }
         };
-        self.acknowledged(raised)
+        self.acknowledged(raised, was_late)
     }
 
-    /// Returns the outcome of a removal, or an error while a late store may still take effect after it.
-    fn acknowledged<T>(&self, outcome: Result<T>) -> Result<T> {
+    /// Returns whether a store that its caller has given up may still take effect.
+    fn is_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Returns the outcome of a removal, or an error if a late store may take effect after it, or has: one that was late
+    /// before the removal may have been executed between that and this look.
+    fn acknowledged<T>(&self, outcome: Result<T>, was_late: bool) -> Result<T> {
         self.removed();
-        if outcome.is_ok() && !self.late.is_empty() {
+        if outcome.is_ok() && (was_late || self.is_late()) {
             return Err(Error::new(ErrorKind::Timeout, "a store that its caller has given up is not over"));
         }
         outcome
@@ -426,6 +470,8 @@ impl ByteStore {
 }
 
 /// Returns the parameters of a read.
-fn read(lease: Option<Duration>, groups: &[Group]) -> Read<'_> {
-    lease.map_or_else(Read::peek, Read::fenced).groups(groups)
+fn read<'a>(fence: WantedFence, groups: &'a GroupNames<'_>) -> Read<'a> {
+    let mut read = Read::peek().groups(groups);
+    read.fence = fence;
+    read
 }

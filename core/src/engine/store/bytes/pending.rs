@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use retainit_plugin::Strength;
 use retainit_plugin::lock::Mutex;
-use retainit_plugin::{Group, Strength};
 use tokio::sync::{Notify, watch};
+
+use crate::engine::groups::Group;
 
 /// One pending removal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,10 +1,10 @@
 //! Removes entries from a byte store: keys at their slot, groups by their version, patterns by a walk.
 
-use retainit_plugin::{Error, ErrorKind, Group, Result, Strength};
+use retainit_plugin::{Error, ErrorKind, Result, Strength};
 
 use super::{ByEnvelope, ByteStore, PendingRemoval};
 use crate::engine::EngineContext;
-use crate::engine::groups::{Groups, function_group, namespace_group, tag_group};
+use crate::engine::groups::{Group, Groups, function_group, namespace_group, tag_group};
 use crate::engine::keys::{Cursor, KeyQuery, Slots};
 use crate::engine::{Caller, CallerKind, Patience, Plan};
 use crate::key::KeyBuf;

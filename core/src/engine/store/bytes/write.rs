@@ -6,6 +6,7 @@ use retainit_plugin::{Bytes, Error, ErrorKind, GroupVersion, Result, StoreCondit
 
 use super::ByteStore;
 use crate::engine::envelope::{Envelope, check_groups, too_large};
+use crate::engine::flight::TicketFence;
 use crate::engine::groups::Groups;
 use crate::engine::{Mode, Stock, Write};
 use crate::value::Encoded;
@@ -19,7 +20,7 @@ impl ByteStore {
         stock: &mut dyn Stock,
     ) -> Result<Draft> {
         // First, for it costs nothing: a value whose condition cannot hold is not encoded.
-        let when = self.when(write)?;
+        self.when(write)?;
         let plan = write.plan;
         check_groups(write.groups)?;
         let encoded = stock.encode(plan)?;
@@ -33,12 +34,12 @@ impl ByteStore {
         let created = wall.checked_sub(write.age).unwrap_or(wall);
         let (load_time, epoch) = (write.load_time, write.ticket.epoch);
         let (key, args_digest) = plan.logical_key_and_digest(write.key);
-        Ok(Draft { encoded, key, when, created, load_time, fresh_for, epoch, args_digest })
+        Ok(Draft { encoded, key, created, load_time, fresh_for, epoch, args_digest })
     }
 
     fn when(&self, write: &Write<'_>) -> Result<StoreCondition> {
-        Ok(match (write.mode, write.ticket.fence) {
-            (Mode::Fill | Mode::Replace, Some(fence)) => StoreCondition::Fenced(fence),
+        Ok(match (write.mode, &write.ticket.fence) {
+            (Mode::Fill | Mode::Replace, Some(TicketFence::Slot(fence))) => StoreCondition::Fenced(**fence),
             (Mode::Absent, _) if !self.capabilities().has_set_if_absent() => {
                 return Err(Error::new(ErrorKind::Unsupported, "this backend does not offer `set_if_absent`"));
             }
@@ -49,19 +50,19 @@ impl ByteStore {
 
     /// Stores a draft. Returns false if its condition did not hold.
     pub(in crate::engine::store) async fn send(&self, write: &Write<'_>, draft: Draft) -> Result<bool> {
-        let (key, when) = (draft.key.clone(), draft.when);
+        let (key, when) = (draft.key.clone(), self.when(write)?);
         let ttl = draft.fresh_for.map(|fresh_for| fresh_for.saturating_sub(write.age));
         let stored = match write.mode {
             // A loaded value is stored under the versions from before its load: an invalidation meanwhile makes it dead
             // on arrival.
             Mode::Fill | Mode::Replace => {
-                let entry = draft.seal(write.groups, &write.ticket.versions);
+                let entry = draft.seal(write.groups, &write.ticket.versions)?;
                 self.store(write.caller, &key, entry, when, ttl, write.groups).await?
             }
             // A value of the program's is as new as the present versions.
             Mode::Always | Mode::Absent => {
                 let groups = write.groups.clone();
-                let seal = move |versions: &[GroupVersion]| draft.seal(&groups, versions);
+                let seal = move |versions: &[Option<GroupVersion>]| draft.seal(&groups, versions);
                 self.set(write.caller, &key, seal, when, ttl, write.groups).await?
             }
         };
@@ -74,7 +75,6 @@ impl ByteStore {
 pub(crate) struct Draft {
     encoded: Encoded,
     key: String,
-    when: StoreCondition,
     created: SystemTime,
     load_time: Duration,
     fresh_for: Option<Duration>,
@@ -83,18 +83,22 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    fn seal(&self, groups: &Groups, versions: &[GroupVersion]) -> Bytes {
+    /// Makes the entry. Fails where a group has no version: such an entry could never be served.
+    fn seal(&self, groups: &Groups, versions: &[Option<GroupVersion>]) -> Result<Bytes> {
         let Encoded { serializer, fingerprint, option_tag, payload } = &self.encoded;
-        let groups = groups.iter().zip(versions).map(|(group, version)| (group.as_str().as_bytes(), *version));
+        let missing = || Error::new(ErrorKind::Backend, "the backend has made no version for a group of the entry");
+        let versions = versions.iter().copied().chain(std::iter::repeat(None));
+        let versions = groups.iter().zip(versions);
+        let groups = versions.map(|(group, version)| Ok((group.as_str().as_bytes(), version.ok_or_else(missing)?)));
         let envelope = Envelope {
             fresh_for: self.fresh_for,
             load_time: self.load_time,
             epoch: self.epoch,
-            groups: groups.collect(),
+            groups: groups.collect::<Result<_>>()?,
             args_digest: &self.args_digest,
             fingerprint: *fingerprint,
             ..Envelope::new(*option_tag, self.created, serializer, payload)
         };
-        envelope.encode()
+        Ok(envelope.encode())
     }
 }

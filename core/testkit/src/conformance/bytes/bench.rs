@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, GroupVersion, LivenessCheck,
-    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, SystemClock,
+    Backend, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, GroupVersion, GroupVersions,
+    LivenessCheck, LocalBackend, Page, Read, Result, Scan, Seal, Snapshot, StoreCondition, StoreOptions, Stored,
+    Strength, SystemClock,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -94,8 +95,8 @@ impl Bench {
     }
 
     /// Returns a group of this case.
-    pub(super) fn group(&self, name: &str) -> Group {
-        Group::new(format!("r1:t:{}:{name}", self.prefix.replace(':', "-")))
+    pub(super) fn group(&self, name: &str) -> String {
+        format!("r1:t:{}:{name}", self.prefix.replace(':', "-"))
     }
 
     /// Lets time pass.
@@ -139,13 +140,20 @@ impl Bench {
         self.process.remove(key).expect("remove")
     }
 
-    /// Returns the versions of groups, as a reader takes them.
-    pub(super) fn versions(&self, groups: &[Group]) -> Vec<GroupVersion> {
+    /// Returns the versions of groups, as a reader takes them. `None` for those that have none.
+    pub(super) fn versions(&self, groups: &[&str]) -> GroupVersions {
         let read = self.process.read(&self.key("versions"), Read::peek().groups(groups));
         read.expect("read with groups").versions
     }
 
-    pub(super) fn raise(&self, group: &Group, strength: Strength) -> GroupVersion {
+    /// Returns the versions of groups, as a caller takes them that is going to load: those without one get one.
+    pub(super) fn taken_versions(&self, groups: &[&str]) -> Vec<GroupVersion> {
+        let read = self.process.read(&self.key("versions"), Read::take(LEASE).groups(groups));
+        let versions = read.expect("read with groups").versions;
+        versions.into_iter().map(|version| version.expect("a take makes what is missing")).collect()
+    }
+
+    pub(super) fn raise(&self, group: &str, strength: Strength) -> GroupVersion {
         self.process.raise(group, strength).expect("raise")
     }
 
@@ -215,26 +223,23 @@ impl Process {
         }
     }
 
+    /// Stores bytes as the engine does: on a fence by `store`, all else by `store_with`, as a backend with fences gets no
+    /// other store over its network.
     pub(super) fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
-        match &self.backend {
-            AnyBackend::Async(backend) => self.runtime.block_on(backend.store(key, entry, terms)),
-            AnyBackend::Blocking(backend) => backend.store(key, entry, terms),
+        match (&self.backend, terms.when) {
+            (AnyBackend::Async(backend), StoreCondition::Fenced(_)) => {
+                self.runtime.block_on(backend.store(key, entry, terms))
+            }
+            (AnyBackend::Async(_), _) => self.store_with(key, &mut |_| Ok(entry.clone()), terms),
+            (AnyBackend::Blocking(backend), _) => backend.store(key, entry, terms),
         }
     }
 
     /// Stores bytes that contain the versions of their groups.
-    pub(super) fn store_with(
-        &self,
-        key: &str,
-        seal: &mut dyn FnMut(&[GroupVersion]) -> Bytes,
-        terms: StoreOptions<'_>,
-    ) -> Result<Stored> {
+    pub(super) fn store_with(&self, key: &str, seal: &mut Seal<'_>, terms: StoreOptions<'_>) -> Result<Stored> {
         match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.store_with(key, seal, terms)),
             AnyBackend::Blocking(backend) => backend.store_with(key, seal, terms),
-            AnyBackend::Async(_) => {
-                let versions = self.read(key, Read::peek().groups(terms.groups))?.versions;
-                self.store(key, seal(&versions), terms)
-            }
         }
     }
 
@@ -259,6 +264,21 @@ impl Process {
         }
     }
 
+    pub(super) fn remove_many(&self, keys: &[&str]) -> Result<u64> {
+        match &self.backend {
+            AnyBackend::Async(backend) => self.runtime.block_on(backend.remove_many(keys)),
+            AnyBackend::Blocking(backend) => backend.remove_many(keys),
+        }
+    }
+
+    pub(super) fn renew(&self, key: &str, fence: Fence, lease: Duration) -> Result<bool> {
+        self.runtime.block_on(self.backend().renew(key, fence, lease))
+    }
+
+    pub(super) fn release(&self, key: &str, fence: Fence) -> Result<bool> {
+        self.runtime.block_on(self.backend().release(key, fence))
+    }
+
     /// Returns whether the entry of a key may be served, as lists are judged.
     pub(super) fn reads_live(&self, key: &str, check: &dyn LivenessCheck) -> Result<bool> {
         match &self.backend {
@@ -281,7 +301,7 @@ impl Process {
         }
     }
 
-    pub(super) fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    pub(super) fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         match &self.backend {
             AnyBackend::Async(backend) => match backend.versions() {
                 Some(versions) => self.runtime.block_on(versions.raise(group, strength)),
@@ -303,7 +323,7 @@ impl Process {
     }
 
     pub(super) fn fence(&self, key: &str) -> Fence {
-        let snapshot = self.read(key, Read::fenced(LEASE)).expect("fenced read");
+        let snapshot = self.read(key, Read::take(LEASE)).expect("read that takes");
         snapshot.fence.expect("a fence, as declared")
     }
 

@@ -3,7 +3,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use retainit_plugin::{Bytes, ErrorKind, Fence, Read, Result, Scan, StoreCondition, StoreOptions, Stored, Strength};
+use retainit_plugin::{
+    Bytes, ErrorKind, Fence, GroupVersion, Read, Result, Scan, StoreCondition, StoreOptions, Stored, Strength,
+};
 
 use super::bench::{Bench, LEASE};
 
@@ -24,8 +26,8 @@ pub(super) fn what_is_not_declared_is_refused(bench: &Bench) {
     let (key, offered, process) = (bench.key("undeclared"), bench.capabilities(), bench.process());
     let store = |when| process.store(&key, Bytes::from("value"), StoreOptions::new(when));
     if !offered.has_fences() {
-        assert_unsupported("a fenced store", store(StoreCondition::Fenced(Fence::new(1))));
-        let snapshot = process.read(&key, Read::fenced(LEASE)).expect("a fenced read still reads");
+        assert_unsupported("a fenced store", store(StoreCondition::Fenced(Fence::number(1))));
+        let snapshot = process.read(&key, Read::take(LEASE)).expect("a read that takes still reads");
         assert_eq!(snapshot.fence, None, "a fence that holds nothing");
     }
     if !offered.has_set_if_absent() {
@@ -33,6 +35,10 @@ pub(super) fn what_is_not_declared_is_refused(bench: &Bench) {
     }
     if !offered.has_scan() {
         assert_unsupported("a scan", process.scan(Scan::prefix(bench.key(""))));
+    }
+    if !offered.has_leases() && bench.is_async() {
+        assert_unsupported("a renewal", process.renew(&key, Fence::number(1), LEASE));
+        assert_unsupported("a release", process.release(&key, Fence::number(1)));
     }
     if !offered.has_versions() {
         assert_unsupported("a raise", process.raise(&bench.group("g"), Strength::Hard));
@@ -108,9 +114,10 @@ pub(super) fn a_dropped_future_leaves_the_store_in_order(bench: &Bench) {
     let fences = backend.capabilities().has_fences();
     let bytes = || Bytes::from("dropped");
     for polls in 0..6 {
-        drop_after(bench, polls, backend.read(&key, Read::fenced(LEASE)));
+        drop_after(bench, polls, backend.read(&key, Read::take(LEASE)));
         expect_order(bench, &key, fences);
-        drop_after(bench, polls, backend.store(&key, bytes(), StoreOptions::new(StoreCondition::Always)));
+        let mut seal = |_: &[Option<GroupVersion>]| Ok(bytes());
+        drop_after(bench, polls, backend.store_with(&key, &mut seal, StoreOptions::new(StoreCondition::Always)));
         expect_order(bench, &key, fences);
         if fences {
             let terms = StoreOptions::new(StoreCondition::Fenced(bench.fence(&key)));
@@ -135,7 +142,7 @@ fn expect_order(bench: &Bench, key: &str, fences: bool) {
     bench.remove(key);
 }
 
-fn drop_after<T>(bench: &Bench, polls: usize, operation: impl Future<Output = T>) {
+pub(super) fn drop_after<T>(bench: &Bench, polls: usize, operation: impl Future<Output = T>) {
     bench.runtime().block_on(async {
         let mut operation = pin!(operation);
         for _ in 0..polls {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    CachedEntry, Context, EntryAddress, EntryRef, EntryTimes, Fence, InsertMode, Inserted, Listener, Moment, NewEntry,
-    ObjectBackend, RemovalCause, Visit,
+    CachedEntry, Context, EntryAddress, EntryRef, EntryTimes, InsertMode, Inserted, Listener, Moment, NewEntry,
+    ObjectBackend, ObjectFence, RemovalCause, Visit,
 };
 
 use crate::{ManualClock, Recorder};
@@ -66,7 +66,7 @@ impl Bench {
         assert_eq!(self.insert(key, value, InsertMode::Always), Inserted::Yes);
     }
 
-    pub(super) fn fence(&self, key: &[u8]) -> Fence {
+    pub(super) fn fence(&self, key: &[u8]) -> ObjectFence {
         self.backend.fence(address(SITE, key))
     }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use retainit_disk::DiskConfig;
 use retainit_plugin::{
-    BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, Group, GroupVersion,
-    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength,
+    BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, GroupVersion, LocalBackend,
+    Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, WantedFence,
 };
 use retainit_testkit::{ManualClock, Recorder};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl LocalBackend for Turns {
         self.next().scan(scan)
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
         self.next().raise(group, strength)
     }
 
@@ -94,13 +94,20 @@ struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Call {
-    Read { key: String, lease: Option<Duration>, groups: Vec<String> },
+    Read { key: String, fence: Wanted, groups: Vec<String> },
     Store { key: String, entry: Vec<u8>, when: Condition, ttl: Option<Duration>, groups: Vec<String> },
     Remove(String),
     Health,
     Scan { prefix: String, cursor: Option<String>, page: usize, placeholders: bool },
     Raise { group: String, hard: bool },
     Close,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Wanted {
+    None,
+    Seen,
+    Take(Duration),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,7 +122,7 @@ enum Answer {
     Snapshot {
         entry: Option<Vec<u8>>,
         fence: Option<u64>,
-        versions: Vec<(u64, u64)>,
+        versions: Vec<Option<(u64, u64)>>,
     },
     Yes(bool),
     Page {
@@ -131,12 +138,16 @@ fn send(stream: &mut UnixStream, message: &impl Serialize) {
     rmp_serde::encode::write(stream, message).expect("the other process is there");
 }
 
-fn names(groups: &[Group]) -> Vec<String> {
-    groups.iter().map(|group| group.as_str().to_owned()).collect()
+fn owned(groups: &[&str]) -> Vec<String> {
+    groups.iter().map(|group| (*group).to_owned()).collect()
 }
 
-fn groups(names: Vec<String>) -> Vec<Group> {
-    names.into_iter().map(Group::new).collect()
+fn borrowed(groups: &[String]) -> Vec<&str> {
+    groups.iter().map(String::as_str).collect()
+}
+
+fn number(fence: Fence) -> u64 {
+    fence.as_number().expect("fences of a disk are numbers")
 }
 
 // ------------------------------------------------------------------------------------------------------- the near end
@@ -201,22 +212,29 @@ impl LocalBackend for Far {
     }
 
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
-        let call = Call::Read { key: key.to_owned(), lease: read.fence, groups: names(read.groups) };
+        let fence = match read.fence {
+            WantedFence::None => Wanted::None,
+            WantedFence::Seen => Wanted::Seen,
+            WantedFence::Take(lease) => Wanted::Take(lease),
+            other => panic!("{other:?} is not known here"),
+        };
+        let call = Call::Read { key: key.to_owned(), fence, groups: owned(read.groups) };
         let Answer::Snapshot { entry, fence, versions } = self.ask(call)? else { panic!("another answer") };
-        let versions = versions.into_iter().map(|(hard, soft)| GroupVersion { hard, soft }).collect();
-        Ok(Snapshot::new(entry.map(Bytes::from), fence.map(Fence::new), versions))
+        let version = |(hard, soft)| GroupVersion { hard, soft };
+        let versions = versions.into_iter().map(|found| found.map(version)).collect();
+        Ok(Snapshot::new(entry.map(Bytes::from), fence.map(Fence::number), versions))
     }
 
     fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
         // A token does not go through a pipe: what is given up already is not sent.
         terms.check()?;
         let when = match terms.when {
-            StoreCondition::Fenced(fence) => Condition::Fenced(fence.token()),
+            StoreCondition::Fenced(fence) => Condition::Fenced(number(fence)),
             StoreCondition::Always => Condition::Always,
             StoreCondition::Absent => Condition::Absent,
             other => panic!("{other:?} is not known here"),
         };
-        let (key, entry, groups) = (key.to_owned(), entry.to_vec(), names(terms.groups));
+        let (key, entry, groups) = (key.to_owned(), entry.to_vec(), owned(terms.groups));
         let stored = self.ask_whether(Call::Store { key, entry, when, ttl: terms.ttl, groups })?;
         Ok(if stored { Stored::Yes } else { Stored::Refused })
     }
@@ -236,8 +254,8 @@ impl LocalBackend for Far {
         Ok(Page::new(keys, next))
     }
 
-    fn raise(&self, group: &Group, strength: Strength) -> Result<GroupVersion> {
-        let call = Call::Raise { group: group.as_str().to_owned(), hard: strength == Strength::Hard };
+    fn raise(&self, group: &str, strength: Strength) -> Result<GroupVersion> {
+        let call = Call::Raise { group: group.to_owned(), hard: strength == Strength::Hard };
         let Answer::GroupVersion(hard, soft) = self.ask(call)? else { panic!("another answer") };
         Ok(GroupVersion { hard, soft })
     }
@@ -268,17 +286,22 @@ fn serve() {
 
 fn answer(disk: &dyn LocalBackend, call: Call) -> Result<Answer> {
     Ok(match call {
-        Call::Read { key, lease, groups: names } => {
-            let groups = groups(names);
-            let read = lease.map_or_else(Read::peek, Read::fenced).groups(&groups);
+        Call::Read { key, fence, groups } => {
+            let read = match fence {
+                Wanted::None => Read::peek(),
+                Wanted::Seen => Read::seen(),
+                Wanted::Take(lease) => Read::take(lease),
+            };
+            let groups = borrowed(&groups);
+            let read = read.groups(&groups);
             let Snapshot { entry, fence, versions, .. } = disk.read(&key, read)?;
-            let versions = versions.iter().map(|version| (version.hard, version.soft)).collect();
-            Answer::Snapshot { entry: entry.map(|entry| entry.to_vec()), fence: fence.map(Fence::token), versions }
+            let versions = versions.iter().map(|found| found.map(|version| (version.hard, version.soft))).collect();
+            Answer::Snapshot { entry: entry.map(|entry| entry.to_vec()), fence: fence.map(number), versions }
         }
-        Call::Store { key, entry, when, ttl, groups: names } => {
-            let groups = groups(names);
+        Call::Store { key, entry, when, ttl, groups } => {
+            let groups = borrowed(&groups);
             let when = match when {
-                Condition::Fenced(fence) => StoreCondition::Fenced(Fence::new(fence)),
+                Condition::Fenced(fence) => StoreCondition::Fenced(Fence::number(fence)),
                 Condition::Always => StoreCondition::Always,
                 Condition::Absent => StoreCondition::Absent,
             };
@@ -295,7 +318,7 @@ fn answer(disk: &dyn LocalBackend, call: Call) -> Result<Answer> {
         }
         Call::Raise { group, hard } => {
             let strength = if hard { Strength::Hard } else { Strength::Soft };
-            let GroupVersion { hard, soft } = disk.raise(&Group::new(group), strength)?;
+            let GroupVersion { hard, soft } = disk.raise(&group, strength)?;
             Answer::GroupVersion(hard, soft)
         }
         Call::Close => disk.close().map(|()| Answer::Yes(true))?,

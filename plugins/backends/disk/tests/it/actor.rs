@@ -102,10 +102,11 @@ impl Actor<'_> {
     fn load(&mut self, key: u64) {
         let began = now();
         let groups = groups_of(key).map(group);
-        let Some(snapshot) = answered(self.disk.read(&text(key), Read::fenced(LEASE).groups(&groups))) else { return };
+        let groups = groups.each_ref().map(String::as_str);
+        let Some(snapshot) = answered(self.disk.read(&text(key), Read::take(LEASE).groups(&groups))) else { return };
         if let Some(entry) = &snapshot.entry {
             let (value, versions) = open(key, entry);
-            if self.plant == Plant::Versions || versions == snapshot.versions {
+            if self.plant == Plant::Versions || versions == *snapshot.versions {
                 self.log.push(Event::Served { key, value, began });
                 return;
             }
@@ -123,7 +124,8 @@ impl Actor<'_> {
     fn set(&mut self, key: u64) {
         let (began, value) = (now(), self.value());
         let groups = groups_of(key).map(group);
-        let versions = answered(self.disk.read(&text(key), Read::peek().groups(&groups)));
+        let groups = groups.each_ref().map(String::as_str);
+        let versions = answered(self.disk.read(&text(key), Read::take(LEASE).groups(&groups)));
         let stored = versions.is_some_and(|found| self.store(key, value, &found.versions, StoreCondition::Always));
         let ended = now();
         self.log.push(Event::Born { key, value, at: if stored { ended } else { u64::MAX } });
@@ -132,7 +134,7 @@ impl Actor<'_> {
         }
     }
 
-    fn store(&mut self, key: u64, value: u64, versions: &[GroupVersion], when: StoreCondition) -> bool {
+    fn store(&mut self, key: u64, value: u64, versions: &[Option<GroupVersion>], when: StoreCondition) -> bool {
         let ttl = match self.random.below(4) {
             0 => Some(Duration::from_millis(self.random.below(20))),
             1 => Some(Duration::from_secs(1)),
@@ -141,6 +143,7 @@ impl Actor<'_> {
         // Mostly small ones: others cost this process more than the backend.
         let size = SIZES[self.random.below(2) as usize + self.random.below(20) as usize / 19 * 2];
         let groups = groups_of(key).map(group);
+        let groups = groups.each_ref().map(String::as_str);
         let terms = StoreOptions::new(when).ttl(ttl).groups(&groups);
         answered(self.disk.store(&text(key), seal(key, value, versions, size), terms)) == Some(Stored::Yes)
     }
@@ -185,18 +188,20 @@ fn answered<T>(outcome: Result<T>) -> Option<T> {
 }
 
 /// Seals an entry: the versions of its two groups, and a value of a size.
-fn seal(key: u64, value: u64, versions: &[GroupVersion], size: usize) -> Bytes {
+fn seal(key: u64, value: u64, versions: &[Option<GroupVersion>], size: usize) -> Bytes {
+    let versions = versions.iter().map(|version| version.expect("a take makes what is missing"));
     let mut entry: Vec<u8> =
-        versions.iter().flat_map(|version| [version.hard, version.soft]).flat_map(u64::to_le_bytes).collect();
+        versions.flat_map(|version| [version.hard, version.soft]).flat_map(u64::to_le_bytes).collect();
     entry.extend(stamped(value, &text(key), size));
     entry.into()
 }
 
-fn open(key: u64, entry: &[u8]) -> (u64, Vec<GroupVersion>) {
+fn open(key: u64, entry: &[u8]) -> (u64, [Option<GroupVersion>; 2]) {
     let (versions, value) = entry.split_at(32);
     let number = |at: usize| u64::from_le_bytes(*versions[at * 8..].first_chunk().expect("32 bytes"));
     let value = number_of(&text(key), value).expect("a value that was written for this key");
-    (value, vec![GroupVersion { hard: number(0), soft: number(1) }, GroupVersion { hard: number(2), soft: number(3) }])
+    let version = |at: usize| Some(GroupVersion { hard: number(at), soft: number(at + 1) });
+    (value, [version(0), version(2)])
 }
 
 fn now() -> u64 {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{ErrorKind, Group, Read, StoreCondition, StoreOptions, Stored, Strength, SystemClock};
+use retainit_plugin::{ErrorKind, Read, StoreCondition, StoreOptions, Stored, Strength, SystemClock};
 use retainit_testkit::Recorder;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
@@ -193,13 +193,13 @@ pub(crate) const SIZES: [usize; 5] = [10, 1_000, 20_000, 66_000, 150_000];
 /// Stores, removes and raises without end, and reports the progress of its own key.
 fn write(disk: &Disk) {
     let id = std::process::id();
-    let groups = [Group::new("r1:t:default:-:crash")];
+    let groups = ["r1:t:default:-:crash"];
     for round in 1_u64.. {
         let key = format!("shared{}", round * 7 % 31);
         let value = bytes(&format!("{key}#{round}"), SIZES[round as usize % SIZES.len()]);
         match round % 4 {
             0 => drop(disk.remove(&key)),
-            1 => drop(disk.raise(&groups[0], Strength::Hard)),
+            1 => drop(disk.raise(groups[0], Strength::Hard)),
             _ => drop(disk.store(
                 &key,
                 stamped(round, &key, value.len()),

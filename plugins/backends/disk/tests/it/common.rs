@@ -106,7 +106,7 @@ pub(crate) fn peek(disk: &Disk, key: &str) -> Option<Bytes> {
 }
 
 pub(crate) fn fence(disk: &Disk, key: &str) -> Fence {
-    disk.read(key, Read::fenced(LEASE)).expect("a read").fence.expect("a fence")
+    disk.read(key, Read::take(LEASE)).expect("a read").fence.expect("a fence")
 }
 
 pub(crate) fn set(disk: &Disk, key: &str, entry: impl Into<Bytes>) {

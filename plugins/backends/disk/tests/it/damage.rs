@@ -19,7 +19,7 @@ fn fill(disk: &Disk) {
 /// Reads everything: what is found must be right. Gives how much was found.
 fn check(disk: &Disk) -> usize {
     let right = |i: &usize| {
-        let found = disk.read(&key(*i), Read::fenced(crate::common::LEASE)).expect("damage is no error").entry;
+        let found = disk.read(&key(*i), Read::take(crate::common::LEASE)).expect("damage is no error").entry;
         found.is_some_and(|found| {
             assert!(found == bytes(&key(*i), 500 + i * 20), "{} is wrong", key(*i));
             true
@@ -76,7 +76,7 @@ fn a_damaged_row_is_a_miss_and_is_reported() {
         set(&disk, "key", "value");
         bench.sql().execute(&format!("UPDATE entry SET {column} = {value}"), []).unwrap();
         let name = if column == "key" { "moved" } else { "key" };
-        let snapshot = disk.read(name, Read::fenced(crate::common::LEASE)).unwrap();
+        let snapshot = disk.read(name, Read::take(crate::common::LEASE)).unwrap();
         assert_eq!(snapshot.entry, None, "a changed {column} was not noticed");
         let loaded = put(&disk, name, "loaded", StoreCondition::Fenced(snapshot.fence.unwrap()));
         assert_eq!(loaded, Stored::Yes, "the fence of a damaged row holds");

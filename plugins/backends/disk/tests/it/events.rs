@@ -5,8 +5,6 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use retainit_plugin::Group;
-
 /// An event, with times in nanoseconds of the system's clock, which all processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -57,8 +55,8 @@ pub(crate) fn text(key: u64) -> String {
     format!("{}{key}", area(area_of(key)))
 }
 
-pub(crate) fn group(number: u64) -> Group {
-    Group::new(format!("r1:t:default:-:{number}"))
+pub(crate) fn group(number: u64) -> String {
+    format!("r1:t:default:-:{number}")
 }
 
 /// Returns the path of a process's log, beside the folder of the cache.

@@ -1,5 +1,5 @@
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Group, Read, Scan, StoreCondition, StoreOptions, Stored};
+use retainit_plugin::{Read, Scan, StoreCondition, StoreOptions, Stored};
 
 use crate::common::{Bench, HOUR, LEASE, bytes, fence, peek, put, set};
 
@@ -111,8 +111,8 @@ fn a_load_over_an_expired_file_leaves_no_file() {
 fn what_a_load_depends_on_lives_as_long_as_what_it_brings() {
     let bench = Bench::new();
     let disk = bench.open();
-    let groups = [Group::new("group")];
-    let read = || disk.read("key", Read::fenced(LEASE).groups(&groups)).unwrap();
+    let groups = ["group"];
+    let read = || disk.read("key", Read::take(LEASE).groups(&groups)).unwrap();
     let before = read();
     let terms = StoreOptions::new(StoreCondition::Fenced(before.fence.unwrap())).ttl(Some(HOUR * 240)).groups(&groups);
     assert_eq!(disk.store("key", "loaded".into(), terms).unwrap(), Stored::Yes);

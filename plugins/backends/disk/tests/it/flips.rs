@@ -7,17 +7,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Bytes, Group, GroupVersion, Read, StoreCondition, StoreOptions, Stored, Strength};
+use retainit_plugin::{Bytes, GroupVersion, Read, StoreCondition, StoreOptions, Stored, Strength};
 
-use crate::common::{Bench, Disk, bytes, fence, folders, peek, put, set};
+use crate::common::{Bench, Disk, LEASE, bytes, fence, folders, peek, put, set};
 
-/// Reads the version of a group.
-fn version(disk: &Disk, group: &Group) -> GroupVersion {
-    disk.read("any", Read::peek().groups(std::slice::from_ref(group))).expect("damage is no error").versions[0]
+/// Reads the version of a group, which gets one if it has none.
+fn version(disk: &Disk, group: &str) -> GroupVersion {
+    let found = disk.read("any", Read::take(LEASE).groups(&[group])).expect("damage is no error");
+    found.versions[0].expect("a take makes what is missing")
 }
 
 /// Returns a version whose counters are even: each raised once, they differ in one bit.
-fn even_version(disk: &Disk, group: &Group) -> GroupVersion {
+fn even_version(disk: &Disk, group: &str) -> GroupVersion {
     let mut found = version(disk, group);
     while found.hard % 2 == 1 {
         found = disk.raise(group, Strength::Hard).expect("a raise");
@@ -43,14 +44,14 @@ fn flip(bench: &Bench, table: &str, column: &str, row: &str, bit: u32) {
 }
 
 /// Asserts that nobody finds the entry of a key that was loaded under `old`.
-fn assert_gone(disk: &Disk, group: &Group, old: GroupVersion, what: &str) {
+fn assert_gone(disk: &Disk, group: &str, old: GroupVersion, what: &str) {
     assert_ne!(version(disk, group), old, "{what} took the invalidation back");
 }
 
 /// Asserts that all find an entry that is stored under the current version.
-fn works_again(disks: &[&Disk], group: &Group, what: &str) {
-    let groups = std::slice::from_ref(group);
-    let mut seal = |versions: &[GroupVersion]| Bytes::from(format!("{versions:?}"));
+fn works_again(disks: &[&Disk], group: &str, what: &str) {
+    let groups = &[group];
+    let mut seal = |versions: &[Option<GroupVersion>]| Ok(Bytes::from(format!("{versions:?}")));
     let stored = disks[0].store_with("key", &mut seal, StoreOptions::new(StoreCondition::Always).groups(groups));
     assert_eq!(stored.expect(what), Stored::Yes, "{what}");
     for disk in disks {
@@ -65,7 +66,7 @@ fn no_bit_of_a_version_takes_an_invalidation_back() {
     let (one, two) = (bench.open(), bench.open());
     for column in ["hard", "soft", "sum", "deadline"] {
         for bit in 0..64 {
-            let group = Group::new(format!("{column}{bit}"));
+            let group = format!("{column}{bit}");
             let old = even_version(&one, &group);
             assert_eq!(version(&two, &group), old);
             two.raise(&group, if column == "soft" { Strength::Soft } else { Strength::Hard }).unwrap();
@@ -85,9 +86,9 @@ fn no_bit_of_the_stamp_of_versions_takes_an_invalidation_back() {
     let (one, two) = (bench.open(), bench.open());
     // With so many raises before, in case that it counts: every other number differs from the next in one bit.
     for (bit, before) in (0..64).flat_map(|bit| (0..3).map(move |before| (bit, before))) {
-        let group = Group::new(format!("stamp{bit}/{before}"));
+        let group = format!("stamp{bit}/{before}");
         for _ in 0..before {
-            two.raise(&Group::new("other"), Strength::Hard).unwrap();
+            two.raise("other", Strength::Hard).unwrap();
         }
         let old = version(&one, &group);
         version(&two, &group);
@@ -176,9 +177,9 @@ fn no_bit_of_the_size_of_blobs_empties_the_cache() {
 fn no_bit_of_the_file_around_a_version_takes_an_invalidation_back() {
     const NAME: &str = "r1:t:default:-:a-tag-of-the-file";
     let bench = Bench::new();
-    let (disk, group) = (bench.open(), Group::new(NAME));
-    let old = even_version(&disk, &group);
-    disk.raise(&group, Strength::Hard).unwrap();
+    let disk = bench.open();
+    let old = even_version(&disk, NAME);
+    disk.raise(NAME, Strength::Hard).unwrap();
     disk.close().unwrap();
     drop(disk);
     bench.sql().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
@@ -196,8 +197,8 @@ fn no_bit_of_the_file_around_a_version_takes_an_invalidation_back() {
             let store = fs::OpenOptions::new().write(true).open(damaged.home().join("store.db")).unwrap();
             store.write_all_at(&[file[byte] ^ (1 << bit)], byte as u64).unwrap();
             let (one, two) = (damaged.open(), damaged.open());
-            assert_gone(&one, &group, old, &what);
-            works_again(&[&two, &one], &group, &what);
+            assert_gone(&one, NAME, old, &what);
+            works_again(&[&two, &one], NAME, &what);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::thread;
 use std::time::Duration;
 
-use retainit_plugin::{Bytes, ErrorKind, Group, Read, Result, Scan, StoreCondition, StoreOptions, Strength};
+use retainit_plugin::{Bytes, ErrorKind, Read, Result, Scan, StoreCondition, StoreOptions, Strength};
 use rustix::process::Signal;
 
 use crate::child::Process;
@@ -37,7 +37,7 @@ fn a_stopped_process_with_the_write_lock_delays_nobody_for_long() {
     let (removed, took) = time(|| disk.remove("key"));
     assert_eq!(removed.unwrap_err().kind(), ErrorKind::Timeout);
     assert!(took < BOUND, "a removal waited {took:?}");
-    let raised = disk.raise(&Group::new("group"), Strength::Hard);
+    let raised = disk.raise("group", Strength::Hard);
     assert_eq!(raised.unwrap_err().kind(), ErrorKind::Timeout);
 
     drop(holder);
@@ -78,14 +78,14 @@ type Operation = fn(&Disk) -> Result<()>;
 /// Each operation of the contract.
 const OPERATIONS: [(&str, Operation); 9] = [
     ("a hit", |disk| disk.read("key", Read::peek()).map(drop)),
-    ("a hit with groups", |disk| disk.read("key", Read::fenced(LEASE).groups(&[Group::new("group")])).map(drop)),
-    ("a miss", |disk| disk.read("missing", Read::fenced(LEASE)).map(drop)),
+    ("a hit with groups", |disk| disk.read("key", Read::take(LEASE).groups(&["group"])).map(drop)),
+    ("a miss", |disk| disk.read("missing", Read::take(LEASE)).map(drop)),
     ("a store", |disk| disk.store("key", "new".into(), StoreOptions::new(StoreCondition::Always)).map(drop)),
     ("a sealed store", |disk| {
-        disk.store_with("key", &mut |_| Bytes::from("new"), StoreOptions::new(StoreCondition::Always)).map(drop)
+        disk.store_with("key", &mut |_| Ok(Bytes::from("new")), StoreOptions::new(StoreCondition::Always)).map(drop)
     }),
     ("a removal", |disk| disk.remove("key").map(drop)),
-    ("a raise", |disk| disk.raise(&Group::new("group"), Strength::Hard).map(drop)),
+    ("a raise", |disk| disk.raise("group", Strength::Hard).map(drop)),
     ("a scan", |disk| disk.scan(Scan::prefix("")).map(drop)),
     ("a question for health", |disk| disk.health()),
 ];

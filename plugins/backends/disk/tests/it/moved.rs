@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use retainit_disk::DiskConfig;
-use retainit_plugin::{Bytes, Group, GroupVersion, Read, Scan, StoreCondition, Stored, Strength};
+use retainit_plugin::{Bytes, GroupVersion, Read, Scan, StoreCondition, Stored, Strength};
 
 use crate::child::Process;
 use crate::common::{Bench, Disk, LEASE, build, bytes, fence, folders, peek, put, set};
@@ -103,8 +103,9 @@ const MOVES: [Move; 17] = [
     }),
 ];
 
-fn versions(disk: &Disk, group: &Group) -> Vec<GroupVersion> {
-    disk.read("other", Read::fenced(LEASE).groups(std::slice::from_ref(group))).expect("a read").versions
+fn version(disk: &Disk, group: &str) -> GroupVersion {
+    let found = disk.read("other", Read::take(LEASE).groups(&[group])).expect("a read");
+    found.versions[0].expect("a take makes what is missing")
 }
 
 fn keys(disk: &Disk) -> Vec<String> {
@@ -145,13 +146,12 @@ fn a_removal_in_the_new_folder_wins() {
 fn an_invalidated_group_in_the_new_folder_wins() {
     each_move(|stage, name, act| {
         let disk = stage.open();
-        let group = Group::new("tag");
-        let before = versions(&disk, &group);
+        let before = version(&disk, "tag");
         act();
         let other = stage.open();
-        let raised = other.raise(&group, Strength::Hard).unwrap();
-        assert_ne!(before, [raised], "{name}");
-        assert_eq!(versions(&disk, &group), [raised], "{name}");
+        let raised = other.raise("tag", Strength::Hard).unwrap();
+        assert_ne!(before, raised, "{name}");
+        assert_eq!(version(&disk, "tag"), raised, "{name}");
     });
 }
 
@@ -194,16 +194,15 @@ fn what_is_acknowledged_after_a_move_is_in_the_new_folder() {
     each_move(|stage, name, act| {
         let disk = stage.open();
         set(&disk, "key", "old");
-        let group = Group::new("tag");
-        let before = versions(&disk, &group);
+        let before = version(&disk, "tag");
         act();
         set(&disk, "key", "new");
         set(&disk, "large", bytes("new", 100_000));
-        let raised = disk.raise(&group, Strength::Hard).unwrap();
+        let raised = disk.raise("tag", Strength::Hard).unwrap();
         let other = stage.open();
         assert_eq!(peek(&other, "key"), Some("new".into()), "{name}");
         assert_eq!(peek(&other, "large"), Some(bytes("new", 100_000)), "{name}");
-        assert!(versions(&other, &group) == [raised] && before != [raised], "{name}");
+        assert!(version(&other, "tag") == raised && before != raised, "{name}");
         disk.remove("key").unwrap();
         assert_eq!(peek(&other, "key"), None, "{name}");
     });
@@ -244,7 +243,7 @@ fn readers_follow_at_once_while_the_folder_is_renamed_under_them() {
                 while !is_over.load(Ordering::Relaxed) {
                     let least = acknowledged.load(Ordering::SeqCst);
                     // A read that meets the folder half moved may fail.
-                    let Ok(found) = disk.read("key", Read::fenced(LEASE)) else { continue };
+                    let Ok(found) = disk.read("key", Read::take(LEASE)) else { continue };
                     let found = found.entry.map(|found| number(&found));
                     assert!(found.is_none_or(|found| found >= least), "{found:?} after {least} was acknowledged");
                 }

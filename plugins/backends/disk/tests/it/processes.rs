@@ -87,7 +87,7 @@ fn load(bench: &Bench, disk: &Disk, acknowledged: &AtomicU64) -> u64 {
     let mut stored = 0;
     loop {
         let least = acknowledged.load(Ordering::SeqCst);
-        let snapshot = disk.read("key", retainit_plugin::Read::fenced(LEASE)).expect("a read");
+        let snapshot = disk.read("key", retainit_plugin::Read::take(LEASE)).expect("a read");
         if let Some(found) = &snapshot.entry {
             let found: u64 = std::str::from_utf8(found).expect("text").parse().expect("a number");
             assert!(found >= least, "{found} was read after the removal of all below {least}");

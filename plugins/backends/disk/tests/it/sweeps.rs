@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::time::Duration;
 
-use retainit_plugin::{Clock, Group, Read, StoreCondition, StoreOptions, Strength};
+use retainit_plugin::{Clock, Read, StoreCondition, StoreOptions, Strength};
 
 use crate::common::{Bench, HOUR, bytes, count_of, peek, set};
 
@@ -13,9 +13,10 @@ const ROUND: usize = 64;
 fn expired_tags_leave_nothing_behind() {
     let bench = Bench::new();
     let (disk, tags) = (bench.open(), count_of("DISK_TEST_TAGS", 100_000));
-    let groups: Vec<Group> = (0..tags).map(|i| Group::new(format!("r1:t:default:-:tag{i}"))).collect();
+    let groups: Vec<String> = (0..tags).map(|i| format!("r1:t:default:-:tag{i}")).collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
     for groups in groups.chunks(1_000) {
-        disk.read("key", Read::peek().groups(groups)).unwrap();
+        disk.read("key", Read::take(HOUR).groups(groups)).unwrap();
     }
     assert_eq!(bench.count("version"), tags as u64);
     bench.clock.advance(HOUR * 2);
@@ -28,15 +29,15 @@ fn expired_tags_leave_nothing_behind() {
 #[test]
 fn a_version_outlives_the_entries_that_carry_it() {
     let bench = Bench::new();
-    let (disk, group) = (bench.open(), [Group::new("group")]);
-    let version = disk.raise(&group[0], Strength::Hard).unwrap();
+    let (disk, group) = (bench.open(), ["group"]);
+    let version = disk.raise("group", Strength::Hard).unwrap();
     disk.store("key", "value".into(), StoreOptions::new(StoreCondition::Always).ttl(Some(HOUR * 100)).groups(&group))
         .unwrap();
     bench.clock.advance(HOUR * 99);
     (0..ROUND).for_each(|_| assert!(!disk.remove("other").unwrap()));
-    assert_eq!(disk.read("key", Read::peek().groups(&group)).unwrap().versions, [version]);
+    assert_eq!(*disk.read("key", Read::peek().groups(&group)).unwrap().versions, [Some(version)]);
     bench.clock.advance(HOUR * 100);
-    assert_ne!(disk.read("key", Read::peek().groups(&group)).unwrap().versions, [version]);
+    assert_eq!(*disk.read("key", Read::peek().groups(&group)).unwrap().versions, [None]);
 }
 
 // T-103

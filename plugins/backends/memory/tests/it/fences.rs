@@ -1,11 +1,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use retainit_memory::MemoryConfig;
-use retainit_plugin::{CachedEntry, EntryAddress, Fence, InsertMode, Inserted, ObjectBackend, RemovalCause, Visit};
+use retainit_plugin::{
+    CachedEntry, EntryAddress, InsertMode, Inserted, ObjectBackend, ObjectFence, RemovalCause, Visit,
+};
 
 use crate::common::{BOTH, Short, address, build, entry};
 
-fn store(memory: &dyn ObjectBackend, key: &[u8], value: u64, fence: Fence) -> Inserted {
+fn store(memory: &dyn ObjectBackend, key: &[u8], value: u64, fence: ObjectFence) -> Inserted {
     memory.insert(entry(key, value), InsertMode::Fenced(fence))
 }
 
