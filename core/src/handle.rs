@@ -109,6 +109,7 @@ struct Filled<'a, K: ?Sized> {
 
 impl<K: Serialize + ?Sized> KeySource for Filled<'_, K> {
     const IS_TEXT: bool = true;
+    const RUNS_USER_CODE: bool = true;
 
     fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
         let TemplateKey { template, order } = &self.template;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use retainit::{Lookup, MemoryConfig, Retainit};
 use retainit_disk::DiskConfig;
+use retainit_testkit::ByteConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -324,5 +325,30 @@ async fn fields_that_are_left_out() {
     table.refused_by(&["postcard"], Sparse { a: None, b: vec![1, 0], c: 0, d: Some("x".into()) }).await;
     for c in [vec![], vec![0], vec![0, 1, 0, 2]] {
         table.refused_by(&["postcard"], OneWay { a: 0, b: 1, c }).await;
+    }
+}
+
+// T-134: no time is too long to wait.
+#[tokio::test]
+async fn the_longest_times_are_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = DiskConfig::new().base_path(folder.path());
+    let longest = || Retainit::builder().op_timeout(Duration::MAX).decode_timeout(Duration::MAX);
+    for builder in [
+        longest().register_backend("default", MemoryConfig::new()),
+        longest().register_backend("default", ByteConfig::new()),
+        longest().register_backend("default", ByteConfig::new().blocking()),
+        longest().register_backend("default", disk),
+    ] {
+        let instance = builder.build().unwrap();
+        let cache =
+            instance.cache::<u64>("longest").max_load_time(Duration::MAX).max_idle(Duration::MAX).build().unwrap();
+        cache.set(&1, 1).await.unwrap();
+        assert_eq!(cache.get(&1).await.unwrap().value(), Some(1));
+        assert_eq!(cache.get_or_load(&2, async || 2).await, 2);
+        assert_eq!(cache.get_or_load(&2, async || 3).await, 2);
+        assert!(cache.remove(&1).await.unwrap());
+        instance.invalidate_tag("t").await.unwrap();
+        instance.close().await.unwrap();
     }
 }

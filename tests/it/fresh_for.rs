@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use retainit::{CallOptions, ErrorKind, EventKind, MemoryConfig, Overrides, Retainit, Ttl, retain, retain_put};
+use retainit_testkit::ByteConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Gate, Runs, Stage, soon};
+use crate::common::{Gate, Runs, Stage, patient, soon};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Token {
@@ -71,6 +72,27 @@ where
 
 fn seconds(ttl: Option<Option<Duration>>) -> Option<u64> {
     ttl.map(|ttl| ttl.expect("it expires").as_secs())
+}
+
+// T-134: no ttl is too long, whatever the jitter and the store.
+#[tokio::test]
+async fn the_longest_ttl_is_one() {
+    for jitter in [0.0, 1e-300, 0.5, 1.0] {
+        for memory in [true, false] {
+            let builder = patient();
+            let builder = match memory {
+                true => builder.register_backend("default", MemoryConfig::new().jitter(jitter)),
+                false => builder.register_backend("default", ByteConfig::new().jitter(jitter)),
+            };
+            let cache = builder.build().unwrap().cache::<u64>("longest").build().unwrap();
+            for (key, ttl) in [Duration::MAX, Duration::from_millis(u64::MAX)].into_iter().enumerate() {
+                cache.set_with(&key, 1, CallOptions::new().ttl(ttl)).await.unwrap();
+                let is_there = jitter == 1.0 || cache.get(&key).await.unwrap().is_hit();
+                assert!(is_there, "jitter {jitter}, in memory: {memory}, {ttl:?}");
+                assert_eq!(cache.get_or_load_with_ttl(&(key + 10), async || (2, ttl)).await, 2);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use crate::attr::Options;
 use crate::errors::Errors;
 use crate::signature::Inputs;
 use crate::template::{Scope, Template};
-use crate::types::{single_key, spelled, tuple_key};
+use crate::types::{is_std, single_key, spelled, tuple_key};
 use crate::values::KeyArgument;
 
 pub(crate) enum Key {
-    /// All arguments that are not skipped.
-    Arguments(Vec<usize>),
+    /// All arguments that are not skipped. The flag is true if their types are spelled as those of the standard library.
+    Arguments(Vec<usize>, bool),
     Template(Template, Vec<usize>),
     Expression(Expr),
 }
@@ -25,7 +25,8 @@ impl Key {
         let key = match &options.key {
             None => {
                 let kept = inputs.inputs.iter().enumerate().filter(|(_, input)| !scope.skipped.contains(&input.name));
-                Key::Arguments(kept.map(|(index, _)| index).collect())
+                let is_std = kept.clone().all(|(_, input)| is_std(&input.ty));
+                Key::Arguments(kept.map(|(index, _)| index).collect(), is_std)
             }
             Some(KeyArgument::Template(text)) => {
                 let mut template = errors.take(Template::parse(text, scope))?;
@@ -47,7 +48,7 @@ impl Key {
     /// Returns the arguments of the key, in the order of their declaration; `None` for an expression.
     pub(crate) fn arguments(&self) -> Option<&[usize]> {
         match self {
-            Key::Arguments(arguments) | Key::Template(_, arguments) => Some(arguments),
+            Key::Arguments(arguments, _) | Key::Template(_, arguments) => Some(arguments),
             Key::Expression(_) => None,
         }
     }
@@ -55,7 +56,7 @@ impl Key {
     /// Returns whether an argument is part of the key.
     pub(crate) fn uses(&self, index: usize, name: &Ident) -> bool {
         match self {
-            Key::Arguments(arguments) | Key::Template(_, arguments) => arguments.contains(&index),
+            Key::Arguments(arguments, _) | Key::Template(_, arguments) => arguments.contains(&index),
             Key::Expression(expr) => names(expr, name),
         }
     }
@@ -78,15 +79,16 @@ impl Key {
     /// `macro_rules!` has spans in which they would not be found.
     pub(crate) fn bind(&self, rt: &TokenStream, names: &[Ident]) -> TokenStream {
         match self {
-            Key::Arguments(arguments) => {
+            Key::Arguments(arguments, is_std) => {
+                let args = if *is_std { quote!(#rt::StdArgs) } else { quote!(#rt::Args) };
                 let parts = arguments.iter().map(|index| {
                     let name = &names[*index];
                     quote!(#rt::KeyPart(&#name).__retain_part())
                 });
                 let parts = parts.collect::<Vec<_>>();
                 match &parts[..] {
-                    [one] => quote!(let __retain_key = #rt::Args(#one);),
-                    _ => quote!(let __retain_key = #rt::Args((#(#parts),*));),
+                    [one] => quote!(let __retain_key = #args(#one);),
+                    _ => quote!(let __retain_key = #args((#(#parts),*));),
                 }
             }
             Key::Template(template, _) => {

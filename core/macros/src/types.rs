@@ -153,6 +153,38 @@ fn simple_name(ty: &Type) -> Option<String> {
     }
 }
 
+/// Returns whether a type is spelled as a number or text of the standard library, or as a list, tuple or pointer of such
+/// types: its `Serialize` runs no code of the program.
+pub(crate) fn is_std(ty: &Type) -> bool {
+    const PLAIN: [&str; 18] = [
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
+        "usize", "str", "String",
+    ];
+    const AROUND: [&str; 6] = ["Option", "Vec", "Box", "Rc", "Arc", "Cow"];
+    match bare(ty) {
+        Type::Reference(reference) => is_std(&reference.elem),
+        Type::Slice(slice) => is_std(&slice.elem),
+        Type::Array(array) => is_std(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().all(is_std),
+        Type::Path(path) if path.qself.is_none() => {
+            let segments = &path.path.segments;
+            let is_known = segments.len() == 1 || ["std", "core", "alloc"].iter().any(|root| segments[0].ident == root);
+            let Some(last) = segments.last().filter(|_| is_known) else { return false };
+            match &last.arguments {
+                PathArguments::None => PLAIN.iter().any(|name| last.ident == name),
+                PathArguments::AngleBracketed(inner) if AROUND.iter().any(|name| last.ident == name) => {
+                    inner.args.iter().all(|inner| match inner {
+                        GenericArgument::Type(inner) => is_std(inner),
+                        inner => matches!(inner, GenericArgument::Lifetime(_)),
+                    })
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
 /// Returns the number of `&` before a type.
 pub(crate) fn references(ty: &Type) -> usize {
     match bare(ty) {
@@ -308,6 +340,27 @@ mod tests {
         ] {
             assert_eq!(text(single_key(&read(spelled), &quote!())), single, "{spelled}");
             assert_eq!(text(tuple_key(&read(spelled), &quote!())), tuple, "{spelled}");
+        }
+    }
+
+    #[test]
+    fn types_of_the_standard_library() {
+        for (spelled, expected) in [
+            ("u64", true),
+            ("&'a str", true),
+            ("std::string::String", true),
+            ("&[Option<(u8, String)>]", true),
+            ("Cow<'_, str>", true),
+            ("[f32; 3]", true),
+            ("()", true),
+            ("T", false),
+            ("my::String", false),
+            ("Vec<User>", false),
+            ("(u64, User)", false),
+            ("<T as Has>::Id", false),
+            ("HashMap<u8, u8>", false),
+        ] {
+            assert_eq!(is_std(&read(spelled)), expected, "{spelled}");
         }
     }
 

@@ -20,8 +20,28 @@ use std::path::Path;
 ///
 /// Those of [`OpenOptions::open`], and [`ErrorKind::InvalidInput`] that names what it is instead of a regular file.
 pub fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    open(path, options, true)
+}
+
+/// Opens a file whose name no configuration gives, such as one beside a log, as [`open_file`] does: anybody who may
+/// write to the folder can foresee its name.
+///
+/// On Unix links are not followed, and a file that belongs to another user, that others may write to or that has a
+/// second name is an error.
+///
+/// # Errors
+///
+/// Those of [`open_file`], and [`ErrorKind::InvalidInput`] with the reason why the file is not used.
+pub fn open_own_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = open(path, options, false)?;
+    #[cfg(unix)]
+    check_own(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn open(path: &Path, options: &mut OpenOptions, follows: bool) -> io::Result<File> {
     // Opening alone may make a device do something, so that nothing but a file is opened in the first place.
-    match fs::metadata(path) {
+    match if follows { fs::metadata(path) } else { fs::symlink_metadata(path) } {
         Ok(found) => check(&found)?,
         // It may be made.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -30,13 +50,29 @@ pub fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits();
+        let link = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(link).bits();
         std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.cast_signed());
     }
     let file = options.open(path)?;
     // Something else may have come in its place meanwhile.
     check(&file.metadata()?)?;
     Ok(file)
+}
+
+#[cfg(unix)]
+fn check_own(found: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let why = if found.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if found.mode() & 0o022 != 0 {
+        "others may write to it"
+    } else if found.nlink() > 1 {
+        "it has another name, a hard link"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(ErrorKind::InvalidInput, format!("{why}: remove it")))
 }
 
 /// Reads the text of a file that a configuration names, as [`open_file`] opens it.
@@ -59,7 +95,11 @@ fn check(found: &Metadata) -> io::Result<()> {
     if found.is_file() {
         return Ok(());
     }
-    let what = if found.is_dir() { "a folder" } else { irregular(found) };
+    let what = match () {
+        () if found.is_dir() => "a folder",
+        () if found.is_symlink() => "a symbolic link",
+        () => irregular(found),
+    };
     Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {what} and no regular file")))
 }
 
@@ -95,6 +135,33 @@ mod tests {
         assert_eq!(read_file(&path, 4).expect_err("no text").to_string(), "it is not valid UTF-8");
         fs::remove_file(&path).expect("it is there");
         assert_eq!(read_file(&path, 4).expect_err("it is not").kind(), ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_may_have_planted_is_not_opened() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = std::env::temp_dir().join(format!("retainit-own-{}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder");
+        let (theirs, own) = (folder.join("theirs"), folder.join("own"));
+        fs::write(&theirs, "theirs").expect("a file");
+        let open = || open_own_file(&own, OpenOptions::new().append(true).create(true)).map(drop);
+        let refused = |why: &str| {
+            let error = open().expect_err(why);
+            assert!(error.to_string().contains(why), "{error}");
+            fs::remove_file(&own).expect("it is there");
+        };
+        symlink(&theirs, &own).expect("a link");
+        refused("a symbolic link");
+        symlink(folder.join("nowhere"), &own).expect("a link");
+        refused("a symbolic link");
+        fs::hard_link(&theirs, &own).expect("a second name");
+        refused("a hard link");
+        open().expect("it is made");
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o666)).expect("it is ours");
+        refused("others may write");
+        open().and_then(|()| open()).expect("it is made, and opened again");
+        fs::remove_dir_all(&folder).expect("it is there");
     }
 
     #[cfg(target_os = "linux")]

@@ -55,7 +55,7 @@ pub use erased_serde;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventKinds, EventParts, actor, set_actor};
 pub use fence::Fence;
-pub use file::{open_file, read_file};
+pub use file::{open_file, open_own_file, read_file};
 pub use group::{GroupVersion, GroupVersions, KnownVersions, Strength, TagEpoch};
 pub use listener::{Listener, Removal, RemovalCause};
 pub use liveness::{GroupNames, Liveness, LivenessCheck};

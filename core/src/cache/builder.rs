@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use retainit_plugin::lock::RwLock;
-use retainit_plugin::{Error, ErrorKind, IntoTtl, RemovalCause, Result, StoredValue, Ttl};
+use retainit_plugin::{Contained, Error, ErrorKind, IntoTtl, RemovalCause, Result, StoredValue, Ttl};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -195,6 +195,7 @@ impl<V> CacheBuilder<V> {
     /// # }
     /// ```
     pub fn ttl_of<T: IntoTtl>(mut self, ttl: impl Fn(&V) -> T + Send + Sync + 'static) -> Self {
+        let ttl = Contained::new(ttl);
         self.ttl_of = Some(TtlOf(Arc::new(move |value| ttl(value).into_ttl())));
         self.options.ttl_of = true;
         self

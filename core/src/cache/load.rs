@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Cache;
 use crate::call::{self, CallRules};
 use crate::engine::{CallerKind, Plan, contained};
-use crate::key::Args;
+use crate::key::{Args, StdArgs, is_std};
 use crate::value::{Behind, Loaded, ReturnOps, ReturnShape, WithTtl};
 
 impl<V: StoredValue> Cache<V> {
@@ -93,12 +93,16 @@ impl<V: StoredValue> Cache<V> {
     }
 
     #[inline]
-    pub(super) fn hit(&self, key: &(impl Serialize + ?Sized)) -> Option<V> {
+    pub(super) fn hit<K: Serialize + ?Sized>(&self, key: &K) -> Option<V> {
         if crate::runtime::possible() {
             return None;
         }
-        let plan = self.inner.plan.read();
-        contained(&plan, || call::hit_in::<V, Behind, _>(&plan, &Args(key)))
+        // Not under the lock: the key's `Serialize` and the value's `Clone` run here, and may reload the instance.
+        let plan = self.inner.plan.read().clone();
+        contained(&plan, || match is_std::<K>() {
+            true => call::hit_in::<V, Behind, _>(&plan, &StdArgs(key)),
+            false => call::hit_in::<V, Behind, _>(&plan, &Args(key)),
+        })
     }
 
     fn return_ops<R>(&self) -> ReturnOps<R, WithTtl, Behind>
@@ -155,8 +159,11 @@ impl<V: StoredValue> Cache<V> {
 
 /// Adds the ttl that a loader returned with its value. A ttl of an override around the call takes precedence.
 fn of_call<V, T: IntoTtl>(plan: &Plan, (value, ttl): (V, T)) -> Loaded<V> {
-    let ttl = if plan.layers.scoped_ttl().is_some() { Ok(None) } else { ttl.into_ttl().map(Some) };
-    Loaded { value, ttl: readable(plan, ttl) }
+    let is_scoped = plan.layers.scoped_ttl().is_some();
+    // The conversion may be the program's own.
+    let ttl =
+        caught(ErrorKind::Config, "computing a ttl", || if is_scoped { Ok(None) } else { ttl.into_ttl().map(Some) });
+    Loaded { value, ttl: readable(plan, ttl.flatten()) }
 }
 
 /// Reports a ttl that cannot be used, and returns one that stores nothing.

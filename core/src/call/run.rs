@@ -170,6 +170,7 @@ pin_project_lite::pin_project! {
                 let loader = &mut this.loader;
                 this.turn.give_up(&mut || loader.set(None));
             }
+            this.results.abandon();
         }
     }
 }

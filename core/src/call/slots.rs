@@ -24,6 +24,12 @@ impl<R> Results<R> {
     pub(super) const fn new(result: Option<R>) -> Results<R> {
         Results { result, cached: None }
     }
+
+    /// Drops what a caller that has given up will not take. It never had these values, so that their panics are not
+    /// its.
+    pub(super) fn abandon(&mut self) {
+        drop((self.result.take().map(Contained::new), self.cached.take().map(Contained::new)));
+    }
 }
 
 /// Lends results to the engine for one step of a call.
@@ -164,7 +170,7 @@ where
         let ttl = match P::ttl(result) {
             Some(ttl) => ttl,
             None if (self.ops.value.is_none)(value) => options.none_ttl?,
-            None => match self.rules.ttl(result).filter(|_| options.ttl_of) {
+            None => match options.ttl_of.then(|| self.rules.ttl(result)).flatten() {
                 Some(computed) => computed.inspect_err(|error| job.plan.not_cached("ttl", error)).ok()?,
                 None => options.ttl,
             },

@@ -1,7 +1,10 @@
 use std::cell::Cell;
 
-use retainit_plugin::{CachedEntry, EntryAddress, Error, ErrorKind, EventKind, Result, StoredValue, Visit, caught};
+use retainit_plugin::{
+    CachedEntry, EntryAddress, Error, ErrorKind, EventKind, ObjectBackend, Result, StoredValue, Visit, caught,
+};
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::Reloaded;
 use crate::engine::groups::make_distinct;
@@ -54,11 +57,59 @@ fn is_detoured(site: &'static Site) -> bool {
 pub(crate) fn hit_in<V, S: Storage<V>, K: KeySource>(plan: &Plan, key: &K) -> Option<V> {
     let object = plan.fast.as_deref()?;
     let hash = key::hash(&plan.hash_seed, key).ok()?;
-    let mut probe = HitProbe { plan, key, found: None::<S::Stored> };
-    object.get(plan.address(hash), &mut probe);
-    let value = S::give(probe.found?);
+    let found = if K::RUNS_USER_CODE {
+        found_apart::<S::Stored, K>(plan, object, plan.address(hash), key)
+    } else {
+        let mut probe = HitProbe { plan, key, found: None };
+        object.get(plan.address(hash), &mut probe);
+        probe.found
+    };
+    let value = S::give(found?);
     count(plan.site, Counter::Hit);
     Some(value)
+}
+
+/// Finds the value of a key whose `Serialize` is the program's. The store's lock is not held while it runs: what it
+/// calls may come back to the same store.
+///
+/// Out of line, so that the room for the stored key is not in the frame of the function.
+#[inline(never)]
+fn found_apart<V: StoredValue, K: KeySource>(
+    plan: &Plan,
+    object: &dyn ObjectBackend,
+    address: EntryAddress,
+    key: &K,
+) -> Option<V> {
+    let mut probe = CopyProbe { plan, stored: StoredKey::new(), found: None::<V> };
+    object.get(address, &mut probe);
+    probe.found.filter(|_| key::is_equal(key, &probe.stored))
+}
+
+/// Room for a stored key: most fit without an allocation.
+type StoredKey = SmallVec<[u8; 128]>;
+
+/// Copies the key beside the value under the store's lock.
+struct CopyProbe<'a, V> {
+    plan: &'a Plan,
+    stored: StoredKey,
+    found: Option<V>,
+}
+
+impl<V: StoredValue> Visit for CopyProbe<'_, V> {
+    #[inline]
+    fn visit(&mut self, stored: &[u8], cached: &CachedEntry) -> bool {
+        // Another key of the same 64 bits is so rare that noting a use of its entry does no harm.
+        if self.plan.is_fresh(cached) {
+            self.stored.extend_from_slice(stored);
+            self.found = cached.value::<V>().cloned();
+        }
+        true
+    }
+
+    #[inline]
+    fn absent(&mut self, address: EntryAddress, inserts: u64) {
+        ABSENT.set((address.hash, inserts));
+    }
 }
 
 /// Compares a key without encoding it and clones the value under the store's lock. That clone runs no user code.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use retainit_plugin::lock::RwLock;
-use retainit_plugin::{CachedEntry, ErrorKind, Removal, RemovalCause, StoredValue, caught};
+use retainit_plugin::{CachedEntry, Contained, ErrorKind, Removal, RemovalCause, StoredValue, caught};
 
 use super::Function;
 use crate::key::arguments_text;
@@ -17,6 +17,8 @@ pub(crate) type RemovalListener = dyn Fn(&str, &CachedEntry, RemovalCause) + Sen
 pub(crate) fn listener<V: StoredValue>(
     receive: impl Fn(&str, &V, RemovalCause) + Send + Sync + 'static,
 ) -> Arc<RemovalListener> {
+    // What it captures is dropped by whoever holds it last, which may be the call of another key.
+    let receive = Contained::new(receive);
     Arc::new(move |key, cached, cause| {
         if let Some(value) = cached.value::<Shared<V>>() {
             receive(key, value.get(), cause);

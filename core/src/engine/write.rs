@@ -147,7 +147,8 @@ impl Write<'_> {
         let seed = u64::from_le_bytes(*seed.as_bytes().first_chunk::<8>().expect("a digest has 32 bytes"));
         let mixed = (seed ^ self.ticket.epoch).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let u = (mixed >> 11) as f64 / (1u64 << 53) as f64;
-        ttl.mul_f64(1.0 - u * jitter)
+        // A ttl near the longest there is may be rounded up beyond it.
+        Duration::try_from_secs_f64(ttl.as_secs_f64() * (1.0 - u * jitter)).map_or(ttl, |jittered| jittered.min(ttl))
     }
 }
 

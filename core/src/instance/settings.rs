@@ -87,16 +87,21 @@ impl Retainit {
         }
         let changed: Vec<_> =
             old.effective.changes(&configured.effective).iter().map(|at| Effective::shown(at)).collect();
-        self.reshape(configured, &changed.join(", "))?;
-        // Released before plans are made: that logs, and what receives the log may call what takes this lock.
+        let replaced = self.reshape(configured, &changed.join(", "))?;
+        // Released before entries leave and plans are made: values that are dropped, listeners of removals and what
+        // receives the log may call what takes this lock.
         drop(alone);
+        let there = self.0.shape.read().stores.clone();
+        let is_lost = |store: &&Arc<Store>| there.get(&store.name).is_none_or(|now| !now.is_same(store));
+        replaced.stores.values().filter(is_lost).for_each(|store| store.forget());
+        drop(replaced);
         self.replan();
         Ok(())
     }
 
     /// Applies the backends of a new configuration: builds new ones, removes others, and leaves the entries of those
-    /// that stay.
-    fn reshape(&self, configured: Configured, changed: &str) -> Result<()> {
+    /// that stay. Returns the shape that is replaced: its owner forgets the entries of backends that are gone.
+    fn reshape(&self, configured: Configured, changed: &str) -> Result<InstanceShape> {
         let configured = Arc::new(configured);
         let current = self.0.shape.read().clone();
         let mut next = InstanceShape { configured: Arc::clone(&configured), ..current.clone() };
@@ -124,30 +129,26 @@ impl Retainit {
         if let Some(name) = next.implicit_default(&self.0.registry) {
             next.stores.insert(Arc::clone(&name), Arc::new(self.build_implicit(&name)?));
         }
-        self.swap(next);
+        let replaced = self.swap(next);
         // Events follow the swap, so that a subscriber that looks at the instance finds the new settings.
         self.0.engine.bus.config_changed("reload", changed);
         let there = self.0.shape.read().stores.clone();
-        let lost = current.stores.values().filter(|store| there.get(&store.name).is_none_or(|now| !now.is_same(store)));
-        lost.for_each(|store| store.forget());
         let gone = current.stores.keys().filter(|name| !there.contains_key(*name));
         gone.for_each(|name| self.0.engine.bus.backend_is_gone(name));
         there.keys().for_each(|name| self.0.engine.bus.backend_is_there(name));
-        Ok(())
+        Ok(replaced)
     }
 
-    /// Puts new settings in place. Stores that calls made of types used as names, since `next` was built, stay.
-    fn swap(&self, mut next: InstanceShape) {
+    /// Puts new settings in place and returns the old ones. Stores that calls made of types used as names, since `next`
+    /// was built, stay.
+    fn swap(&self, mut next: InstanceShape) -> InstanceShape {
         let mut shape = self.0.shape.write();
         for (name, store) in shape.stores.iter().filter(|(_, store)| store.implicit) {
             if !next.configured.declares(name) {
                 next.stores.insert(Arc::clone(name), Arc::clone(store));
             }
         }
-        let old = std::mem::replace(&mut *shape, next);
-        drop(shape);
-        // Dropped outside the lock: ending a backend may take long, and every call needs the lock.
-        drop(old);
+        std::mem::replace(&mut *shape, next)
     }
 
     /// Makes functions and caches resolve their backends and options again.

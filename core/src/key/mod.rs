@@ -8,6 +8,8 @@ mod template;
 pub(crate) mod text;
 mod token;
 
+use std::any::TypeId;
+
 use retainit_plugin::{Error, ErrorKind, Result};
 
 use retainit_plugin::caught;
@@ -27,6 +29,10 @@ pub trait KeySource {
     /// True if the bytes are text already, as a template's are.
     const IS_TEXT: bool;
 
+    /// True if writing the bytes may run code of the program: a `Serialize` of its own. Such code may use the cache, so
+    /// that it never runs under a lock.
+    const RUNS_USER_CODE: bool;
+
     /// Writes the canonical bytes into `sink`: the same bytes on every call.
     ///
     /// # Errors
@@ -41,11 +47,36 @@ pub struct Args<T>(pub T);
 
 impl<T: Serialize> KeySource for Args<T> {
     const IS_TEXT: bool = false;
+    const RUNS_USER_CODE: bool = true;
 
     #[inline(always)]
     fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
         self.0.serialize(canon::Canon::top(sink))
     }
+}
+
+/// Arguments of types of the standard library: numbers, text, and lists of them.
+#[derive(Clone, Copy, Debug)]
+pub struct StdArgs<T>(pub T);
+
+impl<T: Serialize> KeySource for StdArgs<T> {
+    const IS_TEXT: bool = false;
+    const RUNS_USER_CODE: bool = false;
+
+    #[inline(always)]
+    fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
+        self.0.serialize(canon::Canon::top(sink))
+    }
+}
+
+/// Returns true if `T` is a number or text of the standard library.
+#[inline(always)]
+pub(crate) fn is_std<T: ?Sized>() -> bool {
+    let of = typeid::of::<T>();
+    macro_rules! any {
+        ($($ty:ty)*) => { $(of == TypeId::of::<$ty>())||* };
+    }
+    any!(u64 i64 u32 i32 str String &'static str usize isize u16 i16 u8 i8 u128 i128 bool char)
 }
 
 /// Hashes a key without a copy of its bytes.

@@ -44,6 +44,7 @@ impl<V: Values> Template<V> {
 
 impl<V: Values> KeySource for Template<V> {
     const IS_TEXT: bool = true;
+    const RUNS_USER_CODE: bool = true;
 
     fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), KeyError> {
         // A template without values is the most common one and needs no allocation.

@@ -19,7 +19,7 @@ pub use crate::call::{
 pub use crate::engine::{How, Outcome};
 pub use crate::event::{OnCall, OnHandler};
 pub use crate::handle::{AnyHandle, Handle, ReloadHandle, SyncAnyHandle, SyncHandle, SyncReloadHandle};
-pub use crate::key::{Args, KeyBuf, KeyError, KeySource, Sink, Template, Values};
+pub use crate::key::{Args, KeyBuf, KeyError, KeySource, Sink, StdArgs, Template, Values};
 pub use crate::runtime::Boxed;
 pub use crate::site::{Descriptor, Known, Linked, Site, TypeTag, duration, label, method_label, ttl, ttl_secs};
 pub use crate::value::*;

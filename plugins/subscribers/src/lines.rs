@@ -5,7 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use retainit_plugin::{Error, ErrorKind, Result, open_file};
+use retainit_plugin::{Error, ErrorKind, Result, open_file, open_own_file};
 
 /// Access of other processes to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub(crate) enum Access {
     /// No other process writes, and only the owner may read it.
     #[cfg(feature = "audit")]
     Own,
+    /// As [`Access::Own`], under a name that no configuration gives.
+    #[cfg(feature = "audit")]
+    Unnamed,
     /// Other processes may write.
     #[cfg(feature = "logging")]
     Shared,
@@ -49,7 +52,7 @@ impl Lines {
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
-        let file = open_file(path, &mut options)?;
+        let file = if access.is_named() { open_file(path, &mut options) } else { open_own_file(path, &mut options) }?;
         let found = file.metadata()?;
         let (identity, length) = (identity(&found), found.len());
         Ok(Lines { path: path.to_owned(), access, file, identity, length, is_torn: false })
@@ -126,9 +129,17 @@ impl Access {
     fn is_own(self) -> bool {
         match self {
             #[cfg(feature = "audit")]
-            Access::Own => true,
+            Access::Own | Access::Unnamed => true,
             #[cfg(feature = "logging")]
             Access::Shared => false,
+        }
+    }
+
+    fn is_named(self) -> bool {
+        match self {
+            #[cfg(feature = "audit")]
+            Access::Unnamed => false,
+            _ => true,
         }
     }
 }

@@ -175,6 +175,30 @@ fn a_file_and_code_do_not_share_a_name_at_run_time() {
     assert_eq!(retainit.effective().get("backends.far.type").value(), "redis", "nothing has changed");
 }
 
+// Entries leave with their backend; what receives them may reload again, or add a backend.
+#[test]
+fn a_listener_of_removals_may_change_backends_during_a_reload() {
+    let both = format!("[retainit]\ndefault_backend = \"near\"\n{MAIN}[retainit.backends.other]\ntype = \"memory\"\n");
+    let folder = Folder::new(&both);
+    let retainit = folder.builder().build().expect("nothing is wrong");
+    let (inner, (sender, left)) = (retainit.clone(), channel());
+    let cache = retainit.cache::<u64>("numbers").backend("other").on_removal(move |_, number, _| {
+        inner.reload().expect("nothing has changed since");
+        inner.register_backend("late", MemoryConfig::new()).expect("the name is free");
+        sender.send(*number).expect("the test waits");
+    });
+    let cache = cache.build().expect("in memory");
+    cache.blocking().set(&1, 7).expect("set");
+    folder.write("retainit.toml", &format!("[retainit]\ndefault_backend = \"near\"\n{MAIN}"));
+    let reload = {
+        let retainit = retainit.clone();
+        thread::spawn(move || retainit.reload())
+    };
+    assert_eq!(left.recv_timeout(Duration::from_secs(20)), Ok(7), "it must not wait for itself");
+    reload.join().expect("nobody panics").expect("a backend less");
+    assert_eq!(retainit.backends(), ["late", "near"]);
+}
+
 /// Lets a reload in one thread report its progress, and wait until another thread has overtaken it.
 type Gate = Mutex<Option<(Sender<()>, Receiver<()>)>>;
 

@@ -1,12 +1,13 @@
 //! Values that panic when they are dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retainit::{Cache, MemoryConfig, Policy, Retainit};
+use retainit::{Cache, MemoryConfig, Policy, Retainit, Ttl};
 use retainit_testkit::ManualClock;
 
-use super::{Falls, Touchy, id_of, told, unharmed};
+use super::{Falls, TEXT, Touchy, id_of, told, unharmed};
 use crate::common::Stage;
 
 fn small(policy: Policy) -> (Retainit, Cache<Touchy>, ManualClock) {
@@ -98,4 +99,37 @@ fn a_copy_that_is_not_stored_falls_on_nobody() {
         };
         assert_eq!(unharmed(exists), (true, true, true));
     }
+}
+
+/// A capture of a closure.
+struct Captured;
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        panic!("{TEXT}");
+    }
+}
+
+// The last owner of a cache may be one of its own closures: what it has captured is dropped in the call of another key.
+#[test]
+fn closures_of_a_cache_fall_on_nobody() {
+    let (instance, other, _) = small(Policy::Lru);
+    let kept = Arc::new(Mutex::new(None));
+    let (last, captured) = (Arc::clone(&kept), Captured);
+    let cache = instance.cache::<u64>("panics.closures").on_removal(move |_, _, _| {
+        let _captured = &captured;
+        drop(last.lock().unwrap().take());
+    });
+    let captured = Captured;
+    let cache = cache.ttl_of(move |_| {
+        let _captured = &captured;
+        Ttl::Never
+    });
+    let cache = cache.build().unwrap();
+    cache.blocking().set(&1, 1).unwrap();
+    *kept.lock().unwrap() = Some(cache);
+    for id in 0..8 {
+        unharmed(|| other.blocking().set(&id, Touchy::new(id, Falls::Never))).unwrap();
+    }
+    assert!(kept.lock().unwrap().is_none(), "its entry was evicted");
 }

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use retainit::{Cache, ErrorKind, MemoryConfig, Retainit, retain, retain_put};
+use retainit::{Cache, ErrorKind, IntoTtl, MemoryConfig, Retainit, Ttl, retain, retain_put};
 
 use super::{Falls, TEXT, Touchy, id_of, told, unharmed, wait_for};
-use crate::common::Stage;
+use crate::common::{Gate, Stage};
 
 #[retain(id = "panics.touchy")]
 fn touchy(id: u64, falls: Falls) -> Touchy {
@@ -154,6 +154,58 @@ fn a_value_that_cannot_be_compared() {
             }
         });
         assert!(stage.retainit.stats().verified >= 1);
+    }
+}
+
+static VERIFYING: Gate = Gate::new();
+
+#[retain(id = "panics.given_up", verify = 1.0, skip(again))]
+async fn given_up(again: &AtomicBool, falls: Falls) -> Touchy {
+    if again.swap(true, Ordering::SeqCst) {
+        VERIFYING.pass().await;
+    }
+    Touchy::new(1, falls)
+}
+
+// The caller never had the answer that was being verified.
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_any_more_falls_on_nobody() {
+    for stage in Stage::each() {
+        let again = AtomicBool::new(false);
+        id_of(stage.run(given_up(&again, Falls::Dropped)).await);
+        again.store(true, Ordering::SeqCst);
+        let mut call = Box::pin(stage.run(given_up(&again, Falls::Dropped)));
+        tokio::select! {
+            _ = &mut call => unreachable!("it is being verified"),
+            () = VERIFYING.reached() => {}
+        }
+        unharmed(|| drop(call));
+    }
+}
+
+/// A ttl of the program's own.
+struct OwnTtl;
+
+impl IntoTtl for OwnTtl {
+    fn into_ttl(self) -> retainit::Result<Ttl> {
+        panic!("{TEXT}")
+    }
+}
+
+#[test]
+fn a_ttl_that_cannot_be_converted() {
+    for stage in Stage::each() {
+        let instance = &stage.retainit;
+        let cache: Cache<u64> = instance.cache("panics.ttl").build().unwrap();
+        let blocking = cache.blocking();
+        assert_eq!(told(instance, || blocking.get_or_load_with_ttl(&1, || (1, OwnTtl))), 1);
+        assert_eq!(told(instance, || blocking.try_get_or_load_with_ttl(&1, || Ok::<_, ()>((2, OwnTtl)))), Ok(2));
+        assert_eq!(told(instance, || wait_for(cache.get_or_load_with_ttl(&1, async || (3, OwnTtl)))), 3);
+        let load = async || Ok::<_, ()>((4, OwnTtl));
+        assert_eq!(told(instance, || wait_for(cache.try_get_or_load_with_ttl(&1, load))), Ok(4));
+        let computes: Cache<u64> = instance.cache("panics.ttl_of").ttl_of(|_| OwnTtl).build().unwrap();
+        assert_eq!(told(instance, || computes.blocking().get_or_load(&1, || 5)), 5);
+        assert_eq!(unharmed(|| computes.blocking().set(&1, 6)).unwrap_err().kind(), ErrorKind::Config);
     }
 }
 

@@ -243,7 +243,7 @@ impl Retained {
     /// place.
     fn key_checks(&self) -> TokenStream {
         let in_key = match &self.key {
-            Key::Arguments(arguments) => arguments.iter().map(|index| (*index, self.names[*index].span())).collect(),
+            Key::Arguments(arguments, _) => arguments.iter().map(|index| (*index, self.names[*index].span())).collect(),
             Key::Template(template, arguments) => arguments.iter().map(|index| (*index, template.span)).collect(),
             Key::Expression(_) => Vec::new(),
         };

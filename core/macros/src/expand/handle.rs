@@ -164,7 +164,7 @@ impl Retained {
             _ => None,
         };
         let of_function = match (&self.key, typed) {
-            (Key::Arguments(_) | Key::Template(..), Some(name)) => Some((named("Handle"), name)),
+            (Key::Arguments(..) | Key::Template(..), Some(name)) => Some((named("Handle"), name)),
             (Key::Expression(_), Some(name)) if self.owned(rt).is_some() => Some((named("ReloadHandle"), name)),
             _ => None,
         };
@@ -179,7 +179,7 @@ impl Retained {
                 let (order, template) = (template.order(arguments), template.around(rt, &quote!(())));
                 quote!(#ty::template(#site, #ops, #template) #order)
             }
-            Key::Arguments(_) | Key::Expression(_) => quote!(#ty::new(#site, #ops)),
+            Key::Arguments(..) | Key::Expression(_) => quote!(#ty::new(#site, #ops)),
         };
         (ty, new)
     }

@@ -168,7 +168,7 @@ impl BackendConfig for DiskConfig {
         })?;
         let mut options = self.options();
         // A sync caller waits on its own thread, where nothing else could end the wait.
-        let most = context.op_timeout * 4 / 5;
+        let most = context.op_timeout / 5 * 4;
         if let Some(busy_timeout) = self.busy_timeout.get().filter(|said| **said > most) {
             let (said, most) = (compact(*busy_timeout), compact(most));
             context

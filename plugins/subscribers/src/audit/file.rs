@@ -63,7 +63,7 @@ impl SpillFile {
     pub(super) fn beside(path: &Path) -> Result<SpillFile> {
         let mut spill: OsString = path.into();
         spill.push(".spill");
-        Ok(SpillFile(Mutex::new(Spilled { lines: Lines::open(Path::new(&spill), Access::Own)?, taken: 0 })))
+        Ok(SpillFile(Mutex::new(Spilled { lines: Lines::open(Path::new(&spill), Access::Unnamed)?, taken: 0 })))
     }
 
     fn spilled(&self) -> MutexGuard<'_, Spilled> {

@@ -52,6 +52,26 @@ fn nobody_else_may_read_them() {
     }
 }
 
+// The name of the spill can be foreseen: whoever may write to the folder could have another file read and emptied.
+#[cfg(unix)]
+#[test]
+fn a_planted_spill_is_not_used() {
+    let (folder, path) = place();
+    let foreign = folder.path().join("foreign");
+    fs::write(&foreign, "precious\n").unwrap();
+    let plant: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
+        [|from, to| std::os::unix::fs::symlink(from, to), |from, to| fs::hard_link(from, to)];
+    for plant in plant {
+        plant(&foreign, &spill_of(&path)).unwrap();
+        let refused = AuditConfig::new().path(path.as_path()).build(context()).map(drop).unwrap_err();
+        assert!(refused.report().contains("link"), "{}", refused.report());
+        fs::remove_file(spill_of(&path)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "precious\n");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    audit(&path);
+}
+
 #[test]
 fn it_asks_for_what_it_needs() {
     let (_folder, path) = place();

@@ -314,7 +314,7 @@ impl ByteStore {
     ) -> Result<Stored> {
         for _ in 0..TRIES {
             // The placeholder of an empty slot has to last as long as this call.
-            let lease = self.gate.op_timeout() + Duration::from_secs(1);
+            let lease = self.gate.op_timeout().saturating_add(Duration::from_secs(1));
             let take = WantedFence::Take(lease);
             let Snapshot { entry, fence, versions, .. } =
                 self.read(Operation::Write, caller, &request.key, take, &request.groups).await?;
