@@ -18,15 +18,15 @@ impl Retainit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Duplicate`] for a name that is taken, [`ErrorKind::Config`] for what cannot be built,
-    /// [`ErrorKind::Closed`].
+    /// [`ErrorKind::Duplicate`] for a name that is taken, [`ErrorKind::Config`] for what cannot be built and in code that
+    /// a change of backends runs, [`ErrorKind::Closed`].
     pub fn register_backend(&self, name: &str, config: impl BackendConfig) -> Result<()> {
         self.engine().check_open()?;
         if let Some(why) = bad_name(name) {
             return Err(Error::new(ErrorKind::Config, format!("a backend cannot be called {name:?}: {why}")));
         }
         let store = self.build_store(name.into(), &config)?;
-        let alone = self.0.changes.lock();
+        let alone = self.change()?;
         let mut shape = self.0.shape.write();
         // Checked again under the lock: a `close` that began meanwhile may have passed over the backends already, and
         // nobody would close this one.

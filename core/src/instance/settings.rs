@@ -1,9 +1,11 @@
 //! Holds the settings of an instance, its backends and its configuration, which a reload swaps together.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use retainit_plugin::lock::MutexGuard;
 use retainit_plugin::{BackendConfig, Error, ErrorKind, Result};
 
 use super::Retainit;
@@ -32,7 +34,36 @@ pub(super) struct InstanceSource {
     pub(super) backends: Vec<(Arc<str>, Box<dyn BackendConfig>)>,
 }
 
+thread_local! {
+    /// Address of the instance whose settings this thread is changing, or 0.
+    static CHANGING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The lock under which settings change.
+pub(super) struct Changing<'a> {
+    _alone: MutexGuard<'a, ()>,
+    outer: usize,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        CHANGING.set(self.outer);
+    }
+}
+
 impl Retainit {
+    /// Takes the lock under which settings change. Backends are built and advice is logged under it: code of others,
+    /// which would wait for itself if it began another change.
+    pub(super) fn change(&self) -> Result<Changing<'_>> {
+        let own = Arc::as_ptr(&self.0).addr();
+        if CHANGING.get() == own {
+            let text = "backends cannot change while a change runs this code: do it after that has returned";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        let alone = self.0.changes.lock();
+        Ok(Changing { _alone: alone, outer: CHANGING.replace(own) })
+    }
+
     /// Returns every setting with its source. `Display` lists them.
     pub fn effective(&self) -> Effective {
         let shape = self.0.shape.read();
@@ -65,8 +96,9 @@ impl Retainit {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for a configuration that cannot be used, and for changes that need a restart, which are
-    /// named; [`ErrorKind::Duplicate`] for a new backend whose name is registered by code; [`ErrorKind::Closed`]. In
-    /// all these cases nothing changes.
+    /// named; [`ErrorKind::Config`] too in code that a change of backends runs, such as what builds a backend;
+    /// [`ErrorKind::Duplicate`] for a new backend whose name is registered by code; [`ErrorKind::Closed`]. In all these
+    /// cases nothing changes.
     pub fn reload(&self) -> Result<()> {
         self.engine().check_open()?;
         if let Some(problem) = &self.0.problem {
@@ -74,7 +106,7 @@ impl Retainit {
         }
         // Held from reading to swapping: a registration in between would be lost, and of two reloads the one that read
         // the older files could win.
-        let alone = self.0.changes.lock();
+        let alone = self.change()?;
         let source = &self.0.source;
         let code = Code { main: &source.main, events: &source.events, backends: &source.backends };
         let configured = load(&source.sources, &code, &self.0.registry)?;

@@ -199,6 +199,35 @@ fn a_listener_of_removals_may_change_backends_during_a_reload() {
     assert_eq!(retainit.backends(), ["late", "near"]);
 }
 
+static NESTED: Mutex<Option<(Retainit, Sender<Error>)>> = Mutex::new(None);
+
+// A backend is built by code of others under the lock of all changes.
+#[test]
+fn what_builds_a_backend_cannot_reload() {
+    fn nests() -> Box<dyn BackendConfig> {
+        if let Some((retainit, refused)) = NESTED.lock().expect("nobody panics").take() {
+            refused.send(retainit.reload().expect_err("a reload is under way")).expect("the test waits");
+            let error = retainit.register_backend("late", MemoryConfig::new()).expect_err("a reload is under way");
+            refused.send(error).expect("the test waits");
+        }
+        Box::new(MemoryConfig::new())
+    }
+    const NESTS: Registration = Registration::new("nests", "a test", Part::Backend(nests));
+    let folder = Folder::new(MAIN);
+    let retainit = folder.builder().plugin(NESTS).build().expect("nothing is wrong");
+    folder.write("retainit.toml", &format!("[retainit]\ndefault_backend = \"nests\"\n{MAIN}"));
+    let (refused, errors) = channel();
+    *NESTED.lock().expect("nobody panics") = Some((retainit.clone(), refused));
+    let reload = thread::spawn(move || retainit.reload().map(|()| retainit));
+    for _ in 0..2 {
+        let error = errors.recv_timeout(Duration::from_secs(20)).expect("it must not wait for itself");
+        assert!(error.to_string().contains("a change runs this code"), "{error}");
+    }
+    let retainit = reload.join().expect("nobody panics").expect("a backend more");
+    assert_eq!(retainit.backends(), ["near", "nests"]);
+    retainit.register_backend("late", MemoryConfig::new()).expect("the change is over");
+}
+
 /// Lets a reload in one thread report its progress, and wait until another thread has overtaken it.
 type Gate = Mutex<Option<(Sender<()>, Receiver<()>)>>;
 
