@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::Cache;
 use crate::call::{self, CallRules};
-use crate::engine::{CallerKind, Plan, contained};
+use crate::engine::{CallerKind, Plan, contained, contained_by};
 use crate::key::{Args, StdArgs, is_std};
-use crate::value::{Behind, Loaded, ReturnOps, ReturnShape, WithTtl};
+use crate::value::{Behind, Loaded, ReturnOps, ReturnShape, Shared, WithTtl};
 
 impl<V: StoredValue> Cache<V> {
     /// Returns the value of a key, and runs `loader` if it is missing: once, however many calls ask at the same time.
@@ -97,11 +97,18 @@ impl<V: StoredValue> Cache<V> {
         if crate::runtime::possible() {
             return None;
         }
-        // Not under the lock: the key's `Serialize` and the value's `Clone` run here, and may reload the instance.
-        let plan = self.inner.plan.read().clone();
-        contained(&plan, || match is_std::<K>() {
-            true => call::hit_in::<V, Behind, _>(&plan, &StdArgs(key)),
-            false => call::hit_in::<V, Behind, _>(&plan, &Args(key)),
+        let shared = || self.inner.plan.read().clone();
+        // Neither the key's `Serialize` nor the value's `Clone` runs under the lock: they may reload the instance.
+        if !is_std::<K>() {
+            let plan = shared();
+            return contained(&plan, || call::hit_in::<V, Behind, _>(&plan, &Args(key)));
+        }
+        contained_by(shared, || {
+            // A copy of the plan would cost more than the lock.
+            let plan = self.inner.plan.read();
+            let (found, site) = (call::found_in::<Shared<V>, _>(&plan, &StdArgs(key))?, plan.site);
+            drop(plan);
+            Some(call::give::<V, Behind>(site, found))
         })
     }
 

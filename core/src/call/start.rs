@@ -55,18 +55,29 @@ fn is_detoured(site: &'static Site) -> bool {
 /// Answers a call from memory under a given plan, see [`hit`].
 #[inline(always)]
 pub(crate) fn hit_in<V, S: Storage<V>, K: KeySource>(plan: &Plan, key: &K) -> Option<V> {
+    let found = found_in::<S::Stored, K>(plan, key)?;
+    Some(give::<V, S>(plan.site, found))
+}
+
+/// Finds the value of a hit, as the store has it. With a key that runs no code of the program, neither does this.
+#[inline(always)]
+pub(crate) fn found_in<V: StoredValue, K: KeySource>(plan: &Plan, key: &K) -> Option<V> {
     let object = plan.fast.as_deref()?;
     let hash = key::hash(&plan.hash_seed, key).ok()?;
-    let found = if K::RUNS_USER_CODE {
-        found_apart::<S::Stored, K>(plan, object, plan.address(hash), key)
-    } else {
-        let mut probe = HitProbe { plan, key, found: None };
-        object.get(plan.address(hash), &mut probe);
-        probe.found
-    };
-    let value = S::give(found?);
-    count(plan.site, Counter::Hit);
-    Some(value)
+    if K::RUNS_USER_CODE {
+        return found_apart(plan, object, plan.address(hash), key);
+    }
+    let mut probe = HitProbe { plan, key, found: None };
+    object.get(plan.address(hash), &mut probe);
+    probe.found
+}
+
+/// Makes the answer of a value that was found, which may run its `Clone`, and counts the hit.
+#[inline(always)]
+pub(crate) fn give<V, S: Storage<V>>(site: u32, found: S::Stored) -> V {
+    let value = S::give(found);
+    count(site, Counter::Hit);
+    value
 }
 
 /// Finds the value of a key whose `Serialize` is the program's. The store's lock is not held while it runs: what it

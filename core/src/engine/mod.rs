@@ -31,7 +31,7 @@ mod write;
 
 pub(crate) use caller::{Caller, Patience};
 pub(crate) use caller_kind::CallerKind;
-pub(crate) use contained::contained;
+pub(crate) use contained::{contained, contained_by};
 pub(crate) use context::{EngineContext, EngineHost, EngineState};
 pub(crate) use emit::RemovalOutcome;
 pub(crate) use envelope::Fault;
