@@ -1,5 +1,7 @@
 //! Several instances side by side, and the fixture of tests.
 
+use std::time::Duration;
+
 use retainit::{MemoryConfig, Retainit, retain};
 use retainit_testkit::{ByteConfig, ByteStore};
 
@@ -89,8 +91,8 @@ async fn two_processes_on_one_store() {
     assert_eq!(LOADS.take(), 1);
 
     let (here, there) = (
-        one.cache::<u64>("tagged").tags(["t"]).build().unwrap(),
-        other.cache::<u64>("tagged").tags(["t"]).build().unwrap(),
+        one.cache::<u64>("tagged").tags(["t"]).max_staleness(Duration::ZERO).build().unwrap(),
+        other.cache::<u64>("tagged").tags(["t"]).max_staleness(Duration::ZERO).build().unwrap(),
     );
     for invalidate in 0..4 {
         here.set(&1, 1).await.unwrap();

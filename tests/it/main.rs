@@ -39,11 +39,13 @@ mod removals;
 mod serializers;
 mod sins;
 mod sparse;
+mod staleness;
 mod statics;
 #[cfg(unix)]
 mod stopped;
 mod subscribers;
 mod surroundings;
+mod trips;
 mod uncached;
 mod verify;
 mod writers;

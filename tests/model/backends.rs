@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use retainit::{Error, MemoryConfig, Result};
 use retainit_plugin::{
-    Backend, BackendConfig, Built, Bytes, CachedEntry, Capabilities, Context, EntryAddress, EntryRef, GroupVersion,
-    InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, ObjectFence, Page, Read, RemovalCause, Scan,
-    Section, Settings, Snapshot, StoreCondition, StoreOptions, Stored, Strength, Versions, Visit, async_trait,
+    Backend, BackendConfig, Built, Bytes, CachedEntry, Capabilities, Context, EntryAddress, EntryRef, Fence,
+    GroupVersion, InsertMode, Inserted, LocalBackend, Moment, NewEntry, ObjectBackend, ObjectFence, Page, Read,
+    RemovalCause, Scan, Section, Settings, Snapshot, StoreCondition, StoreOptions, Stored, Strength, Versions, Visit,
+    WantedFence, async_trait,
 };
 use retainit_testkit::{ByteBackend, ByteConfig};
 
@@ -42,6 +44,12 @@ pub(crate) enum Plant {
     RaisesNothing,
     /// A store happens although its caller has given it up.
     DeafToCancellation,
+    /// A store on a fence goes into an empty slot, although the placeholder was removed.
+    AbsenceIsAFence,
+    /// The fence is taken after the load.
+    TakesAfterTheLoad,
+    /// The load begins before the take has been executed: that happens behind the next operation.
+    BeginsBeforeTheTake,
     /// An insert is counted after it has broken the fence and is visible.
     CountsLate,
 }
@@ -81,7 +89,8 @@ impl BackendConfig for Config {
             },
             Kind::Bytes | Kind::Local | Kind::LocalWithoutCancellation => Arc::new(self.bytes.open(&context)),
         };
-        let backend = Arc::new(ByteStore { inner, plant, world });
+        let (late, next) = Default::default();
+        let backend = Arc::new(ByteStore { inner, plant, world, late, next });
         Ok(if self.kind == Kind::Bytes { Built::Bytes(backend) } else { Built::Local(backend) })
     }
 
@@ -255,7 +264,20 @@ struct ByteStore {
     inner: Arc<ByteBackend>,
     plant: Plant,
     world: Weak<World>,
+    /// Takes that were answered and are not executed yet, or late.
+    late: Mutex<Vec<LateTake>>,
+    next: AtomicU64,
 }
+
+/// A take with the fence that was answered, and the one that was taken.
+#[derive(Clone, Debug)]
+struct LateTake {
+    key: String,
+    answered: Fence,
+    taken: Option<Fence>,
+}
+
+const LEASE: Duration = Duration::from_secs(3_600);
 
 impl ByteStore {
     async fn around<T>(&self, what: &str, act: impl Future<Output = Result<T>>) -> Result<T> {
@@ -284,6 +306,55 @@ impl ByteStore {
         result
     }
 
+    /// Answers a take of an empty slot before it is executed.
+    async fn take_late(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
+        let versions = Backend::read(&*self.inner, "elsewhere", Read::take(LEASE).groups(read.groups)).await?.versions;
+        let mut found = Backend::read(&*self.inner, key, Read::seen()).await?;
+        found.versions = versions;
+        if found.fence.is_none() {
+            let answered = Fence::number(self.next.fetch_add(1, Ordering::SeqCst));
+            self.late.lock().unwrap().push(LateTake { key: key.to_owned(), answered, taken: None });
+            found.fence = Some(answered);
+        }
+        Ok(found)
+    }
+
+    /// Executes a take that was answered before, and returns its fence.
+    async fn execute(&self, late: LateTake) -> Result<Fence> {
+        let found = Backend::read(&*self.inner, &late.key, Read::take(LEASE)).await?;
+        let taken = found.fence.unwrap();
+        self.late.lock().unwrap().iter_mut().filter(|other| other.answered == late.answered).for_each(|other| {
+            other.taken = Some(taken);
+        });
+        Ok(taken)
+    }
+
+    /// Executes what was answered before the operation that ends now.
+    async fn execute_late(&self) -> Result<()> {
+        if self.plant == Plant::BeginsBeforeTheTake {
+            let late: Vec<_> = self.late.lock().unwrap().iter().filter(|late| late.taken.is_none()).cloned().collect();
+            for late in late {
+                self.execute(late).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn planted_store(&self, key: &str, terms: &mut StoreOptions<'_>) -> Result<()> {
+        let StoreCondition::Fenced(fence) = terms.when else { return Ok(()) };
+        if self.plant == Plant::AbsenceIsAFence && Backend::read(&*self.inner, key, Read::seen()).await?.fence.is_none()
+        {
+            terms.when = StoreCondition::Always;
+        }
+        let late = self.late.lock().unwrap().iter().find(|late| late.answered == fence).cloned();
+        match late {
+            Some(LateTake { taken: Some(taken), .. }) => terms.when = StoreCondition::Fenced(taken),
+            Some(late) => terms.when = StoreCondition::Fenced(self.execute(late).await?),
+            None => {}
+        }
+        Ok(())
+    }
+
     fn planted<'a>(&self, mut terms: StoreOptions<'a>) -> StoreOptions<'a> {
         if self.plant == Plant::DeafToCancellation {
             terms.cancelled = None;
@@ -302,15 +373,30 @@ impl Backend for ByteStore {
     }
 
     async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
-        self.around("a read", Backend::read(&*self.inner, key, read)).await
+        match (self.plant, read.fence) {
+            (Plant::TakesAfterTheLoad | Plant::BeginsBeforeTheTake, WantedFence::Take(_)) => {
+                self.around("a take", self.take_late(key, read)).await
+            }
+            _ => self.around("a read", Backend::read(&*self.inner, key, read)).await,
+        }
     }
 
     async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
-        self.around("a store", Backend::store(&*self.inner, key, entry, self.planted(terms))).await
+        let store = async {
+            let mut terms = self.planted(terms);
+            self.planted_store(key, &mut terms).await?;
+            Backend::store(&*self.inner, key, entry, terms).await
+        };
+        self.around("a store", store).await
     }
 
     async fn remove(&self, key: &str) -> Result<bool> {
-        self.around("a removal", Backend::remove(&*self.inner, key)).await
+        let remove = async {
+            let removed = Backend::remove(&*self.inner, key).await?;
+            self.execute_late().await?;
+            Ok(removed)
+        };
+        self.around("a removal", remove).await
     }
 
     async fn health(&self) -> Result<()> {

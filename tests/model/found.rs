@@ -128,7 +128,7 @@ async fn refreshed(add: bool) -> u64 {
 // T-135
 #[tokio::test]
 async fn a_refresh_that_could_not_be_stored_leaves_nothing_old() {
-    for (op, n) in [(Op::Store, 1), (Op::Read, 1), (Op::All, 2)] {
+    for (op, n) in [(Op::Store, 1), (Op::Take, 1), (Op::All, 2)] {
         let config = ByteConfig::new();
         let faults = config.faults();
         let retainit = Retainit::builder().register_backend("default", config).build().unwrap();

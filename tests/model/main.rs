@@ -59,6 +59,9 @@ fn the_model_finds_what_is_planted() {
     let counts_late = settings(Kind::Memory("default"), Plant::CountsLate);
     search(Settings { narrow: true, ..counts_late }, 10_000);
     search(settings(Kind::Local, Plant::DeafToCancellation), 10_000);
+    for plant in [Plant::AbsenceIsAFence, Plant::TakesAfterTheLoad, Plant::BeginsBeforeTheTake] {
+        search(settings(Kind::Bytes, plant), 10_000);
+    }
     for kind in [Kind::Bytes, Kind::Local] {
         for plant in [Plant::IgnoresFences, Plant::RaisesNothing] {
             search(settings(kind, plant), 10_000);

@@ -20,7 +20,7 @@ thread_local! {
     pub(crate) static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
-#[retain(id = "model.numbered", tags("u"))]
+#[retain(id = "model.numbered", tags("u"), max_staleness = "0s")]
 async fn numbered(key: u64) -> u64 {
     let world = WORLD.with_borrow(Clone::clone).unwrap();
     source(&world, Target { cache: FUNCTION, key }).await

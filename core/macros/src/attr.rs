@@ -8,7 +8,7 @@ use crate::arguments::{Argument, Names, as_text, as_word};
 use crate::errors::Errors;
 use crate::values::{
     Fraction, Handle, KeyArgument, SERIALIZER, TTL, TTL_OF, Time, codec, entries, fraction, handle, identity,
-    idle_time, key, load_time, name, single_flight, time,
+    idle_time, key, load_time, name, single_flight, staleness, time,
 };
 use crate::words::LATER;
 
@@ -31,6 +31,7 @@ const NAMES: Names = Names {
         "when",
         "single_flight",
         "max_load_time",
+        "max_staleness",
         "max_idle",
         "max_entries",
         "serializer",
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) when: Option<Expr>,
     pub(crate) single_flight: bool,
     pub(crate) max_load_time: Option<Time>,
+    /// In milliseconds.
+    pub(crate) max_staleness: Option<u64>,
     pub(crate) max_idle: Option<Time>,
     pub(crate) max_entries: Option<u64>,
     pub(crate) serializer: Option<String>,
@@ -92,6 +95,7 @@ impl Default for Options {
             when: None,
             single_flight: true,
             max_load_time: None,
+            max_staleness: None,
             max_idle: None,
             max_entries: None,
             serializer: None,
@@ -129,6 +133,7 @@ impl Options {
             "none_ttl" => self.none_ttl = Some((time(argument, TTL)?, span)),
             "err_ttl" => self.err_ttl = Some((time(argument, TTL)?, span)),
             "max_load_time" => self.max_load_time = Some(load_time(argument)?),
+            "max_staleness" => self.max_staleness = Some(staleness(argument)?),
             "max_idle" => self.max_idle = Some(idle_time(argument)?),
             "max_entries" => self.max_entries = Some(entries(argument)?),
             "jitter" => self.jitter = Some(fraction(argument, "0.1")?),

@@ -81,6 +81,7 @@ use proc_macro::TokenStream;
 /// | `when = \|r\| …` | store only if, by reference to what the function returned | always |
 /// | `single_flight = "off"` | `"local"`: concurrent calls for one missing key load it once; `"off"`: each loads | `"local"` |
 /// | `max_load_time = "60s"` | after this long, another call may load what one is still loading | 60 s |
+/// | `max_staleness = "1s"` | how long after an invalidation in another process entries may still be served; `"0s"` asks with every read | 1 s |
 /// | `max_idle = "10m"` | after this long without a read a result expires, in backends that keep values in memory | the backend's |
 /// | `max_entries = 1_000` | the most entries of this function; in memory, other backends refuse it | unlimited |
 /// | `serializer = "json"` | how values become bytes, by the serializer's name; `codec = "json"` is the same | the backend's |

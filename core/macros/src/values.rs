@@ -96,6 +96,15 @@ pub(crate) fn load_time(argument: &Argument) -> syn::Result<Time> {
     }
 }
 
+/// Reads a length of time that may be none, in milliseconds.
+pub(crate) fn staleness(argument: &Argument) -> syn::Result<u64> {
+    let refuse = |span| syn::Error::new(span, format!("`max_staleness` takes {LENGTH}, or \"0s\""));
+    match time(argument, LENGTH)? {
+        Time::Seconds(seconds, span) => seconds.checked_mul(1_000).ok_or_else(|| refuse(span)),
+        Time::Text(text) => millis(&text.value()).flatten().ok_or_else(|| refuse(text.span())),
+    }
+}
+
 pub(crate) fn idle_time(argument: &Argument) -> syn::Result<Time> {
     let expected = "a ttl such as \"10m\", or \"never\"";
     match time(argument, expected)? {

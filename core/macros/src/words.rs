@@ -162,7 +162,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("encryption", "until then keep what has to be secret in a backend in memory"),
     ("soft_timeout", TIMEOUT),
     ("hard_timeout", TIMEOUT),
-    ("max_staleness", "until then the ttl bounds what may lag behind another process"),
 ];
 
 /// Planned attributes.

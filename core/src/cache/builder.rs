@@ -66,6 +66,14 @@ macro_rules! setter {
             self
         }
     };
+    ([$a:tt builder $c:tt $s:tt] bound $(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nDefault: `", $default, "`, unless a file sets another.")]
+        pub fn $name(mut self, time: Duration) -> Self {
+            self.options.$name = Some(time);
+            self
+        }
+    };
     ([$a:tt builder $c:tt $s:tt] fraction $(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal) => {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nDefault: `", $default, "`, unless a file or the backend sets another.")]

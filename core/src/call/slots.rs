@@ -145,7 +145,7 @@ where
                 any.downcast_ref::<Contained<S::Stored>>().map(|cached| P::wrap(S::give(S::Stored::clone(cached))))
             }
             FlightResult::Whole(any) => self.ops.share.and_then(|share| (share.take)(any.as_ref())),
-            FlightResult::Unshared => None,
+            FlightResult::Unshared | FlightResult::LookAgain => None,
         };
         self.found(result)
     }

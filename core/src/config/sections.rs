@@ -133,6 +133,9 @@ macro_rules! field {
     (length) => {
         Duration
     };
+    (bound) => {
+        Duration
+    };
     (fraction) => {
         Fraction
     };
@@ -194,7 +197,7 @@ impl FunctionSection {
 }
 
 /// Options of functions that later versions may have, so that they are not reported as typing errors.
-pub(super) const NOT_YET: [&str; 13] = [
+pub(super) const NOT_YET: [&str; 12] = [
     "stale",
     "grace",
     "refresh",
@@ -204,7 +207,6 @@ pub(super) const NOT_YET: [&str; 13] = [
     "encryption",
     "soft_timeout",
     "hard_timeout",
-    "max_staleness",
     "retry",
     "rate_limit",
     "timeout",

@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use retainit_plugin::{Bytes, ErrorKind, Result, TagEpoch, WantedFence, caught};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::flight::{self, FlightKey, FlightResult, Follow, FollowParts, Got, LeadParts, Role, Ticket, TicketFence};
+use super::flight::{
+    self, FlightKey, FlightResult, Follow, FollowParts, Got, LeadParts, Look, Role, Ticket, TicketFence,
+};
 use super::miss::{End, Miss};
 use super::store::{LoadStart, Since, Unopened};
 use super::verify::is_drawn;
@@ -58,6 +60,8 @@ pub(crate) enum Then {
     Lead,
     /// Load beside others, whose results cannot be shared.
     Unshared,
+    /// Take the fence that the look before has not seen, and begin the load after the answer.
+    Take,
 }
 
 impl Miss {
@@ -99,6 +103,7 @@ impl Miss {
                 self.ask(Then::Unshared, slot)
             }
             Arrival::FlightResult(FlightResult::Unshared) => self.run_unshared(slot),
+            Arrival::FlightResult(FlightResult::LookAgain) => self.ask(Then::Join, slot),
             Arrival::FlightResult(flight_result) => {
                 // The copy runs the user's `Clone`, whose panic is not the caller's. A result of another type, such as
                 // the error of another loader of the same cache, does not answer the call: it joins once more.
@@ -153,12 +158,15 @@ impl Miss {
             // Read before the store is. A load that ends between this look and the joining may have stored a value that
             // this caller did not see: as a leader it would load again. A look that costs nothing comes after joining
             // instead.
-            let (plan, hash) = (self.plan(), self.job.key.hash());
-            self.ended = (!plan.store.answers_at_once()).then(|| plan.instance.flights().ended(hash));
+            let (flights, hash) = (self.plan().instance.flights(), self.job.key.hash());
+            let before = (!self.plan().store.answers_at_once()).then(|| (flights.ended(hash), flights.begun(hash)));
+            self.ended = before.map(|(ended, _)| ended);
+            // Of loads that begin from here on none can bring a value that is too old for this caller.
+            self.loads_begun = before.map_or(Look::AT_ONCE.begun, |(_, begun)| begun);
         }
         // Code of the value's type runs in looks too: if it calls for this key, it must not wait for this load.
         let part = self.leading();
-        match self.plan().store.start_load(&self.job) {
+        match self.plan().store.start_load(&self.job, self.wanted_fence(then)) {
             LoadStart::Ticket { ticket, unreachable } => {
                 (self.ticket, self.unreachable) = (ticket, unreachable);
                 // After the ticket: a load that ends in between is found, and need not run again. A caller that is
@@ -173,6 +181,20 @@ impl Miss {
             }
             LoadStart::Later => Step::Wait(Wait::Read(then)),
         }
+    }
+
+    /// Returns the fence that a look wants. A hit writes nothing, so that only the leader of a load takes one; a refresh
+    /// leads in any case.
+    fn wanted_fence(&self, then: Then) -> WantedFence {
+        match then == Then::Take || self.job.how == How::Refresh {
+            true => WantedFence::Take(self.job.lease()),
+            false => WantedFence::Seen,
+        }
+    }
+
+    /// Returns whether the look has not brought what a load needs: a fence, and versions of all groups.
+    fn has_to_take(&self) -> bool {
+        !self.unreachable && self.plan().store.has_to_take(&self.ticket)
     }
 
     fn read(&mut self, then: Then, since: Since, found: Result<Unopened>, slot: &mut dyn Slot) -> Step {
@@ -229,24 +251,32 @@ impl Miss {
                 if self.job.how != How::Refresh {
                     self.plan().missed(&self.job.key);
                 }
-                self.running()
+                self.load(slot)
             }
             Then::Join => self.join(slot),
-            Then::Lead => {
+            Then::Lead if served => self.led(true, slot),
+            Then::Lead if self.has_to_take() => self.ask(Then::Take, slot),
+            Then::Take if served => self.led(true, slot),
+            Then::Lead | Then::Take => {
                 // The load begins now: callers that come after an invalidation that this look has seen may follow.
                 if let Some(lead) = &self.lead {
                     lead.renew(self.plan().instance.flights(), &self.ticket);
                 }
-                self.led(served, slot)
+                self.running()
             }
             Then::Unshared if served => Step::Served,
             Then::Unshared => {
                 // Nobody can join this load, but calls inside it have to know that they are inside a load: else they
                 // could wait for the permit that this caller holds.
                 self.part_of = Some(flight::Id::new());
-                self.running()
+                self.load(slot)
             }
         }
+    }
+
+    /// Lets the function run, once there is a fence to store its result on.
+    fn load(&mut self, slot: &mut dyn Slot) -> Step {
+        if self.has_to_take() { self.ask(Then::Take, slot) } else { self.running() }
     }
 
     fn join(&mut self, slot: &mut dyn Slot) -> Step {
@@ -266,10 +296,13 @@ impl Miss {
                 timers: plan.instance.timers(),
             };
             let ticket = &self.ticket;
+            let look = Look { begun: self.loads_begun, takes: self.has_to_take() };
+            // An empty slot shows nothing about removals since the load began that fills it.
+            let is_absent = !self.unreachable && plan.store.lacks_fence(ticket);
             // Fences and versions show removals in the store; epochs show invalidations in this process, of the caller's
             // own tags. Either one makes a load too old for this caller.
-            let role = flights.join(key, ticket, &limits, |theirs| {
-                theirs.agrees(ticket) && plan.valid_since(theirs.epoch, &self.job.tags)
+            let role = flights.join(key, ticket, look, &limits, |theirs| {
+                !is_absent && theirs.agrees(ticket) && plan.valid_since(theirs.epoch, &self.job.tags)
             });
             // A caller joins again if a result did not fit. It is one call and counts as one miss.
             if !std::mem::replace(&mut self.missed, true) {
@@ -295,6 +328,8 @@ impl Miss {
                 let served = !self.job.is_still_absent() && self.find(slot, ReadMode::Use);
                 self.led(served, slot)
             }
+            // This look comes after joining.
+            Some(_) if self.has_to_take() => self.ask(Then::Take, slot),
             Some(ended) if self.plan().instance.flights().ended(self.job.key.hash()) == ended => self.led(false, slot),
             Some(_) => self.ask(Then::Lead, slot),
         }
@@ -303,7 +338,12 @@ impl Miss {
     /// Serves a leader and its followers what it found at its second look, or lets its function run.
     fn led(&mut self, served: bool, slot: &mut dyn Slot) -> Step {
         if served {
-            self.complete(slot);
+            // While the load has not begun whoever comes follows it, also after a removal of what this look has found.
+            let flights = self.plan().instance.flights();
+            match self.lead.as_ref().is_none_or(|lead| lead.has_begun(flights)) {
+                true => self.complete(slot),
+                false => self.complete_with(|_| FlightResult::LookAgain),
+            }
             return Step::Served;
         }
         self.running()
@@ -339,7 +379,7 @@ impl Miss {
             Wait::Read(then) => {
                 // Before the look: a removal meanwhile makes the ticket too old, which costs a load, never too new.
                 let since = self.plan().store.since(self.plan());
-                let look = self.plan().store.look(&self.job, WantedFence::Take(self.job.lease()));
+                let look = self.plan().store.look(&self.job, self.wanted_fence(then));
                 let found = match &self.lead {
                     Some(lead) => lead.run(look).await,
                     None => look.await,

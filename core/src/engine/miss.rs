@@ -22,6 +22,8 @@ pub(crate) struct Miss {
     /// Number of loads that had ended in the key's shard before the look into the store; `None` where the look comes after
     /// joining.
     pub(super) ended: Option<u64>,
+    /// Number of the last load that had begun in the key's shard by then.
+    pub(super) loads_begun: u64,
     pub(super) lead: Option<LeadParts>,
     /// Load that the user's function is a part of.
     pub(super) part_of: Option<Id>,
@@ -76,6 +78,7 @@ impl Miss {
             ticket: Ticket { epoch: 0, fence: None, versions: Box::default(), removals: 0 },
             unreachable: false,
             ended: None,
+            loads_begun: 0,
             lead: None,
             part_of: None,
             on_stack: false,
@@ -203,13 +206,7 @@ impl Miss {
 
     /// Ends the load. Its result is copied if there are followers.
     pub(super) fn complete(&mut self, slot: &dyn Slot) {
-        // From here on this thread is not part of the load. Code of the value's type that runs below may call for the
-        // key again: the load has left the table by then, so that it waits for nobody.
-        self.leave();
-        let Some(parts) = self.lead.take() else { return };
-        let plan = &*self.job.plan;
-        let lead = Lead::from_parts(parts, plan.instance.flights(), &plan.function.abandoned);
-        lead.complete(|| {
+        self.complete_with(|plan| {
             let flight_result =
                 caught(ErrorKind::Codec, "copying a result for those who wait", || slot.flight_result());
             flight_result.unwrap_or_else(|error| {
@@ -217,6 +214,17 @@ impl Miss {
                 FlightResult::Unshared
             })
         });
+    }
+
+    /// Ends the load. `flight_result` is called if there are followers.
+    pub(super) fn complete_with(&mut self, flight_result: impl FnOnce(&Plan) -> FlightResult) {
+        // From here on this thread is not part of the load. Code of the value's type that runs below may call for the
+        // key again: the load has left the table by then, so that it waits for nobody.
+        self.leave();
+        let Some(parts) = self.lead.take() else { return };
+        let plan = &*self.job.plan;
+        let lead = Lead::from_parts(parts, plan.instance.flights(), &plan.function.abandoned);
+        lead.complete(|| flight_result(plan));
     }
 }
 

@@ -133,6 +133,9 @@ macro_rules! shown {
     (length $value:expr) => {
         compact($value)
     };
+    (bound $value:expr) => {
+        compact($value)
+    };
     (idle $value:expr) => {
         $value.map_or_else(|| Ttl::Never.to_string(), compact)
     };

@@ -11,6 +11,7 @@
 /// | `time` | a ttl | `impl IntoTtl` | `Ttl` |
 /// | `idle` | a ttl that is not `off` | `impl IntoTtl` | `Ttl` |
 /// | `length` | a length of time | `impl IntoTtl` | `Duration` |
+/// | `bound` | a length of time, also none | `Duration` | `Duration` |
 /// | `count` | a whole number from 1, or `"unlimited"` | `u64` | `u64` |
 /// | `fraction` | a number from 0 to 1 | `f64` | `f64` |
 /// | `mode` | `"local"` or `"off"` | `impl AsRef<str>` | `bool` |
@@ -55,6 +56,11 @@ macro_rules! with_options {
             /// Time for which a load keeps others waiting before one of them may lead.
             max_load_time(length): Duration = "60s"; [attribute] [builder] [-] [-] [-];
                 Duration: |set, _| set.unwrap_or(Duration::from_secs(60));
+
+            /// Longest time for which entries may still be served that another process has invalidated, on a backend behind
+            /// a network; `"0s"` asks with every read.
+            max_staleness(bound): Duration = "1s"; [attribute] [builder] [-] [-] [-];
+                Duration: |set, _| set.unwrap_or(Duration::from_secs(1));
 
             /// After how long without a read a result expires. Backends that keep values in memory know it.
             max_idle(idle): Ttl = "never"; [attribute] [builder] [-] [scope] [backend];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use retainit_plugin::{
     Backend, BackendConfig, Built, Bytes, Capabilities, Clock, Context, Error, ErrorKind, Fence, GroupVersion, IntoTtl,
     LivenessCheck, LocalBackend, Page, Read, Result, Scan, Section, Settings, Snapshot, StoreCondition, StoreOptions,
-    Stored, Strength, Versions, async_trait,
+    Stored, Strength, Versions, WantedFence, async_trait,
 };
 
 use crate::store::FenceShape;
@@ -272,7 +272,7 @@ impl Backend for ByteBackend {
 
     async fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let read = self.allowed_read(read)?;
-        self.call(Op::Read, |store| Ok(store.read(key, read, self.fences))).await
+        self.call(op_of(&read), |store| Ok(store.read(key, read, self.fences))).await
     }
 
     async fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
@@ -335,7 +335,7 @@ impl LocalBackend for ByteBackend {
 
     fn read(&self, key: &str, read: Read<'_>) -> Result<Snapshot> {
         let read = self.allowed_read(read)?;
-        self.call_blocking(Op::Read, read.wait, |store| Ok(store.read(key, read, self.fences)))
+        self.call_blocking(op_of(&read), read.wait, |store| Ok(store.read(key, read, self.fences)))
     }
 
     fn store(&self, key: &str, entry: Bytes, terms: StoreOptions<'_>) -> Result<Stored> {
@@ -373,4 +373,8 @@ impl LocalBackend for ByteBackend {
         self.closed.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+fn op_of(read: &Read<'_>) -> Op {
+    if matches!(read.fence, WantedFence::Take(_)) { Op::Take } else { Op::Read }
 }

@@ -9,8 +9,10 @@ use retainit_plugin::{Error, ErrorKind, Result};
 /// An operation of a byte backend, as [`Faults`] distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// `read`, with or without a fence and versions.
+    /// `read` that looks, with or without the fence that is seen, and versions.
     Read,
+    /// `read` that takes a fence.
+    Take,
     /// `store`, under every condition.
     Store,
     /// `remove`, of one key or several.

@@ -37,6 +37,7 @@ struct State {
     clock: Option<Arc<dyn Clock>>,
     slots: BTreeMap<String, Slot>,
     versions: HashMap<String, Counters>,
+    version_reads: u64,
 }
 
 struct Slot {
@@ -127,6 +128,11 @@ impl ByteStore {
         self.now_and(|state, now| state.live_version(group, now).map(|counters| counters.deadline))
     }
 
+    /// Returns how many versions were read from the store so far, of groups with or without one.
+    pub fn version_reads(&self) -> u64 {
+        self.0.state.lock().version_reads
+    }
+
     /// Loses every version, as a store that was full or failed over would. Each comes back with a new random base.
     pub fn lose_versions(&self) {
         self.0.state.lock().versions.clear();
@@ -168,6 +174,7 @@ impl ByteStore {
                 false => state.live_version(group, now).map(|counters| counters.version),
             };
             let versions = read.groups.iter().map(version).collect();
+            state.version_reads += read.groups.len() as u64;
             let snapshot = Snapshot::new(entry, fence.and_then(|generation| shape.fence(generation)), versions);
             if placed { snapshot.placed() } else { snapshot }
         })

@@ -142,6 +142,8 @@ impl Retained {
             let time = time.duration(rt);
             quote!(.max_load_time(#time))
         }));
+        let bounds = options.max_staleness.iter();
+        chain.extend(bounds.map(|millis| quote!(.max_staleness(#rt::std::time::Duration::from_millis(#millis)))));
         chain.extend(self.flags());
         chain.extend(self.identity());
         chain

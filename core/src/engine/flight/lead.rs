@@ -8,7 +8,7 @@ use retainit_plugin::lock::Mutex;
 use retainit_plugin::{Clock, ErrorKind, Moment, caught};
 
 use super::shared::{Flight, Phase, STARVED};
-use super::{At, FlightResult, Flights, Id, LoadStack, Ticket};
+use super::{At, FlightResult, Flights, Id, LoadStack, NOT_BEGUN, Ticket};
 use crate::runtime::{Inside, wake_all};
 
 /// A [`Lead`] without the borrow of its table, for a call that owns its plan.
@@ -40,6 +40,12 @@ impl LeadParts {
         }
     }
 
+    /// Returns whether the load has begun: until then, whoever comes follows it.
+    pub(crate) fn has_begun(&self, flights: &Flights) -> bool {
+        let mut table = flights.shard(self.at.hash).table.lock();
+        table.of(self.at).is_none_or(|entry| entry.begun != NOT_BEGUN)
+    }
+
     /// Renews the ticket that new callers are compared with: the load begins now.
     ///
     /// A leader that has lost the lead changes nothing: new callers would join the load of another leader, which may
@@ -48,11 +54,12 @@ impl LeadParts {
         if !flights.process.is_current() {
             return;
         }
-        let mut table = flights.shard(self.at.hash).table.lock();
+        let shard = flights.shard(self.at.hash);
+        let mut table = shard.table.lock();
         if let Some(entry) = table.of(self.at)
             && entry.flight.as_ref().is_none_or(|flight| flight.state.lock().lead == self.number)
         {
-            entry.ticket = ticket.clone();
+            (entry.ticket, entry.begun) = (ticket.clone(), shard.begin());
         }
     }
 

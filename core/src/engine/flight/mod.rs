@@ -114,6 +114,8 @@ pub(crate) enum FlightResult {
     Whole(Arc<dyn Any + Send + Sync>),
     /// A result that cannot be cloned. Followers run on their own, a few side by side.
     Unshared,
+    /// The leader has found an entry, which may be older than some of those who follow: all look again.
+    LookAgain,
 }
 
 impl fmt::Debug for FlightResult {
@@ -122,6 +124,7 @@ impl fmt::Debug for FlightResult {
             FlightResult::Value(_) => "Value",
             FlightResult::Whole(_) => "Whole",
             FlightResult::Unshared => "Unshared",
+            FlightResult::LookAgain => "LookAgain",
         })
     }
 }
@@ -146,6 +149,18 @@ struct FlightShard {
     /// Number of loads that have ended in this shard. A caller that read a byte store before an end and joins after it
     /// has to read again. Written under the lock, read without it.
     ended: AtomicU64,
+    /// Number of the last load that has begun in this shard after a look into a byte store. Written under the lock, read
+    /// without it.
+    begun: AtomicU64,
+}
+
+impl FlightShard {
+    /// Returns the number of a load that begins now. The table is locked.
+    fn begin(&self) -> u64 {
+        let number = self.begun.load(Ordering::Relaxed) + 1;
+        self.begun.store(number, Ordering::Release);
+        number
+    }
 }
 
 #[derive(Debug)]
@@ -155,6 +170,8 @@ struct FlightEntry {
     plan: u64,
     key: SmallVec<[u8; 24]>,
     ticket: Ticket,
+    /// Number of the load, see [`Look`]; [`NOT_BEGUN`] while the leader takes its fence.
+    begun: u64,
     started: Moment,
     /// Set by an invalidation: present followers still get the value, new callers do not join.
     detached: bool,
@@ -179,6 +196,24 @@ pub(crate) enum Role<'f> {
 pub(crate) enum Got<'f> {
     FlightResult(FlightResult),
     Lead(Lead<'f>),
+}
+
+/// Number of a load that has not begun.
+const NOT_BEGUN: u64 = u64::MAX;
+
+/// Look of a caller into its store, as far as it decides which loads the caller may follow: those that begin after the
+/// caller did, whatever it has seen, and those that began before under an equal ticket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// Number of the last load that had begun before the look, see [`Flights::begun`].
+    pub(crate) begun: u64,
+    /// True if the caller has to take a fence before its load can begin.
+    pub(crate) takes: bool,
+}
+
+impl Look {
+    /// The look into a store that answers at once: tickets decide alone.
+    pub(crate) const AT_ONCE: Look = Look { begun: NOT_BEGUN, takes: false };
 }
 
 /// Limits of a load, and what enforces them.
@@ -211,6 +246,11 @@ impl Flights {
         self.shard(hash).ended.load(Ordering::Acquire)
     }
 
+    /// Returns the number of the last load that has begun in this key's shard.
+    pub(crate) fn begun(&self, hash: u64) -> u64 {
+        self.shard(hash).begun.load(Ordering::Acquire)
+    }
+
     /// Joins the load of a key, or begins one.
     ///
     /// `valid` returns whether a load that began under a ticket may answer this caller.
@@ -218,15 +258,17 @@ impl Flights {
         &'f self,
         key: FlightKey<'_>,
         ticket: &Ticket,
+        look: Look,
         limits: &LoadLimits<'f>,
         valid: impl Fn(&Ticket) -> bool,
     ) -> Role<'f> {
         // Finding and inserting under one lock: of two callers that miss at once, one has to see the entry of the
         // other.
-        let mut table = self.shard(key.hash).table.lock();
+        let shard = self.shard(key.hash);
+        let mut table = shard.table.lock();
         let found = table.find_mut(key.hash, |e| !e.detached && e.plan == key.plan && *e.key == *key.key);
         if let Some(entry) = found {
-            if valid(&entry.ticket) {
+            if entry.begun > look.begun || valid(&entry.ticket) {
                 // The edges are noted before the wait begins. Of two loads that are about to wait for each other, the
                 // second then finds the edge of the first, and runs inline.
                 return match LoadStack::edges_to(entry.id) {
@@ -246,6 +288,11 @@ impl Flights {
             plan: key.plan,
             key: SmallVec::from_slice(key.key),
             ticket: ticket.clone(),
+            begun: match look {
+                Look { takes: true, .. } => NOT_BEGUN,
+                Look { begun: NOT_BEGUN, .. } => 0,
+                _ => shard.begin(),
+            },
             started: self.clock.now(),
             detached: false,
             flight: None,

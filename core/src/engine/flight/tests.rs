@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use retainit_testkit::ManualClock;
 
-use super::{FlightResult, Flights, Follow, Got, Lead, LoadLimits, Role, Ticket, shared};
+use super::{FlightResult, Flights, Follow, Got, Lead, LoadLimits, Look, Role, Ticket, shared};
 use crate::runtime::Timers;
 
 /// A table with a manual clock, whose alarms the tests ring themselves.
@@ -37,9 +37,13 @@ impl Bench {
     }
 
     fn join(&self, ticket: &Ticket) -> Role<'_> {
+        self.join_after(Look::AT_ONCE, ticket)
+    }
+
+    fn join_after(&self, look: Look, ticket: &Ticket) -> Role<'_> {
         let key = super::FlightKey { hash: 7, plan: 1, key: b"key" };
         let terms = LoadLimits { watched: true, max_load_time: LONG, abandoned: &self.abandoned, timers: &self.timers };
-        self.flights.join(key, ticket, &terms, |theirs| theirs.agrees(ticket))
+        self.flights.join(key, ticket, look, &terms, |theirs| theirs.agrees(ticket))
     }
 
     fn lead(&self) -> Lead<'_> {
@@ -325,4 +329,21 @@ fn alarms_survive_a_waker_that_panics() {
     assert!(poll(&mut follow, &Waker::from(Arc::new(Panics))).is_pending());
     assert_eq!(bench.pass(LONG), 1);
     assert!(matches!(poll(&mut follow, &task().1), Poll::Ready(Got::Lead(_))));
+}
+
+/// Begins to lead a load of a byte store whose fence has to be taken, and looks at who may follow.
+#[test]
+fn who_began_before_the_load_follows_it_whatever_was_seen() {
+    let bench = Bench::new();
+    let looks = |begun, takes| Look { begun, takes };
+    let join = |look, ticket: &Ticket| bench.join_after(look, ticket);
+    let now = || bench.flights.begun(7);
+    let before = now();
+    let Role::Lead(lead) = join(looks(before, true), &ticket(0)) else { panic!("nobody leads") };
+    assert!(matches!(join(looks(before, true), &ticket(7)), Role::Follow(_)), "the load has not begun");
+    lead.renew(&ticket(1));
+    assert!(matches!(join(looks(before, true), &ticket(7)), Role::Follow(_)), "it looked before the load began");
+    assert!(matches!(join(looks(now(), false), &ticket(1)), Role::Follow(_)), "it has seen the same");
+    assert!(matches!(join(looks(now(), false), &ticket(2)), Role::Lead(_)), "it has seen another fence");
+    lead.complete(|| FlightResult::Unshared);
 }

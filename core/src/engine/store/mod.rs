@@ -226,11 +226,24 @@ impl Store {
     }
 
     /// Begins a load: takes its ticket, with or without a look.
-    pub(crate) fn start_load(&self, job: &Job) -> LoadStart {
+    pub(crate) fn start_load(&self, job: &Job, fence: WantedFence) -> LoadStart {
         match &self.kind {
             StoreKind::Object(object) => object.start_load(job),
-            StoreKind::Bytes(bytes) => bytes.start_load(job),
+            StoreKind::Bytes(bytes) => bytes.start_load(job, fence),
         }
+    }
+
+    /// Returns whether a ticket has no fence although the store has fences: the slot was empty.
+    pub(crate) fn lacks_fence(&self, ticket: &Ticket) -> bool {
+        match &self.kind {
+            StoreKind::Object(_) => false,
+            StoreKind::Bytes(bytes) => bytes.capabilities().has_fences() && ticket.fence.is_none(),
+        }
+    }
+
+    /// Returns whether a look has not brought what a load has to have, a fence and versions of all groups.
+    pub(crate) fn has_to_take(&self, ticket: &Ticket) -> bool {
+        self.lacks_fence(ticket) || ticket.versions.contains(&None)
     }
 
     /// Looks a call's key up, with the fence that it wants.

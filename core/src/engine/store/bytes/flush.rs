@@ -55,7 +55,7 @@ impl ByteStore {
         if !self.pending.begin_flushing() {
             return Ok(());
         }
-        let ByteStore { name, gate, pending, late, removals } = self.clone();
+        let ByteStore { name, gate, pending, late, removals, known } = self.clone();
         let gate = gate.detached();
         let flush = async move {
             let mut pause = PAUSE;
@@ -64,8 +64,8 @@ impl ByteStore {
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 let Some(gate) = gate.attached() else { return };
                 let (name, pending) = (Arc::clone(&name), Arc::clone(&pending));
-                let (late, removals) = (late.clone(), Arc::clone(&removals));
-                let store = ByteStore { name, gate, pending, late, removals };
+                let (late, removals, known) = (late.clone(), Arc::clone(&removals), known.clone());
+                let store = ByteStore { name, gate, pending, late, removals, known };
                 let attempt = store.pending.attempt();
                 // The failure was reported when the removal was queued.
                 let flushed = store.flush(CallerKind::Async).await;

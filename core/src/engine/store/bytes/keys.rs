@@ -9,9 +9,9 @@ use crate::engine::keys::{Cursor, FoundKey, KeyQuery, Slots};
 use crate::engine::{Caller, CallerKind};
 use crate::runtime::gather;
 
-/// The number of entries that are judged at the same time, or in one operation of a blocking backend: each is read
-/// whole.
-const TOGETHER: usize = 32;
+/// The number of entries that are judged at the same time, or judged or removed in one operation: each that is judged
+/// is read whole.
+pub(super) const TOGETHER: usize = 32;
 
 impl ByteStore {
     /// Returns the keys of the next page and advances `cursor`. A page may be empty although more pages follow.
@@ -43,7 +43,12 @@ impl ByteStore {
     }
 
     /// Returns for each key whether its entry may be served.
-    async fn are_live(&self, caller_kind: CallerKind, keys: Vec<String>, check: &ByEnvelope) -> Result<Vec<bool>> {
+    pub(super) async fn are_live(
+        &self,
+        caller_kind: CallerKind,
+        keys: Vec<String>,
+        check: &ByEnvelope,
+    ) -> Result<Vec<bool>> {
         let mut live = Vec::with_capacity(keys.len());
         for keys in keys.chunks(TOGETHER) {
             let (keys, check, patience) = (keys.to_vec(), check.clone(), self.patience());

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use retainit_plugin::{
-    Bytes, Error, ErrorKind, Fence, GroupVersions, KnownVersions, Result, Snapshot, StoreCondition, WantedFence,
+    Bytes, Error, ErrorKind, Fence, GroupVersion, GroupVersions, KnownVersions, Result, Snapshot, StoreCondition,
+    WantedFence,
 };
 
 use super::super::{LoadStart, Since};
+use super::known::is_overtaken;
 use super::live::judge_envelope;
 use super::{ByteStore, Operation};
 use crate::engine::envelope::{Envelope, Fault, unknown_name};
 use crate::engine::flight::Ticket;
-use crate::engine::groups::Groups;
+use crate::engine::groups::{Group, Groups};
 use crate::engine::{Caller, CallerKind, Failure, Hit, Job, Looked, Plan, ReadMode, Write};
 use crate::key::KeyBuf;
 use crate::meta::Meta;
@@ -74,7 +76,7 @@ impl ByteStore {
     // ------------------------------------------------------------------------------------------------------ for calls
 
     /// Begins a load, as far as that needs no wait.
-    pub(in crate::engine::store) fn start_load(&self, job: &Job) -> LoadStart {
+    pub(in crate::engine::store) fn start_load(&self, job: &Job, fence: WantedFence) -> LoadStart {
         let since = self.since(&job.plan);
         if job.patience.is_used_up() {
             // The call's patience is used up, so that it makes no look. Without a look there is no fence, and no store.
@@ -86,10 +88,7 @@ impl ByteStore {
             return LoadStart::Later;
         }
         let (key, args_digest) = job.plan.logical_key_and_digest(&job.key);
-        LoadStart::Looked(
-            since,
-            self.look_unopened_at_once(&call_look(job, WantedFence::Take(job.lease()), &key, args_digest)),
-        )
+        LoadStart::Looked(since, self.look_unopened_at_once(&call_look(job, fence, &key, args_digest)))
     }
 
     /// Looks a key up for a call.
@@ -193,15 +192,75 @@ impl ByteStore {
     /// Looks a key up without decoding its value. Groups that the caller does not know, such as the tags of a
     /// `set_with`, cost a read of their own.
     async fn look_unopened(&self, look: &BytesLook<'_>) -> Result<Unopened> {
-        let found = self.read(Operation::Read, look.caller, look.key, look.fence, look.groups).await?;
+        let found = self.read_known(look, look.fence, look.groups).await?;
         let asked = match found.examine(look) {
             Err(Unread::Asks(groups)) => {
-                let versions = self.read(Operation::Read, look.caller, look.key, WantedFence::None, &groups).await;
+                let versions = self.versions_known(look, &groups, &found.entry).await;
                 found.examine_again(look, (&groups, versions))
             }
             examined => examined,
         };
         Ok(found.unopened(asked))
+    }
+
+    /// Reads a slot, with the versions of groups: those that are known well enough are not asked for.
+    async fn read_known(&self, look: &BytesLook<'_>, fence: WantedFence, groups: &Groups) -> Result<Snapshot> {
+        let Some(known) = &self.known else {
+            return self.read(Operation::Read, look.caller, look.key, fence, groups).await;
+        };
+        let asked = known.ask(groups, look.plan.options.max_staleness);
+        let mut found = self.read(Operation::Read, look.caller, look.key, fence, &asked.unknown).await?;
+        let remembered = asked.versions.clone();
+        found.versions = known.learn(groups, asked, &found.versions);
+        self.catch_up(look, groups, &found.entry, &remembered, &mut found.versions).await;
+        Ok(found)
+    }
+
+    /// Asks again for remembered versions that an entry has overtaken. Judged by the older ones it would be loaded and
+    /// stored under them, which would make it dead for all who know the newer.
+    async fn catch_up(
+        &self,
+        look: &BytesLook<'_>,
+        groups: &Groups,
+        entry: &Option<Bytes>,
+        remembered: &[Option<GroupVersion>],
+        versions: &mut GroupVersions,
+    ) {
+        let (Some(known), Some(entry)) = (&self.known, entry) else { return };
+        // Its checksum is compared later: one that is damaged costs a read here.
+        let Ok(envelope) = Envelope::decode(entry, true, look.plan.instance.max_value()) else { return };
+        let carried = |group: &Group| {
+            envelope.groups.iter().find(|(name, _)| *name == group.as_str().as_bytes()).map(|(_, version)| *version)
+        };
+        let is_overtaken = |place: &usize| {
+            let carried = carried(&groups[*place]);
+            remembered[*place].zip(carried).is_some_and(|(version, carried)| is_overtaken(version, carried))
+        };
+        let places: Vec<usize> = (0..groups.len().min(remembered.len())).filter(is_overtaken).collect();
+        if places.is_empty() {
+            return;
+        }
+        let overtaken: Groups = places.iter().map(|place| groups[*place].clone()).collect();
+        known.forget(&overtaken);
+        let asked = known.ask(&overtaken, Duration::ZERO);
+        let read = self.read(Operation::Read, look.caller, look.key, WantedFence::None, &overtaken).await;
+        let found = read.map_or_else(|_| GroupVersions::new(), |found| known.learn(&overtaken, asked, &found.versions));
+        for (place, version) in places.into_iter().zip(found) {
+            versions[place] = version;
+        }
+    }
+
+    /// Returns the versions of groups, read with the slot unless all are known.
+    async fn versions_known(&self, look: &BytesLook<'_>, groups: &Groups, entry: &Option<Bytes>) -> Result<Snapshot> {
+        if let Some(known) = &self.known {
+            let mut asked = known.ask(groups, look.plan.options.max_staleness);
+            if asked.unknown.is_empty() {
+                let remembered = asked.versions.clone();
+                self.catch_up(look, groups, entry, &remembered, &mut asked.versions).await;
+                return Ok(Snapshot::new(None, None, asked.versions));
+            }
+        }
+        self.read_known(look, WantedFence::None, groups).await
     }
 
     /// Looks a key up for a sync caller on a blocking backend, without a future.

@@ -5,11 +5,13 @@ mod gate;
 mod given_up;
 mod health;
 mod keys;
+mod known;
 mod live;
 mod look;
 mod nowhere;
 mod pending;
 mod remove;
+mod stores;
 mod write;
 
 use std::future::Future;
@@ -18,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use retainit_plugin::{
-    Backend, Bytes, CancellationToken, Capabilities, Clock, Error, ErrorKind, GroupNames, GroupVersion, GroupVersions,
-    LocalBackend, Page, Read, Result, Scan, Snapshot, StoreCondition, StoreOptions, Stored, Strength, WantedFence,
+    Backend, Capabilities, Clock, Error, ErrorKind, GroupNames, GroupVersion, LocalBackend, Page, Read, Result, Scan,
+    Snapshot, Strength, WantedFence,
 };
 
 use crate::engine::groups::{Group, Groups};
@@ -27,6 +29,7 @@ use crate::engine::{Caller, CallerKind, Outcomes, Patience};
 use crate::runtime::Io;
 use gate::{Gate, Operation, Passage, Side};
 use given_up::{GivenUp, Late};
+use known::KnownGroups;
 use live::ByEnvelope;
 pub(crate) use look::Unopened;
 use pending::{Pending, PendingRemoval};
@@ -40,6 +43,8 @@ pub(super) struct ByteStore {
     pending: Arc<Pending>,
     late: Late,
     removals: Arc<AtomicU64>,
+    /// Versions of groups, for a backend behind a network.
+    known: Option<Arc<KnownGroups>>,
 }
 
 /// Parts that every byte store is built with.
@@ -50,24 +55,6 @@ pub(super) struct ByteStoreParts<'a> {
     pub(super) op_timeout: Duration,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// The number of attempts of a store without a fence while others write to the same key, in a blocking backend.
-const TRIES: usize = 16;
-
-/// Groups and other borrowed parts of a request, owned: a blocking backend runs on another thread.
-#[derive(Clone, Debug)]
-struct OwnedTerms {
-    key: String,
-    when: StoreCondition,
-    ttl: Option<Duration>,
-    groups: Groups,
-}
-
-impl OwnedTerms {
-    fn terms<'a>(&self, groups: &'a GroupNames<'_>) -> StoreOptions<'a> {
-        StoreOptions::new(self.when).ttl(self.ttl).groups(groups)
-    }
 }
 
 impl ByteStore {
@@ -81,9 +68,12 @@ impl ByteStore {
 
     fn new(side: Side, parts: ByteStoreParts<'_>) -> ByteStore {
         let ByteStoreParts { name, io, op_timeout, outcomes, clock } = parts;
-        let gate = Gate::new(side, io, op_timeout, outcomes, clock);
+        let is_local = matches!(side, Side::Local(_));
+        let gate = Gate::new(side, io, op_timeout, outcomes, Arc::clone(&clock));
         let (pending, late, removals) = Default::default();
-        ByteStore { name, gate, pending, late, removals }
+        let is_known = !is_local && gate.capabilities().has_versions();
+        let known = is_known.then(|| Arc::new(KnownGroups::new(clock)));
+        ByteStore { name, gate, pending, late, removals, known }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -174,211 +164,6 @@ impl ByteStore {
         self.ask(Operation::Other, caller, call).await
     }
 
-    // ------------------------------------------------------------------------------------------------------- storing
-
-    /// Stores the result of a load. When the caller's time is over, a store with a fence goes on in the background.
-    async fn store(
-        &self,
-        caller: Caller<'_>,
-        key: &str,
-        entry: Bytes,
-        when: StoreCondition,
-        ttl: Option<Duration>,
-        groups: &Groups,
-    ) -> Result<Stored> {
-        let request = OwnedTerms { key: key.to_owned(), when, ttl, groups: groups.clone() };
-        if matches!(when, StoreCondition::Fenced(_)) {
-            let call = |passage| self.store_fenced(caller.caller_kind, passage, request, entry);
-            return self.ask(Operation::Write, caller, call).await;
-        }
-        self.store_with(caller, request, move |_: &[Option<GroupVersion>]| Ok(entry.clone())).await
-    }
-
-    async fn store_fenced(
-        &self,
-        caller_kind: CallerKind,
-        passage: Passage<'_>,
-        request: OwnedTerms,
-        entry: Bytes,
-    ) -> Result<Stored> {
-        let limit = passage.limit;
-        match passage.side() {
-            Side::Remote(backend) => {
-                let backend = Arc::clone(backend);
-                let store = async move {
-                    let names = request.groups.names();
-                    backend.store(&request.key, entry, request.terms(&names)).await
-                };
-                passage.detached(store).await
-            }
-            Side::Local(backend) if caller_kind == CallerKind::Blocking => {
-                let names = request.groups.names();
-                passage.here(|| backend.store(&request.key, entry, request.terms(&names).wait(limit)))
-            }
-            // Once begun it comes to its end, for its fence holds it back: the next caller finds it.
-            Side::Local(backend) => {
-                let call = move |backend: &dyn LocalBackend, _: &_| {
-                    let names = request.groups.names();
-                    backend.store(&request.key, entry, request.terms(&names).wait(limit))
-                };
-                passage.there(backend, call).await
-            }
-        }
-    }
-
-    /// Stores a value of the program's: `seal` makes the entry once the versions of its groups are known.
-    async fn set(
-        &self,
-        caller: Caller<'_>,
-        key: &str,
-        seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
-        when: StoreCondition,
-        ttl: Option<Duration>,
-        groups: &Groups,
-    ) -> Result<Stored> {
-        let request = OwnedTerms { key: key.to_owned(), when, ttl, groups: groups.clone() };
-        self.store_with(caller, request, seal).await
-    }
-
-    /// Stores without a fence of the caller's. Even if the caller leaves, the store does not take effect after a
-    /// removal that is acknowledged later, see [`GivenUp`].
-    async fn store_with(
-        &self,
-        caller: Caller<'_>,
-        request: OwnedTerms,
-        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
-    ) -> Result<Stored> {
-        let stored = match self.given_up(caller.caller_kind) {
-            GivenUp::Dropped => {
-                let call = async |passage: Passage<'_>| {
-                    let limit = passage.limit;
-                    match (passage.side(), caller.caller_kind) {
-                        (Side::Remote(_), _) => Err(Error::new(ErrorKind::Backend, "it cannot be held back")),
-                        (Side::Local(backend), CallerKind::Blocking) => {
-                            let names = request.groups.names();
-                            let terms = request.terms(&names).wait(limit);
-                            passage.here(|| backend.store_with(&request.key, &mut seal, terms))
-                        }
-                        (Side::Local(backend), CallerKind::Async) => {
-                            let call = move |backend: &dyn LocalBackend, token: &CancellationToken| {
-                                let names = request.groups.names();
-                                let terms = request.terms(&names).wait(limit).cancelled(token);
-                                backend.store_with(&request.key, &mut seal, terms)
-                            };
-                            passage.there(backend, call).await
-                        }
-                    }
-                };
-                self.ask(Operation::Write, caller, call).await
-            }
-            GivenUp::Fenced if self.gate.is_local() => self.store_conditionally(caller, request, seal).await,
-            GivenUp::Fenced => self.store_over_network(caller, request, seal).await,
-            GivenUp::Awaited => self.store_awaited(caller, request, seal).await,
-        };
-        // Flights without a fence compare this number: their results may be older than the stored value.
-        self.removed();
-        stored
-    }
-
-    /// Stores by [`Backend::store_with`], which nothing goes on with when the caller leaves: what it has sent by then
-    /// depends on a fence.
-    async fn store_over_network(
-        &self,
-        caller: Caller<'_>,
-        request: OwnedTerms,
-        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
-    ) -> Result<Stored> {
-        let names = request.groups.names();
-        let call = async |passage: Passage<'_>| match passage.side() {
-            Side::Remote(backend) => {
-                passage.within(backend.store_with(&request.key, &mut seal, request.terms(&names))).await
-            }
-            Side::Local(_) => Err(Error::new(ErrorKind::Unsupported, "this backend is not behind a network")),
-        };
-        let stored = self.ask(Operation::Write, caller, call).await?;
-        if stored == Stored::Refused && request.when == StoreCondition::Always {
-            // Others were faster each time. What they have stored may be older than the value that is given up here, so
-            // that none of it may be found.
-            self.remove_any(caller, &request.key).await?;
-            return Err(Error::new(ErrorKind::Backend, "others wrote to the key each time it was to be stored"));
-        }
-        Ok(stored)
-    }
-
-    /// Stores on the fence of the present entry, and tries again if another caller was faster.
-    async fn store_conditionally(
-        &self,
-        caller: Caller<'_>,
-        request: OwnedTerms,
-        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes>,
-    ) -> Result<Stored> {
-        for _ in 0..TRIES {
-            // The placeholder of an empty slot has to last as long as this call.
-            let lease = self.gate.op_timeout().saturating_add(Duration::from_secs(1));
-            let take = WantedFence::Take(lease);
-            let Snapshot { entry, fence, versions, .. } =
-                self.read(Operation::Write, caller, &request.key, take, &request.groups).await?;
-            if request.when == StoreCondition::Absent && entry.is_some() {
-                return Ok(Stored::Refused);
-            }
-            let Some(fence) = fence else {
-                return Err(Error::new(ErrorKind::Backend, "the backend has fences and gave none"));
-            };
-            let request = OwnedTerms { when: StoreCondition::Fenced(fence), ..request.clone() };
-            let entry = seal(&versions)?;
-            let call = |passage| self.store_fenced(caller.caller_kind, passage, request, entry);
-            let stored = self.ask(Operation::Write, caller, call).await?;
-            if stored == Stored::Yes {
-                return Ok(stored);
-            }
-        }
-        Err(Error::new(ErrorKind::Backend, format!("others wrote to the key {TRIES} times while it was stored")))
-    }
-
-    /// Stores in a backend that cannot refuse a late store, which is remembered until it is over.
-    async fn store_awaited(
-        &self,
-        caller: Caller<'_>,
-        request: OwnedTerms,
-        mut seal: impl FnMut(&[Option<GroupVersion>]) -> Result<Bytes> + Send + 'static,
-    ) -> Result<Stored> {
-        let versions = match request.groups.is_empty() {
-            true => GroupVersions::new(),
-            // A take, although there is no fence: versions that are missing have to be made.
-            false => {
-                let take = WantedFence::Take(Duration::ZERO);
-                self.read(Operation::Write, caller, &request.key, take, &request.groups).await?.versions
-            }
-        };
-        let entry = seal(&versions)?;
-        // One end is dropped when the store is over, the other when the caller leaves. If the caller leaves first,
-        // removals are not acknowledged until the store is over.
-        let (_waits, does) = self.late.begin();
-        let call = async |passage: Passage<'_>| match passage.side() {
-            Side::Remote(backend) => {
-                let backend = Arc::clone(backend);
-                let store = async move {
-                    let names = request.groups.names();
-                    let stored = backend.store(&request.key, entry, request.terms(&names)).await;
-                    drop(does);
-                    stored
-                };
-                passage.detached(store).await
-            }
-            Side::Local(backend) => {
-                let limit = passage.limit;
-                let call = move |backend: &dyn LocalBackend, _: &_| {
-                    let names = request.groups.names();
-                    let stored = backend.store(&request.key, entry, request.terms(&names).wait(limit));
-                    drop(does);
-                    stored
-                };
-                passage.there(backend, call).await
-            }
-        };
-        self.ask(Operation::Write, caller, call).await
-    }
-
     // ------------------------------------------------------------------------------------------------------ removing
 
     /// Returns the number of removals by this process, which flights without a fence compare.
@@ -411,6 +196,65 @@ impl ByteStore {
         self.acknowledged(removed, was_late)
     }
 
+    /// Removes several keys in one operation. Returns how many entries were there, or, with a check, how many of them
+    /// could be served just before.
+    async fn remove_several(
+        &self,
+        caller_kind: CallerKind,
+        keys: &[String],
+        check: Option<&ByEnvelope>,
+    ) -> Result<u64> {
+        if let (Some(check), false) = (check, self.gate.is_local()) {
+            let live = self.are_live(caller_kind, keys.to_vec(), check).await;
+            let removed = self.remove_several_now(caller_kind, keys).await?;
+            // Where that cannot be decided, any entry counts.
+            return Ok(live.map_or(removed, |live| live.into_iter().filter(|live| *live).count() as u64));
+        }
+        let Some(check) = check else { return self.remove_several_now(caller_kind, keys).await };
+        let (keys, check, patience, was_late) = (keys.to_vec(), check.clone(), self.patience(), self.is_late());
+        let caller = Caller { caller_kind, patience: &patience };
+        let call = async |passage: Passage<'_>| match passage.side() {
+            Side::Remote(_) => Err(Error::new(ErrorKind::Unsupported, "this backend has to be awaited")),
+            Side::Local(backend) => {
+                let remove = move |backend: &dyn LocalBackend| {
+                    let remove = |key: &String| Ok(u64::from(backend.remove_live(key, &check)?));
+                    keys.iter().map(remove).sum::<Result<u64>>()
+                };
+                passage.locally(backend, caller, remove).await
+            }
+        };
+        let removed = self.ask(Operation::Other, caller, call).await;
+        self.acknowledged(removed, was_late)
+    }
+
+    async fn remove_several_now(&self, caller_kind: CallerKind, keys: &[String]) -> Result<u64> {
+        let patience = self.patience();
+        let caller = Caller { caller_kind, patience: &patience };
+        self.ask(Operation::Other, caller, |passage| self.remove_many_now(caller, passage, keys.to_vec())).await
+    }
+
+    async fn remove_many_now(&self, caller: Caller<'_>, passage: Passage<'_>, keys: Vec<String>) -> Result<u64> {
+        let was_late = self.is_late();
+        let removed = match passage.side() {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                let remove = async move {
+                    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                    backend.remove_many(&keys).await
+                };
+                passage.detached(remove).await
+            }
+            Side::Local(backend) => {
+                let remove = move |backend: &dyn LocalBackend| {
+                    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                    backend.remove_many(&keys)
+                };
+                passage.locally(backend, caller, remove).await
+            }
+        };
+        self.acknowledged(removed, was_late)
+    }
+
     async fn remove_now(&self, caller: Caller<'_>, passage: Passage<'_>, key: &str) -> Result<bool> {
         let (key, was_late) = (key.to_owned(), self.is_late());
         let removed = match passage.side() {
@@ -435,6 +279,7 @@ impl ByteStore {
         strength: Strength,
     ) -> Result<GroupVersion> {
         let was_late = self.is_late();
+        let known = self.known.as_ref().map(|known| (known, group.clone(), known.raising(&group)));
         let raised = match passage.side() {
             Side::Remote(backend) => {
                 let backend = Arc::clone(backend);
@@ -450,6 +295,10 @@ impl ByteStore {
                 passage.locally(backend, caller, move |backend| backend.raise(group.as_str(), strength)).await
             }
         };
+        // Before the acknowledgement: from then on no hit of this process may be judged by an older version.
+        if let Some((known, group, began)) = known {
+            known.raised(&group, raised.as_ref().ok().copied(), began);
+        }
         self.acknowledged(raised, was_late)
     }
 

@@ -2,6 +2,7 @@
 
 use retainit_plugin::{Error, ErrorKind, Result, Strength};
 
+use super::keys::TOGETHER;
 use super::{ByEnvelope, ByteStore, PendingRemoval};
 use crate::engine::EngineContext;
 use crate::engine::groups::{Group, Groups, function_group, namespace_group, tag_group};
@@ -148,15 +149,12 @@ impl ByteStore {
                 Err(_) if versioned => return Ok(Evicted::Unknown),
                 Err(error) => return Err(self.unfinished(instance, error)),
             };
-            for full in page.into_iter().filter_map(|found| found.full) {
-                let caller = Caller { caller_kind, patience: &self.patience() };
+            let page: Vec<String> = page.into_iter().filter_map(|found| found.full).collect();
+            for keys in page.chunks(TOGETHER) {
                 // The raised version makes every entry dead, so that judging them shows nothing about before.
-                let one = match versioned {
-                    true => self.remove_any(caller, &full).await,
-                    false => self.remove_live(caller, &full, check.clone()).await,
-                };
-                match one {
-                    Ok(one) => removed += u64::from(one),
+                let check = (!versioned).then_some(&check);
+                match self.remove_several(caller_kind, keys, check).await {
+                    Ok(several) => removed += several,
                     Err(_) if versioned => return Ok(Evicted::Unknown),
                     Err(error) => return Err(self.unfinished(instance, error)),
                 }
