@@ -1,5 +1,6 @@
 //! The engine of retainit.
 
+mod breaker;
 mod cache;
 mod call;
 mod config;
@@ -22,6 +23,7 @@ mod site;
 mod stats;
 mod value;
 
+pub use breaker::BreakerState;
 pub use cache::{BlockingCache, Cache, CacheBuilder, Warm, WarmProgress, Warmed};
 #[doc(hidden)]
 pub use config::Preset;
@@ -35,7 +37,7 @@ pub use global::{
     clear, current, expire_tag, functions, health, init, invalidate_pattern, invalidate_tag, load_config,
     load_from_env, register_backend, registry, stats,
 };
-pub use instance::{Blocking, Builder, Explained, FunctionInfo, FunctionList, Health, Retainit};
+pub use instance::{BackendHealth, Blocking, Builder, Explained, FunctionInfo, FunctionList, Health, Retainit};
 pub use key::Pattern;
 pub use meta::{Entry, Evicted, Freshness, Lookup, Meta};
 pub use options::{CallOptions, Overrides};

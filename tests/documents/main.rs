@@ -19,7 +19,7 @@ const CHECK: &str = r#"
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let retainit = retainit::init()?;
     let health = retainit.blocking().health()?;
-    assert!(matches!(health, retainit::Health::Healthy), "{health}");
+    assert!(health.is_healthy() && health.notes.is_empty(), "{health}");
     Ok(())
 }
 "#;

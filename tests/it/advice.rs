@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use retainit::{Builder, Cache, Health, Retainit, retain};
+use retainit::{Builder, Cache, Retainit, retain};
 use retainit_disk::DiskConfig;
 use tempfile::TempDir;
 use tracing::span;
@@ -92,10 +92,7 @@ fn of_file(text: &str) -> (TempDir, Builder) {
 fn notes(instance: &Retainit) -> Vec<String> {
     let health = instance.blocking().health().unwrap();
     assert!(health.is_healthy(), "{health}");
-    match health {
-        Health::Noted { notes } => notes,
-        _ => Vec::new(),
-    }
+    health.notes
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use retainit::{Builder, MemoryConfig, Retainit};
+use retainit::{BackendHealth, BreakerState, Builder, MemoryConfig, Retainit};
 use retainit_testkit::{ByteConfig, ManualClock};
 use tokio::sync::Semaphore;
 
@@ -63,6 +63,21 @@ impl Gate {
 /// Waits for a future that has to end; a test that hangs fails at the caller's line.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it has to come within 20 s")
+}
+
+/// Waits until calls use the backends of an instance: nothing is pending, and every breaker is closed.
+pub(crate) async fn recovered(instance: &Retainit) {
+    let is_used = |backend: &BackendHealth| backend.pending == 0 && backend.breaker.is_none_or(is_closed);
+    soon(async {
+        while !instance.health().await.unwrap().backends.iter().all(is_used) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+fn is_closed(breaker: BreakerState) -> bool {
+    breaker == BreakerState::Closed
 }
 
 /// Begins an instance whose limit for the store is no matter of the test: a busy machine cannot reach it.

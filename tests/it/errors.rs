@@ -4,7 +4,7 @@ use retainit::{ErrorKind, Evicted, MemoryConfig, Retainit, retain};
 use retainit_testkit::{ByteConfig, Op};
 use serde::Serialize;
 
-use crate::common::{Runs, Stage};
+use crate::common::{Runs, Stage, recovered};
 
 // T-15, T-23, D-07
 #[test]
@@ -218,6 +218,7 @@ async fn errors_of_backends_name_the_backend() {
     let error = cache.remove(&1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Pending);
     config.faults().heal();
+    recovered(&stage.retainit).await;
     assert!(stage.retainit.health().await.unwrap().is_healthy());
     assert_eq!(cache.clear().await.unwrap(), Evicted::Exact(0));
 }

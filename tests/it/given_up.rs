@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use crate::common::{patient, soon};
 
 fn disk(folder: &TempDir, op_timeout: Duration) -> Retainit {
-    let disk = DiskConfig::new().base_path(folder.path());
+    // Callers try again and again: nothing here is about the breaker.
+    let disk = DiskConfig::new().base_path(folder.path()).breaker_threshold(0);
     Retainit::builder().op_timeout(op_timeout).register_backend("disk", disk).build().unwrap()
 }
 

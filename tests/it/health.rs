@@ -47,10 +47,7 @@ fn kinds() -> [ByteConfig; 2] {
 
 /// Lists failing parts, as `name: why`.
 fn failing(health: &Health) -> Vec<String> {
-    match health {
-        Health::Degraded { failing } => failing.iter().map(|(name, error)| format!("{name}: {error}")).collect(),
-        _ => Vec::new(),
-    }
+    health.failing.iter().map(|(name, error)| format!("{name}: {error}")).collect()
 }
 
 async fn asked(instance: &Retainit) -> Vec<String> {

@@ -5,6 +5,7 @@ mod advice;
 mod alike;
 mod attribute;
 mod bounded;
+mod breaker;
 mod cache;
 mod comes_back;
 mod common;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{files, read, report};
 
 /// The folders and files of `core/src`, each of which may import those above it in this list, with what belongs there.
-const LAYERS: [(&str, &str); 20] = [
+const LAYERS: [(&str, &str); 21] = [
     ("stats", "counters"),
+    ("breaker", "the state machine of circuit breakers"),
     ("meta", "what is shown of entries"),
     ("key", "keys and patterns"),
     ("runtime", "threads, timers, waiting"),

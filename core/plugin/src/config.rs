@@ -2,10 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Result, Section, Ttl};
+use crate::{Backend, Clock, Listener, LocalBackend, ObjectBackend, Problem, Result, Section, Ttl};
 
-/// Defaults that every backend's configuration may set for the functions that use it. `None` leaves a choice to the
-/// layers below.
+/// Settings that every backend's configuration may have: defaults for the functions that use it, and how the engine calls
+/// the backend. `None` leaves a choice to the layers below.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -17,6 +17,26 @@ pub struct Settings {
     pub idle: Option<Duration>,
     /// The serializer's name, for backends that keep bytes.
     pub serializer: Option<String>,
+    /// Longest time that a call waits for this backend, if it keeps bytes; else the instance's.
+    pub op_timeout: Option<Duration>,
+    /// Number of calls without an answer, one after the other, that open the circuit breaker of a backend that keeps bytes;
+    /// 0 for no breaker. The engine's default is 5.
+    pub breaker_threshold: Option<u64>,
+    /// Time from the opening of the breaker to the probe that may close it. The engine's default is 60 s.
+    pub breaker_timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// Finds settings that cannot be used. A section calls it among its own [`problems`](Section::problems).
+    pub fn check(&self, problems: &mut Vec<Problem>) {
+        if self.op_timeout == Some(Duration::ZERO) {
+            problems.push(Problem::new("op_timeout", "it is zero: no operation could ever answer"));
+        }
+        if self.breaker_timeout == Some(Duration::ZERO) {
+            let text = "it is zero: every call would be a probe; `breaker_threshold = 0` is for no breaker";
+            problems.push(Problem::new("breaker_timeout", text));
+        }
+    }
 }
 
 /// Everything the engine gives to a backend that is being built.

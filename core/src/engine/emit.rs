@@ -3,6 +3,7 @@
 use retainit_plugin::{Error, ErrorKind, EventKind, EventParts, Result};
 
 use super::{Function, Plan};
+use crate::breaker::{BreakerChange, BreakerState};
 use crate::event::{Bus, held_back};
 use crate::key::KeyBuf;
 use crate::meta::Evicted;
@@ -186,6 +187,25 @@ impl Bus {
             parts.backend = Some(store.into());
             parts.count = Some(used);
             parts.detail = Some(format!("{used} of {capacity}").into());
+        });
+    }
+
+    /// Reports that the breaker of a backend changed its state, with the error that opened it.
+    pub(crate) fn breaker_changed(&self, store: &str, change: BreakerChange, error: Option<&str>) {
+        let (from, to) = (change.from.as_str(), change.to.as_str());
+        if !self.writes_log() {
+            quietly(|| match change.to {
+                BreakerState::Open => {
+                    tracing::warn!(target: "retainit", backend = store, from, to, error, "breaker_change")
+                }
+                _ => tracing::info!(target: "retainit", backend = store, from, to, "breaker_change"),
+            });
+        }
+        self.emit(EventKind::BreakerChange, |parts| {
+            parts.backend = Some(store.into());
+            parts.operation = Some(to.into());
+            parts.detail = Some(format!("{from} -> {to}").into());
+            parts.error = error.map(Into::into);
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retainit_plugin::{BackendConfig, Error, ErrorKind, Result};
+use retainit_plugin::{BackendConfig, Error, ErrorKind, Listener, Result};
 
 use super::Retainit;
 use super::builder::all;
@@ -56,7 +56,8 @@ impl Retainit {
     pub(super) fn build_store(&self, name: Arc<str>, config: &dyn BackendConfig) -> Result<Store> {
         let listener =
             Arc::new(BackendListener::new(&name, &self.0.engine.bus, &self.0.functions, &self.0.engine.clock));
-        Store::build(name, config, Arc::clone(&self.0.engine.clock), &self.0.io, self.0.op_timeout, listener)
+        let reports = (listener as Arc<dyn Listener>, &self.0.engine.bus);
+        Store::build(name, config, Arc::clone(&self.0.engine.clock), &self.0.io, self.0.op_timeout, reports)
     }
 
     /// Builds a linked type with the default configuration, under the type's name.

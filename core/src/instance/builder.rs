@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use retainit_plugin::lock::{Mutex, RwLock};
 use retainit_plugin::{
-    BackendConfig, ByteSize, Clock, Error, ErrorKind, IntoField, Problem, Process, Registration, Result, Secret,
-    Serializer, SubscriberConfig, SubscriberContext, SystemClock, TagEpoch, caught, on_fork,
+    BackendConfig, ByteSize, Clock, Error, ErrorKind, IntoField, Listener, Problem, Process, Registration, Result,
+    Secret, Serializer, SubscriberConfig, SubscriberContext, SystemClock, TagEpoch, caught, on_fork,
 };
 
 use super::check::advise;
@@ -227,7 +227,8 @@ impl Builder {
         for (name, config) in declared.chain(in_code) {
             let Foundation { clock, io, bus, functions, .. } = &foundation;
             let listener = Arc::new(BackendListener::new(name, bus, functions, clock));
-            match Store::build(Arc::clone(name), config, Arc::clone(clock), io, main.operation_timeout(), listener) {
+            let reports = (listener as Arc<dyn Listener>, bus);
+            match Store::build(Arc::clone(name), config, Arc::clone(clock), io, main.operation_timeout(), reports) {
                 Ok(store) => drop(parts.stores.insert(Arc::clone(name), Arc::new(store))),
                 Err(error) => problems.push(error),
             }

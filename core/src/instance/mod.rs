@@ -30,7 +30,7 @@ pub(crate) use builder::all;
 pub use explained::Explained;
 pub(crate) use explained::options;
 pub(crate) use functions::{Functions, KeyTerms, Level};
-pub use health::Health;
+pub use health::{BackendHealth, Health};
 pub use list::{FunctionInfo, FunctionList};
 pub(crate) use observers::PlanObserver;
 
@@ -247,7 +247,8 @@ impl Retainit {
 
     /// Checks that everything calls need works.
     ///
-    /// Every byte backend has to store, return and remove an entry under a key of its own, within `op_timeout`.
+    /// Every byte backend has to store, return and remove an entry under a key of its own, within `op_timeout`. One whose
+    /// circuit breaker is open, or with removals pending, is not tried: calls go without it.
     /// Three failed operations of calls in a row count too, for a minute. Functions and caches whose calls run uncached
     /// are named with the reason: those that were used here, and for the installed instance all that are linked.
     /// Settings such as `disabled` are no problem.

@@ -89,7 +89,7 @@ impl Retainit {
     /// Reads the files and the environment again and applies them to every function.
     ///
     /// A reload changes options of functions and overrides, backends that are new or gone, and what functions inherit
-    /// from backends (`ttl`, `jitter`, `max_idle`, `serializer`). Calls see the old settings or the new ones, never a
+    /// from backends (`ttl`, `jitter`, `max_idle`, `serializer`), and the limits of breakers. Calls see the old settings or the new ones, never a
     /// mixture; entries stay where the backend stays. Functions without a backend go to the default as `build` would
     /// choose it now.
     ///
@@ -147,7 +147,7 @@ impl Retainit {
             let there = next.stores.remove(name).filter(|store| !store.implicit);
             let Some(config) = config else { continue };
             let store = match there {
-                Some(store) => Store::clone(&store).with_options(config.settings().into()),
+                Some(store) => Store::clone(&store).with_settings(config.settings()),
                 None => {
                     let store = self.build_store(Arc::clone(name), &**config)?;
                     prepare(&store, &configured.effective)?;
@@ -198,8 +198,13 @@ fn fixed_changes(old: &Effective, new: &Effective, before: &[Declared], now: &[D
     let is_fixed = |path: &[String]| match path {
         [main] => main != "default_backend",
         [section, ..] if section == "functions" || section == "override" => false,
-        [section, name, field] if section == "backends" => stays(name) && !options::is_inherited(field),
+        [section, name, field] if section == "backends" => stays(name) && !is_reloaded(field),
         _ => true,
     };
     old.changes(new).into_iter().filter(|path| is_fixed(path)).map(|path| Effective::shown(&path)).collect()
+}
+
+/// Returns whether a reload changes a field of a backend: what functions inherit from it, and the limits of its breaker.
+fn is_reloaded(field: &str) -> bool {
+    options::is_inherited(field) || matches!(field, "breaker_threshold" | "breaker_timeout")
 }

@@ -105,6 +105,28 @@ impl ByteConfig {
         self
     }
 
+    /// Sets the longest time that a call waits for this backend. Default: the instance's.
+    #[must_use]
+    pub fn op_timeout(mut self, op_timeout: Duration) -> ByteConfig {
+        self.settings.op_timeout = Some(op_timeout);
+        self
+    }
+
+    /// Sets the number of calls without an answer, one after the other, that open the breaker; 0 for no breaker. Default:
+    /// 5.
+    #[must_use]
+    pub fn breaker_threshold(mut self, threshold: u64) -> ByteConfig {
+        self.settings.breaker_threshold = Some(threshold);
+        self
+    }
+
+    /// Sets the time from the opening of the breaker to the probe. Default: 60 s.
+    #[must_use]
+    pub fn breaker_timeout(mut self, timeout: Duration) -> ByteConfig {
+        self.settings.breaker_timeout = Some(timeout);
+        self
+    }
+
     /// Sets the declared capabilities; everything by default. The backend refuses what is not declared with
     /// [`ErrorKind::Unsupported`], gives no fence without [`Capabilities::fences`], and keeps entries past their ttl
     /// without [`Capabilities::native_ttl`].

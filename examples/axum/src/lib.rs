@@ -50,11 +50,13 @@ async fn rename(
 /// it for an alert, not for the probe that restarts the service.
 async fn health() -> (StatusCode, Json<Value>) {
     match retainit::health().await {
-        Ok(retainit::Health::Degraded { failing }) => {
-            let failing: Vec<String> = failing.iter().map(|(name, error)| format!("{name}: {error:#}")).collect();
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "failing": failing })))
+        Ok(health) => {
+            let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let failing: Vec<String> =
+                health.failing.iter().map(|(name, error)| format!("{name}: {error:#}")).collect();
+            let backends: Vec<String> = health.backends.iter().map(ToString::to_string).collect();
+            (status, Json(json!({ "failing": failing, "backends": backends })))
         }
-        Ok(_) => (StatusCode::OK, Json(json!({ "failing": [] }))),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "failing": [format!("{error:#}")] }))),
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use retainit::{DiskConfig, Health, MemoryConfig, Retainit, retain};
+use retainit::{DiskConfig, MemoryConfig, Retainit, retain};
 
 mod progress;
 
@@ -131,8 +131,9 @@ fn instance(asked: &Asked, files: usize) -> Result<Retainit, String> {
         Some(other) => return Err(format!("there is no backend {other}: expected disk or memory\n{USAGE}")),
     };
     let retainit = builder.build().map_err(|error| error.to_string())?;
-    if let Health::Degraded { failing } = retainit.blocking().health().map_err(|error| error.to_string())? {
-        let problems: Vec<_> = failing.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    let health = retainit.blocking().health().map_err(|error| error.to_string())?;
+    if !health.is_healthy() {
+        let problems: Vec<_> = health.failing.iter().map(|(name, error)| format!("{name}: {error}")).collect();
         return Err(format!("the cache cannot be used; try --backend memory\n{}", problems.join("\n")));
     }
     retainit.install().map_err(|error| error.to_string())?;

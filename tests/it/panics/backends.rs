@@ -14,7 +14,8 @@ use retainit_plugin::{
 };
 use retainit_testkit::ByteConfig;
 
-use crate::common::{patient, soon};
+use super::wait_for;
+use crate::common::{patient, recovered, soon};
 
 /// Selects the method that panics.
 #[derive(Clone, Debug, Default)]
@@ -232,6 +233,7 @@ fn no_method_of_a_backend_falls_on_a_call() {
             let done = catch_unwind(AssertUnwindSafe(|| exercise(&instance, &cache)));
             assert!(done.is_ok(), "{kind:?}, method {method}");
             switch.0.store(0, Ordering::SeqCst);
+            wait_for(recovered(&instance));
             exercise(&instance, &cache);
             cache.blocking().set(&0, 7).unwrap();
             assert_eq!(cache.blocking().get_or_load(&0, || 8), 7, "it goes on as before: {kind:?}, method {method}");
@@ -256,6 +258,7 @@ fn a_removal_that_falls_is_not_acknowledged() {
         assert!(kind == Kind::Object || pattern.is_err());
         switch.0.store(0, Ordering::SeqCst);
         cache.blocking().remove(&1).unwrap();
+        wait_for(recovered(&instance));
         assert!(cache.blocking().get(&1).unwrap().is_miss());
     }
 }

@@ -60,7 +60,8 @@ kinds! {
     BackendInit "backend_init",
     /// A backend was closed.
     BackendClose "backend_close",
-    /// A circuit breaker changed its state. Nothing emits it yet: there are no breakers.
+    /// The circuit breaker of a backend changed its state: `operation()` is the new one, `closed`, `open` or `half_open`,
+    /// `detail()` both, `error()` what opened it.
     BreakerChange "breaker_change",
     /// The backplane was lost or came back. Nothing emits it yet: there is no backplane.
     BackplaneChange "backplane_change",

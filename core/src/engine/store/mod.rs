@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retainit_plugin::{
-    Built, Clock, Context, Error, ErrorKind, Listener, Moment, ObjectBackend, Result, StoredValue, Strength,
+    Built, Clock, Context, Error, ErrorKind, Listener, Moment, ObjectBackend, Result, Settings, StoredValue, Strength,
     WantedFence, caught,
 };
 
@@ -24,7 +24,9 @@ use super::flight::Ticket;
 use super::keys::{Cursor, FoundKey, KeyQuery};
 use super::write::Prepared;
 use super::{Caller, CallerKind, Job, Looked, Outcomes, Patience, Plan, ReadMode, Slot, Stock, Write};
+use crate::breaker::{BreakerLimits, BreakerState};
 use crate::engine::EngineContext;
+use crate::event::Bus;
 use crate::key::KeyBuf;
 use crate::meta::Evicted;
 use crate::options::Options;
@@ -83,11 +85,14 @@ impl Store {
         clock: Arc<dyn Clock>,
         io: &Arc<Io>,
         op_timeout: Duration,
-        listener: Arc<dyn Listener>,
+        (listener, bus): (Arc<dyn Listener>, &Arc<Bus>),
     ) -> Result<Store> {
+        let settings = caught(ErrorKind::Config, "reading the settings of the backend", || config.settings())?;
+        let (op_timeout, limits) = (settings.op_timeout.unwrap_or(op_timeout), limits(&settings));
         let context = Context::new(Arc::clone(&name), Arc::clone(&clock), listener).op_timeout(op_timeout);
         let outcomes = Arc::default();
-        let parts = ByteStoreParts { name: Arc::clone(&name), io, op_timeout, outcomes: Arc::clone(&outcomes), clock };
+        let (named, noted, bus) = (Arc::clone(&name), Arc::clone(&outcomes), Some(Arc::clone(bus)));
+        let parts = ByteStoreParts { name: named, io, op_timeout, outcomes: noted, clock, bus, limits };
         let build = || Store::of(config.build(context)?, config, parts, outcomes);
         let built = caught(ErrorKind::Config, "building the backend", build).flatten();
         built.map_err(|error| error.with_context("backend", &*name))
@@ -121,9 +126,12 @@ impl Store {
         Store { implicit: true, ..self }
     }
 
-    /// Replaces the options, after a reload.
-    pub(crate) fn with_options(self, options: Options) -> Store {
-        Store { options, ..self }
+    /// Replaces what a reload may change: the options, and the limits of the breaker.
+    pub(crate) fn with_settings(self, settings: Settings) -> Store {
+        if let StoreKind::Bytes(bytes) = &self.kind {
+            bytes.set_limits(limits(&settings));
+        }
+        Store { options: settings.into(), ..self }
     }
 
     /// Makes a store for plans that never reach it.
@@ -453,6 +461,14 @@ impl Store {
         }
     }
 
+    /// Returns the state of the breaker and the number of pending removals; `None` for a store without either.
+    pub(crate) fn availability(&self) -> Option<(BreakerState, usize)> {
+        match &self.kind {
+            StoreKind::Object(_) => None,
+            StoreKind::Bytes(bytes) => Some(bytes.availability()),
+        }
+    }
+
     /// Returns whether both are one backend, under options that may differ.
     pub(crate) fn is_same(&self, other: &Store) -> bool {
         Arc::ptr_eq(&self.outcomes, &other.outcomes)
@@ -471,5 +487,14 @@ impl Store {
             StoreKind::Object(object) => object.close(),
             StoreKind::Bytes(bytes) => bytes.close(caller_kind).await,
         }
+    }
+}
+
+/// Returns the limits of the breaker that a configuration sets.
+fn limits(settings: &Settings) -> BreakerLimits {
+    let default = BreakerLimits::default();
+    BreakerLimits {
+        threshold: settings.breaker_threshold.unwrap_or(default.threshold),
+        timeout: settings.breaker_timeout.unwrap_or(default.timeout),
     }
 }

@@ -88,8 +88,18 @@ config! {
         sync: SyncMode = "normal";
 
         /// Time for which an operation waits for locks of other threads and processes before it fails; at most four
-        /// fifths of the instance's `op_timeout`.
+        /// fifths of `op_timeout`.
         busy_timeout: Duration = "200ms";
+
+        /// The longest a call waits for any one operation, where that differs from the instance's.
+        op_timeout: Duration, example "100ms";
+
+        /// The number of operations, one after the other, that found no answer in time, after which calls go without this
+        /// backend; 0 for any number. Errors of the disk and a full one do not count.
+        breaker_threshold: Count = 5, alias "circuit_breaker_threshold";
+
+        /// The time for which calls go without this backend then, until one probe tells whether it answers again.
+        breaker_timeout: Duration = "60s", alias "circuit_breaker_timeout";
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
@@ -99,6 +109,7 @@ config! {
         if self.max_entries.get() == Some(&Limit(Some(Count(0)))) {
             problems.push(Problem::new("max_entries", "expected at least 1, got 0"));
         }
+        self.settings().check(problems);
     }
 }
 
@@ -153,6 +164,9 @@ impl BackendConfig for DiskConfig {
         settings.ttl = self.ttl.get().copied();
         settings.jitter = self.jitter.get().map(|jitter| jitter.0);
         settings.serializer = self.serializer.get().cloned();
+        settings.op_timeout = self.op_timeout.get().copied();
+        settings.breaker_threshold = self.breaker_threshold.get().map(|threshold| threshold.0);
+        settings.breaker_timeout = self.breaker_timeout.get().copied();
         settings
     }
 

@@ -1,18 +1,19 @@
-//! Flushes pending removals, by one task in the background.
+//! Flushes pending removals, in batches.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use retainit_plugin::{Error, ErrorKind, Result, Strength};
+use retainit_plugin::{Error, ErrorKind, LocalBackend, Result, Strength};
 
-use super::{ByteStore, Operation, PendingRemoval};
+use super::{ByteStore, Operation, Passage, PendingRemoval, Side};
 use crate::engine::groups::namespace_group;
-use crate::engine::{Caller, CallerKind};
-use crate::runtime::Stopwatch;
+use crate::engine::{Caller, CallerKind, Patience};
 
-/// The pause between two attempts at pending removals. A caller that comes meanwhile does not wait for it.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The most keys that are removed at once.
+const BATCH: usize = 512;
+
+/// The time for a batch: nobody waits for it.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ByteStore {
     /// Queues a removal that the backend did not acknowledge. Returns false if a repetition cannot help.
@@ -20,84 +21,84 @@ impl ByteStore {
         if !error.is_retryable() {
             return false;
         }
+        // Loads under way that have no fence would be stored behind the removal.
+        self.removed();
         let versioned = self.capabilities().has_versions();
         self.pending
             .add(removal, || versioned.then(|| PendingRemoval::Raise(namespace_group(namespace), Strength::Hard)));
-        if let Err(error) = self.retry_in_background() {
-            tracing::warn!(target: "retainit", error = error.report(), "removals wait for the next call");
-        }
+        self.keep();
         true
     }
 
-    /// Waits until no removal is pending, for as long as the caller has patience: pending removals go first.
-    pub(super) async fn wait_until_flushed(&self, caller: Caller<'_>) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let limit = caller.patience.left()?;
-        self.retry_in_background()?;
-        let attempted = async {
-            self.pending.attempted().await;
-            match self.pending.is_empty() {
-                true => Ok(()),
-                false => Err(Error::new(ErrorKind::Backend, "pending removals go first, and it does not answer")),
-            }
-        };
-        let watch = Stopwatch::start();
-        let outcome = self.gate.io().within(limit, attempted).await;
-        caller.patience.spend(watch.elapsed(), &outcome);
-        outcome
-    }
-
-    /// Starts the task that flushes pending removals once the backend answers, even if this process makes no further
-    /// call. It ends with the instance.
-    fn retry_in_background(&self) -> Result<()> {
-        if !self.pending.begin_flushing() {
-            return Ok(());
-        }
-        let ByteStore { name, gate, pending, late, removals, known } = self.clone();
-        let gate = gate.detached();
-        let flush = async move {
-            let mut pause = PAUSE;
-            loop {
-                drop(tokio::time::timeout(pause, pending.wanted()).await);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                let Some(gate) = gate.attached() else { return };
-                let (name, pending) = (Arc::clone(&name), Arc::clone(&pending));
-                let (late, removals, known) = (late.clone(), Arc::clone(&removals), known.clone());
-                let store = ByteStore { name, gate, pending, late, removals, known };
-                let attempt = store.pending.attempt();
-                // The failure was reported when the removal was queued.
-                let flushed = store.flush(CallerKind::Async).await;
-                let is_over = flushed.is_ok() && store.pending.end_flushing();
-                drop(attempt);
-                if is_over {
-                    return;
-                }
-            }
-        };
-        self.gate.io().spawn(flush).inspect_err(|_| self.pending.stop_flushing())
-    }
-
     /// Flushes pending removals until the backend fails.
-    async fn flush(&self, caller_kind: CallerKind) -> Result<()> {
-        for (removal, number) in self.pending.list() {
-            let patience = self.patience();
-            let caller = Caller { caller_kind, patience: &patience };
-            let gate = &self.gate;
-            match &removal {
-                PendingRemoval::Remove(key) => {
-                    let call = |passage| self.remove_now(caller, passage, key);
-                    gate.pass(Operation::Background, &patience, call).await?;
-                }
+    pub(super) async fn flush(&self) -> Result<()> {
+        loop {
+            let batch = self.pending.batch(BATCH);
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let (keys, rest): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|(removal, _)| matches!(removal, PendingRemoval::Remove(_)));
+            let several: Arc<[String]> = keys.iter().filter_map(|(removal, _)| removal.key().cloned()).collect();
+            match self.flush_keys(several).await {
+                Ok(()) => keys.iter().for_each(|(removal, number)| self.pending.done(removal, *number)),
+                // One key that is refused must not hold up the others.
+                Err(error) if error.is_unreachable() => return Err(error),
+                Err(_) => self.flush_each(keys).await?,
+            }
+            self.flush_each(rest).await?;
+        }
+    }
+
+    /// Flushes removals one by one. What is refused for good is given up, and reported.
+    async fn flush_each(&self, removals: Vec<(PendingRemoval, u64)>) -> Result<()> {
+        let mut first = None;
+        for (removal, number) in removals {
+            let flushed = match &removal {
+                PendingRemoval::Remove(key) => self.flush_keys([key.clone()].into()).await,
                 PendingRemoval::Raise(group, strength) => {
+                    let patience = self.batch_patience();
+                    let caller = Caller { caller_kind: CallerKind::Async, patience: &patience };
                     let call = |passage| self.raise_now(caller, passage, group.clone(), *strength);
-                    gate.pass(Operation::Background, &patience, call).await?;
+                    self.gate.pass(Operation::Background, &patience, call).await.map(drop)
+                }
+            };
+            match flushed {
+                Ok(()) => self.pending.done(&removal, number),
+                Err(error) if error.is_unreachable() => return Err(error),
+                Err(error) if error.is_retryable() => first = first.or(Some(error)),
+                Err(error) => {
+                    self.pending.done(&removal, number);
+                    self.gate.circuit().gave_up_removal(&error);
                 }
             }
-            self.pending.done(&removal, number);
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
+    }
+
+    async fn flush_keys(&self, keys: Arc<[String]>) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let was_late = self.is_late();
+        let call = async |passage: Passage<'_>| match passage.side() {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                let remove = async move { backend.remove_many(&borrowed(&keys)).await };
+                passage.detached(remove).await
+            }
+            Side::Local(backend) => {
+                let remove = move |backend: &dyn LocalBackend, _: &_| backend.remove_many(&borrowed(&keys));
+                passage.there(backend, remove).await
+            }
+        };
+        let removed = self.gate.pass(Operation::Background, &self.batch_patience(), call).await;
+        // The removals were counted when they were queued: loads that began since then have found no backend to store in.
+        self.unless_late(removed.map(drop), was_late)
+    }
+
+    fn batch_patience(&self) -> Patience {
+        Patience::new(BATCH_TIMEOUT.max(self.gate.op_timeout()))
     }
 
     /// Flushes pending removals for the last time.
@@ -105,8 +106,14 @@ impl ByteStore {
     /// # Errors
     ///
     /// [`ErrorKind::Pending`] when the backend still does not acknowledge it: it is lost with this process.
-    pub(super) async fn flush_finally(&self, caller_kind: CallerKind) -> Result<()> {
-        let settled = self.flush(caller_kind).await;
+    pub(super) async fn flush_finally(&self) -> Result<()> {
+        self.keeper.close();
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        // Whatever its breaker says: there is no later.
+        self.gate.circuit().give_way();
+        let settled = self.flush().await;
         match self.pending.abandon() {
             0 => Ok(()),
             removal => {
@@ -124,4 +131,8 @@ impl ByteStore {
             }
         }
     }
+}
+
+fn borrowed(keys: &[String]) -> Vec<&str> {
+    keys.iter().map(String::as_str).collect()
 }

@@ -1,8 +1,8 @@
 //! Passes every call to a byte backend: limits its time, measures it and counts its outcome.
 //!
-//! A [`Side`] is reachable only through a [`Passage`], which [`Gate::pass`] and [`Gate::pass_at_once`] create. A
-//! circuit breaker belongs in these two: open, it refuses before there is a passage, and [`Gate::ended`] receives its
-//! successes and failures. The caller reports the failure of a function, since only the caller knows the function.
+//! A [`Side`] is reachable only through a [`Passage`], which [`Gate::pass`] and [`Gate::pass_at_once`] create. While the
+//! circuit breaker is open they refuse before there is one; [`Gate::ended`] tells it successes and failures. The caller
+//! reports the failure of a function, since only the caller knows the function.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,9 @@ use retainit_plugin::{
     caught,
 };
 
+use super::circuit::Circuit;
 use super::given_up::CancelOnDrop;
+use crate::breaker::BreakerPermit;
 use crate::engine::{Caller, CallerKind, Outcomes, Patience};
 use crate::runtime::{Io, Stopwatch};
 
@@ -28,6 +30,7 @@ pub(super) struct Gate {
     timed_out: Arc<AtomicU64>,
     outcomes: Arc<Outcomes>,
     clock: Arc<dyn Clock>,
+    circuit: Arc<Circuit>,
 }
 
 /// A byte backend, async or blocking.
@@ -48,6 +51,8 @@ pub(super) enum Operation {
     Other,
     /// An operation without a waiting caller, or of the instance itself.
     Background,
+    /// An operation whatever the breaker says: its probe, or the end of the backend.
+    Unguarded,
 }
 
 impl Gate {
@@ -57,8 +62,14 @@ impl Gate {
         op_timeout: Duration,
         outcomes: Arc<Outcomes>,
         clock: Arc<dyn Clock>,
+        circuit: Circuit,
     ) -> Gate {
-        Gate { side, io: Arc::clone(io), op_timeout, timed_out: Arc::default(), outcomes, clock }
+        let (io, circuit) = (Arc::clone(io), Arc::new(circuit));
+        Gate { side, io, op_timeout, timed_out: Arc::default(), outcomes, clock, circuit }
+    }
+
+    pub(super) fn circuit(&self) -> &Arc<Circuit> {
+        &self.circuit
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -84,15 +95,20 @@ impl Gate {
     // ------------------------------------------------------------------------------------------------------- passing
 
     /// Calls the backend, for as long as `patience` lasts.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call, and [`ErrorKind::Unreachable`] without a call while the breaker is not closed.
     pub(super) async fn pass<'a, T, F: Future<Output = Result<T>>>(
         &'a self,
         operation: Operation,
         patience: &Patience,
         call: impl FnOnce(Passage<'a>) -> F,
     ) -> Result<T> {
-        let (limit, watch) = (patience.left()?, Stopwatch::start());
+        let (permit, limit) = (self.permit(operation)?, patience.left()?);
+        let watch = Stopwatch::start();
         let outcome = call(Passage { gate: self, limit }).await;
-        self.ended(operation, patience, watch, &outcome);
+        self.ended(operation, patience, (limit, watch), permit, &outcome);
         outcome
     }
 
@@ -110,29 +126,67 @@ impl Gate {
         let Side::Local(backend) = &self.side else {
             return Err(Error::new(ErrorKind::Unsupported, "this backend has to be awaited"));
         };
-        let (limit, watch) = (patience.left()?, Stopwatch::start());
+        let (permit, limit) = (self.permit(operation)?, patience.left()?);
+        let watch = Stopwatch::start();
         let outcome = caught(ErrorKind::Backend, "the backend", || call(backend.as_ref(), limit)).flatten();
-        self.ended(operation, patience, watch, &outcome);
+        self.ended(operation, patience, (limit, watch), permit, &outcome);
         outcome
     }
 
-    /// Notes the outcome of a call. A call whose caller was dropped is not noted: its outcome is unknown.
-    fn ended<T>(&self, operation: Operation, patience: &Patience, watch: Stopwatch, outcome: &Result<T>) {
-        patience.spend(watch.elapsed(), outcome);
-        let timed_out = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout);
-        if timed_out && operation != Operation::Background {
-            self.timed_out.store(SystemClock.now().as_millis(), Ordering::Relaxed);
+    fn permit(&self, operation: Operation) -> Result<Option<BreakerPermit>> {
+        match operation {
+            Operation::Unguarded => Ok(None),
+            _ => self.circuit.permit().map(Some),
         }
     }
 
-    /// Counts the outcome of an operation of a call, for `health()`: also of one that had to wait too long for pending
-    /// removals.
+    /// Notes the outcome of a call. A call whose caller was dropped is not noted: its outcome is unknown.
+    fn ended<T>(
+        &self,
+        operation: Operation,
+        patience: &Patience,
+        (limit, watch): (Duration, Stopwatch),
+        permit: Option<BreakerPermit>,
+        outcome: &Result<T>,
+    ) {
+        patience.spend(watch.elapsed(), outcome);
+        let timed_out = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout);
+        if timed_out && !matches!(operation, Operation::Background | Operation::Unguarded) {
+            self.timed_out.store(SystemClock.now().as_millis(), Ordering::Relaxed);
+        }
+        if let Some(permit) = permit {
+            // With less than half of its time left, a call that times out shows that the calls before it were slow.
+            self.circuit.note(permit, outcome, limit >= self.op_timeout / 2);
+        }
+    }
+
+    /// Asks the backend whether it can be reached, whatever the breaker says. Returns the time that it took.
+    pub(super) async fn probe(&self, limit: Duration) -> Result<Duration> {
+        let watch = Stopwatch::start();
+        let call = async |passage: Passage<'_>| match passage.side() {
+            Side::Remote(backend) => {
+                let backend = Arc::clone(backend);
+                passage.detached(async move { backend.health().await }).await
+            }
+            Side::Local(backend) => passage.there(backend, |backend, _| backend.health()).await,
+        };
+        self.pass(Operation::Unguarded, &Patience::new(limit), call).await?;
+        Ok(watch.elapsed())
+    }
+
+    /// Counts the outcome of an operation of a call, for `health()`.
     pub(super) fn note<T>(&self, operation: Operation, outcome: &Result<T>) {
         match operation {
             Operation::Read => self.outcomes.read.note(outcome, &*self.clock),
             Operation::Write => self.outcomes.write.note(outcome, &*self.clock),
-            Operation::Other | Operation::Background => {}
+            Operation::Other | Operation::Background | Operation::Unguarded => {}
         }
+    }
+
+    /// Forgets the last failures of calls.
+    pub(super) fn forget_outcomes(&self) {
+        self.outcomes.read.succeeded();
+        self.outcomes.write.succeeded();
     }
 
     // ------------------------------------------------------------------------------------------------------ patience

@@ -78,8 +78,8 @@ impl ByteStore {
     /// Begins a load, as far as that needs no wait.
     pub(in crate::engine::store) fn start_load(&self, job: &Job, fence: WantedFence) -> LoadStart {
         let since = self.since(&job.plan);
-        if job.patience.is_used_up() {
-            // The call's patience is used up, so that it makes no look. Without a look there is no fence, and no store.
+        if job.patience.is_used_up() || !self.is_available() {
+            // Without a look there is no fence, and no store.
             let Since { epoch, removals } = since;
             let ticket = Ticket { epoch, fence: None, versions: Box::default(), removals };
             return LoadStart::Ticket { ticket, unreachable: true };

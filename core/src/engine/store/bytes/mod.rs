@@ -1,9 +1,12 @@
 //! Implements [`Store`](super::Store) for byte backends, with a limit on every wait, for sync and async callers.
 
+mod ask;
+mod circuit;
 mod flush;
 mod gate;
 mod given_up;
 mod health;
+mod keeper;
 mod keys;
 mod known;
 mod live;
@@ -14,7 +17,6 @@ mod remove;
 mod stores;
 mod write;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,11 +26,15 @@ use retainit_plugin::{
     Snapshot, Strength, WantedFence,
 };
 
+use crate::breaker::BreakerLimits;
 use crate::engine::groups::{Group, Groups};
 use crate::engine::{Caller, CallerKind, Outcomes, Patience};
+use crate::event::Bus;
 use crate::runtime::Io;
+use circuit::Circuit;
 use gate::{Gate, Operation, Passage, Side};
 use given_up::{GivenUp, Late};
+use keeper::Keeper;
 use known::KnownGroups;
 use live::ByEnvelope;
 pub(crate) use look::Unopened;
@@ -45,6 +51,7 @@ pub(super) struct ByteStore {
     removals: Arc<AtomicU64>,
     /// Versions of groups, for a backend behind a network.
     known: Option<Arc<KnownGroups>>,
+    keeper: Arc<Keeper>,
 }
 
 /// Parts that every byte store is built with.
@@ -55,6 +62,8 @@ pub(super) struct ByteStoreParts<'a> {
     pub(super) op_timeout: Duration,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) bus: Option<Arc<Bus>>,
+    pub(super) limits: BreakerLimits,
 }
 
 impl ByteStore {
@@ -67,13 +76,14 @@ impl ByteStore {
     }
 
     fn new(side: Side, parts: ByteStoreParts<'_>) -> ByteStore {
-        let ByteStoreParts { name, io, op_timeout, outcomes, clock } = parts;
+        let ByteStoreParts { name, io, op_timeout, outcomes, clock, bus, limits } = parts;
+        let circuit = Circuit::new(Arc::clone(&name), Arc::clone(&clock), bus, limits);
         let is_local = matches!(side, Side::Local(_));
-        let gate = Gate::new(side, io, op_timeout, outcomes, Arc::clone(&clock));
-        let (pending, late, removals) = Default::default();
+        let gate = Gate::new(side, io, op_timeout, outcomes, Arc::clone(&clock), circuit);
+        let (pending, late, removals, keeper) = Default::default();
         let is_known = !is_local && gate.capabilities().has_versions();
         let known = is_known.then(|| Arc::new(KnownGroups::new(clock)));
-        ByteStore { name, gate, pending, late, removals, known }
+        ByteStore { name, gate, pending, late, removals, known, keeper }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -95,24 +105,6 @@ impl ByteStore {
             _ if capabilities.has_fences() => GivenUp::Fenced,
             _ => GivenUp::Awaited,
         }
-    }
-
-    /// Calls the backend for a caller, after pending removals are flushed.
-    async fn ask<'a, T, F: Future<Output = Result<T>>>(
-        &'a self,
-        operation: Operation,
-        caller: Caller<'_>,
-        call: impl FnOnce(Passage<'a>) -> F,
-    ) -> Result<T> {
-        let asked = async {
-            // A removal that the backend has not acknowledged goes before everything else: a read would find what was
-            // removed, and what is stored now would be removed later.
-            self.wait_until_flushed(caller).await?;
-            self.gate.pass(operation, caller.patience, call).await
-        };
-        let outcome = asked.await;
-        self.gate.note(operation, &outcome);
-        outcome
     }
 
     // ------------------------------------------------------------------------------------------------------- reading
@@ -142,17 +134,20 @@ impl ByteStore {
         self.ask(operation, caller, call).await
     }
 
-    /// Returns whether a read needs no future: for a sync caller on a blocking backend, while no removal is pending.
+    /// Returns whether a read needs no future: for a sync caller on a blocking backend.
     fn reads_at_once(&self, caller: Caller<'_>) -> bool {
-        self.gate.is_local() && caller.caller_kind == CallerKind::Blocking && self.pending.is_empty()
+        self.gate.is_local() && caller.caller_kind == CallerKind::Blocking
     }
 
     /// Reads without a future, see [`ByteStore::reads_at_once`].
     fn read_at_once(&self, caller: Caller<'_>, key: &str, fence: WantedFence, groups: &Groups) -> Result<Snapshot> {
         let names = groups.names();
         let call = |backend: &dyn LocalBackend, limit| backend.read(key, read(fence, &names).wait(limit));
+        if !self.is_available() {
+            return Err(self.unavailable());
+        }
         let outcome = self.gate.pass_at_once(Operation::Read, caller.patience, call);
-        self.gate.note(Operation::Read, &outcome);
+        self.ended(Operation::Read, &outcome);
         outcome
     }
 
@@ -177,23 +172,27 @@ impl ByteStore {
 
     /// Removes a key without judging its entry. Returns true if it had one that was not expired.
     async fn remove_any(&self, caller: Caller<'_>, key: &str) -> Result<bool> {
-        self.ask(Operation::Other, caller, |passage| self.remove_now(caller, passage, key)).await
+        let removal = || PendingRemoval::Remove(key.to_owned());
+        self.ask_removal(caller, removal, |passage| self.remove_now(caller, passage, key)).await
     }
 
     /// Removes a key. Returns true if its entry could be served, or, if that is unknown, if it had one.
     async fn remove_live(&self, caller: Caller<'_>, key: &str, check: ByEnvelope) -> Result<bool> {
-        let (key, was_late) = (key.to_owned(), self.is_late());
-        let call = async |passage: Passage<'_>| match passage.side() {
-            Side::Remote(backend) => {
-                let backend = Arc::clone(backend);
-                passage.detached(async move { backend.remove_live(&key, &check).await }).await
-            }
-            Side::Local(backend) => {
-                passage.locally(backend, caller, move |backend| backend.remove_live(&key, &check)).await
-            }
+        let (removal, key) = (|| PendingRemoval::Remove(key.to_owned()), key.to_owned());
+        let call = async |passage: Passage<'_>| {
+            let was_late = self.is_late();
+            let removed = match passage.side() {
+                Side::Remote(backend) => {
+                    let backend = Arc::clone(backend);
+                    passage.detached(async move { backend.remove_live(&key, &check).await }).await
+                }
+                Side::Local(backend) => {
+                    passage.locally(backend, caller, move |backend| backend.remove_live(&key, &check)).await
+                }
+            };
+            self.acknowledged(removed, was_late)
         };
-        let removed = self.ask(Operation::Other, caller, call).await;
-        self.acknowledged(removed, was_late)
+        self.ask_removal(caller, removal, call).await
     }
 
     /// Removes several keys in one operation. Returns how many entries were there, or, with a check, how many of them
@@ -268,7 +267,9 @@ impl ByteStore {
     }
 
     async fn raise(&self, caller: Caller<'_>, group: Group, strength: Strength) -> Result<GroupVersion> {
-        self.ask(Operation::Other, caller, |passage| self.raise_now(caller, passage, group, strength)).await
+        let removal = || PendingRemoval::Raise(group.clone(), strength);
+        let call = |passage| self.raise_now(caller, passage, group.clone(), strength);
+        self.ask_removal(caller, removal, call).await
     }
 
     async fn raise_now(
@@ -311,8 +312,12 @@ impl ByteStore {
     /// before the removal may have been executed between that and this look.
     fn acknowledged<T>(&self, outcome: Result<T>, was_late: bool) -> Result<T> {
         self.removed();
+        self.unless_late(outcome, was_late)
+    }
+
+    fn unless_late<T>(&self, outcome: Result<T>, was_late: bool) -> Result<T> {
         if outcome.is_ok() && (was_late || self.is_late()) {
-            return Err(Error::new(ErrorKind::Timeout, "a store that its caller has given up is not over"));
+            return Err(Error::new(ErrorKind::Backend, "a store that its caller has given up is not over"));
         }
         outcome
     }

@@ -6,6 +6,7 @@ use retainit_plugin::{
 };
 
 use super::{ByteStore, ByteStoreParts};
+use crate::breaker::BreakerLimits;
 
 #[derive(Debug)]
 struct Nowhere;
@@ -47,6 +48,8 @@ impl ByteStore {
                 op_timeout: Duration::from_millis(1),
                 outcomes: Arc::default(),
                 clock: Arc::new(SystemClock),
+                bus: None,
+                limits: BreakerLimits::default(),
             },
         )
     }
