@@ -29,7 +29,8 @@ fn the_suite_finds_what_is_broken_and_names_the_case() {
         (Flaw::DeadlineIsNever, "the_next_deadline_comes_no_later_than_an_end"),
     ] {
         let run = move || conformance::object(move |context| Arc::new(Map::new(&context, Some(flaw))));
-        let panic = catch_unwind(run).expect_err("it is broken");
+        // Some flaws show only where threads meet, which one run on a busy machine may miss.
+        let panic = (0..20).find_map(|_| catch_unwind(run).err()).unwrap_or_else(|| panic!("{flaw:?} was not found"));
         let message = panic.downcast_ref::<String>().expect("the suite says what failed");
         assert!(message.contains(case), "{flaw:?} gave: {message}");
     }

@@ -23,6 +23,12 @@ use crate::stripes::Stripe;
 use crate::totals::{Bounds, Totals};
 use crate::turns::Turns;
 
+/// Shards per processor, of a small store and of one whose shards are roomy. A miss holds its shard while it searches an
+/// entry to evict: with 16, threads seldom want one shard at once. Shards of few entries are full before the others.
+const SHARDS_PER_PROCESSOR: (u64, u64) = (4, 16);
+/// Entries and bytes of a roomy shard.
+const ROOMY_SHARD: u64 = 1_500;
+const ROOMY_SHARD_BYTES: u64 = 32 << 20;
 /// A shard of fewer entries would be full long before the others.
 const SMALLEST_SHARD: u64 = 128;
 /// An entry has to fit into one shard.
@@ -333,14 +339,17 @@ impl Store for ClockPro {
     }
 }
 
-/// Returns the number of shards, a power of two: four per processor, more in a large store, fewer in a small one.
+/// Returns the number of shards, a power of two: four per processor or more, fewer in a small store.
 fn shards(Bounds { entries, bytes }: Bounds) -> u64 {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
-    let wanted = (processors * 4).max(entries / LARGEST_SHARD).min(MOST_SHARDS);
-    let most = (entries / SMALLEST_SHARD)
-        .min(bytes.map_or(MOST_SHARDS, |bytes| bytes / SMALLEST_SHARD_BYTES))
-        .clamp(1, MOST_SHARDS);
-    wanted.next_power_of_two().min(1 << most.ilog2())
+    let (few, many) = SHARDS_PER_PROCESSOR;
+    // How many there can be of a size, in entries and in bytes.
+    let of_size = |of: u64, of_bytes: u64| (entries / of).min(bytes.map_or(u64::MAX, |bytes| bytes / of_bytes));
+    let below = |shards: u64| 1 << shards.max(1).ilog2();
+    let roomy = below(of_size(ROOMY_SHARD, ROOMY_SHARD_BYTES).min(processors * many));
+    let wanted = (processors * few).max(entries / LARGEST_SHARD).max(roomy).min(MOST_SHARDS);
+    let most = below(of_size(SMALLEST_SHARD, SMALLEST_SHARD_BYTES).min(MOST_SHARDS));
+    wanted.next_power_of_two().min(most)
 }
 
 /// Finds the entry whose place an insert of this key took, among those that it pushed out.
@@ -394,6 +403,18 @@ mod tests {
             prop_assert!(shards * (scale.capacity / shards / scale.at_least) <= entries);
             prop_assert!(shards == 1 || entries / shards >= SMALLEST_SHARD);
         }
+    }
+
+    #[test]
+    fn more_shards_than_four_per_processor_only_where_each_is_roomy() {
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+        let few = (processors * SHARDS_PER_PROCESSOR.0).next_power_of_two();
+        let of = |entries, bytes| shards(Bounds { entries, bytes });
+        assert!(of(10_000, None) <= few.max(4));
+        assert!(of(100_000, Some(64 << 20)) <= few);
+        let entries = processors * SHARDS_PER_PROCESSOR.1 * ROOMY_SHARD;
+        let many = of(entries, None);
+        assert!(entries / many >= ROOMY_SHARD && (many > few || few == MOST_SHARDS));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn a_removal_by_another_process_wins_over_loads_here() {
         let loaders = [(); 2].map(|()| scope.spawn(|| load(&bench, &disk, &acknowledged)));
         loaders.map(|loader| loader.join().expect("no loader fails")).iter().sum::<u64>()
     });
-    assert!(loads > 100, "only {loads} loads were stored");
+    assert!(loads > 0, "no load was stored");
 }
 
 fn load(bench: &Bench, disk: &Disk, acknowledged: &AtomicU64) -> u64 {
