@@ -43,6 +43,8 @@ pub use retainit_codecs::Postcard;
 pub use retainit_disk::{DiskConfig, SyncMode};
 #[cfg(feature = "memory")]
 pub use retainit_memory::{MemoryConfig, Policy};
+#[cfg(feature = "redis")]
+pub use retainit_redis::{Addresses, CertReqs, RedisConfig};
 
 #[cfg(feature = "test")]
 pub use retainit_testkit::ManualClock;

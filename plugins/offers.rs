@@ -23,7 +23,7 @@ macro_rules! planned {
 
 feature!("backend" "memory");
 feature!("backend" "disk", schemes(&["file"]));
-planned!("backend" "redis", schemes(&["redis", "rediss", "valkey"]));
+feature!("backend" "redis", schemes(&["redis", "rediss", "valkey", "valkeys", "redis+unix", "unix"]));
 planned!("backend" "s3", schemes(&["s3"]));
 planned!("backend" "mongo", schemes(&["mongodb", "mongodb+srv"]));
 planned!("backend" "tiered");

@@ -27,7 +27,7 @@ pub use breaker::BreakerState;
 pub use cache::{BlockingCache, Cache, CacheBuilder, Warm, WarmProgress, Warmed};
 #[doc(hidden)]
 pub use config::Preset;
-pub use config::{Effective, EffectiveSetting, EventKeys, FoundSetting, SingleFlight};
+pub use config::{Effective, EffectiveSetting, EventKeys, FoundSetting, Security, SingleFlight};
 pub use engine::Keys;
 pub use event::{Events, Subscription, on};
 pub use explain::{Explain, Reason};

@@ -49,6 +49,11 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Receives removals and notices.
     pub listener: Arc<dyn Listener>,
+    /// The instance's namespace, which is a part of every key.
+    pub namespace: Arc<str>,
+    /// Set if the instance serves in production: what would be unsafe there is a problem of the configuration, unless it
+    /// says that it is meant.
+    pub is_production: bool,
     /// Longest time that a call waits for one operation. A backend that blocks has to end its waits by itself before.
     pub op_timeout: Duration,
 }
@@ -56,7 +61,22 @@ pub struct Context {
 impl Context {
     /// Makes the context of a backend called `name`.
     pub fn new(name: impl Into<Arc<str>>, clock: Arc<dyn Clock>, listener: Arc<dyn Listener>) -> Context {
-        Context { name: name.into(), clock, listener, op_timeout: Duration::from_millis(250) }
+        let (namespace, op_timeout) = ("default".into(), Duration::from_millis(250));
+        Context { name: name.into(), clock, listener, namespace, is_production: false, op_timeout }
+    }
+
+    /// Sets the instance's namespace. Default: `default`.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Context {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Sets whether the instance serves in production. Default: no.
+    #[must_use]
+    pub fn production(mut self, is_production: bool) -> Context {
+        self.is_production = is_production;
+        self
     }
 
     /// Sets the longest time that a call waits for one operation. Default: 250 ms.
@@ -105,6 +125,12 @@ pub trait BackendConfig: Section {
     ///
     /// Every problem of this configuration at once, as one [`ErrorKind::Config`](crate::ErrorKind::Config).
     fn build(&self, context: Context) -> Result<Built>;
+
+    /// Returns the smallest rights that a server has to give for the keys of a namespace, as its administrators write
+    /// them; `None`, the default, for a backend that has no server.
+    fn policy(&self, _namespace: &str) -> Option<String> {
+        None
+    }
 
     /// Copies the configuration, which a reload merges with the new contents of the files.
     fn to_box(&self) -> Box<dyn BackendConfig>;

@@ -69,7 +69,7 @@ pub use registration::{Offer, Part, Registration, UrlFields, UrlScheme, linked_p
 pub use scan::{Page, Scan};
 pub use section::{
     ByteSize, Complete, Count, Field, FieldState, FieldValue, Fraction, HIDDEN, IntoField, Limit, Literal, Problem,
-    Secret, Section, check,
+    Secret, SecretSource, Section, check,
 };
 pub use serde_json::Value;
 pub use serializer::{ReadValue, Serializer, ValueType};

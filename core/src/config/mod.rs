@@ -46,7 +46,7 @@ pub use preset::Preset;
 pub(crate) use problems::nearest;
 pub(crate) use resolve::{Code, Configured, Declared, FileLevel, Ranks};
 pub(crate) use schema::is_own_key;
-pub use sections::{EventKeys, SingleFlight};
+pub use sections::{EventKeys, Security, SingleFlight};
 pub(crate) use sections::{EventsSection, Main};
 
 use crate::Registry;

@@ -258,7 +258,13 @@ impl SectionCheck<'_> {
     fn try_field(&self, section: &mut dyn Section, field: &Field, node: &TreeNode) -> Result<Value, String> {
         let mut value = node.value();
         if let (true, true, Some(text)) = (field.secret, self.schema.follows_secrets, value.as_str()) {
-            value = Value::from(self.schema.secret(text)?);
+            let secret = self.schema.secret(text)?;
+            // Where it is read at each use, its place is kept, as seen from anywhere.
+            value = match text.strip_prefix("file:") {
+                _ if !field.deferred => Value::from(secret),
+                Some(path) => Value::from(format!("file:{}", self.schema.folder.join(path).display())),
+                None => value,
+            };
         }
         section.set(field.name, &value).map(|()| value.clone()).or_else(|problem| {
             let text =

@@ -21,6 +21,10 @@ config! {
         /// keep bytes refuse such functions then.
         secret: Secret = "random";
 
+        /// Strictness with which backends are checked: with `"production"` one that could be overheard on the way to its server is
+        /// refused, unless it says that it is meant to be so (`allow_plaintext`).
+        security: Security = "standard";
+
         /// The longest a call waits for any one operation of a backend that keeps bytes.
         op_timeout: Duration = "250ms";
 
@@ -47,7 +51,24 @@ config! {
     }
 }
 
+/// Strictness with which backends are checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Security {
+    /// Accepts everything that works, as a machine of development needs it.
+    #[default]
+    Standard,
+    /// Refuses what would be unsafe where a program serves, unless the configuration says that it is meant.
+    Production,
+}
+
+choice!(Security { "standard" => Standard, "production" => Production });
+
 impl Main {
+    pub(crate) fn is_production(&self) -> bool {
+        self.security.get() == Some(&Security::Production)
+    }
+
     pub(crate) fn default_backend_name(&self) -> Option<&str> {
         self.default_backend.get().map(String::as_str).filter(|name| !name.is_empty())
     }

@@ -57,7 +57,9 @@ impl Retainit {
         let listener =
             Arc::new(BackendListener::new(&name, &self.0.engine.bus, &self.0.functions, &self.0.engine.clock));
         let reports = (listener as Arc<dyn Listener>, &self.0.engine.bus);
-        Store::build(name, config, Arc::clone(&self.0.engine.clock), &self.0.io, self.0.op_timeout, reports)
+        let (clock, namespace) = (Arc::clone(&self.0.engine.clock), self.0.engine.namespace());
+        let of_instance = (namespace, self.0.is_production);
+        Store::build(name, config, clock, &self.0.io, self.0.op_timeout, of_instance, reports)
     }
 
     /// Builds a linked type with the default configuration, under the type's name.
@@ -81,6 +83,20 @@ impl Retainit {
         drop(shape);
         self.0.engine.bus.backend_is_there(&built.name);
         Ok(built)
+    }
+
+    /// Returns the smallest rights that the server of a backend has to give for this namespace, as its administrators
+    /// write them: for Redis the command that makes a user.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownBackend`], and [`ErrorKind::Unsupported`] for a backend that has no server.
+    pub fn policy(&self, backend: &str) -> Result<String> {
+        let store = self.store(backend)?;
+        store.policy.clone().ok_or_else(|| {
+            let text = format!("the backend `{backend}` has no server that would ask for rights");
+            Error::new(ErrorKind::Unsupported, text)
+        })
     }
 
     /// Prepares backends: each checks the path or address that it is configured with.

@@ -15,7 +15,7 @@ use super::functions::Functions;
 use super::listener::BackendListener;
 use super::settings::{InstanceShape, InstanceSource, Stores};
 use super::{InstanceInner, Retainit};
-use crate::config::{CODE, Code, Configured, EventKeys, EventsSection, Main, Sources, is_own_key, load};
+use crate::config::{CODE, Code, Configured, EventKeys, EventsSection, Main, Security, Sources, is_own_key, load};
 use crate::engine::EngineState;
 use crate::engine::Store;
 use crate::engine::flight::Flights;
@@ -166,6 +166,12 @@ impl Builder {
         self
     }
 
+    /// Sets how strictly backends are checked, as a value or as `"production"`. Default: [`Security::Standard`].
+    pub fn security(mut self, security: impl IntoField<Security>) -> Builder {
+        self.main = self.main.security(security);
+        self
+    }
+
     /// Sets the largest serialized value that is stored in or read from a byte backend, in bytes or as `"64MiB"`.
     /// Default: 64 MiB.
     pub fn max_value(mut self, bytes: impl IntoField<ByteSize>) -> Builder {
@@ -228,7 +234,9 @@ impl Builder {
             let Foundation { clock, io, bus, functions, .. } = &foundation;
             let listener = Arc::new(BackendListener::new(name, bus, functions, clock));
             let reports = (listener as Arc<dyn Listener>, bus);
-            match Store::build(Arc::clone(name), config, Arc::clone(clock), io, main.operation_timeout(), reports) {
+            let (clock, namespace, op_timeout) = (Arc::clone(clock), main.namespace_name(), main.operation_timeout());
+            let of_instance = (&*namespace, main.is_production());
+            match Store::build(Arc::clone(name), config, clock, io, op_timeout, of_instance, reports) {
                 Ok(store) => drop(parts.stores.insert(Arc::clone(name), Arc::new(store))),
                 Err(error) => problems.push(error),
             }
@@ -300,6 +308,7 @@ impl Builder {
         let Foundation { clock, io, secret, secret_is_given, bus, functions } = foundation;
         let system_clock = self.clock.is_none();
         let (namespace, op_timeout) = (configured.main.namespace_name(), configured.main.operation_timeout());
+        let is_production = configured.main.is_production();
         let (max_value, decode_timeout) = (configured.main.value_limit(), configured.main.decode_limit());
         let engine = EngineState {
             epoch: InstanceEpoch::default(),
@@ -334,6 +343,7 @@ impl Builder {
             registry,
             io,
             op_timeout,
+            is_production,
             secret_is_given,
             installed: false.into(),
         }))

@@ -69,6 +69,7 @@ struct InstanceInner {
     registry: Registry,
     io: Arc<Io>,
     op_timeout: Duration,
+    is_production: bool,
     secret_is_given: bool,
     /// True if it is the instance that retained functions use by default.
     installed: AtomicBool,

@@ -34,7 +34,7 @@ fn refused(retainit: &Retainit, kind: ErrorKind, why: &str) {
     assert!(error.contains(why) && error.contains("defaults::price"), "{error}");
 }
 
-const REDIS: &str = "the type `redis` is not linked into this program: the feature `redis` of `retainit` is planned";
+const REDIS: &str = "the type `redis` is not linked into this program: turn on the feature `redis` of `retainit`";
 const NEAR: &str = "[retainit.backends.near]\ntype = \"memory\"\n";
 
 // Another backend never takes the place of a default that is not linked.

@@ -71,9 +71,19 @@ impl Client {
 
     /// Returns how often a command was called, by the server's own statistics.
     pub fn calls(&mut self, command: &str) -> u64 {
+        self.all_calls().into_iter().find(|(name, _)| name == command).map_or(0, |(_, calls)| calls)
+    }
+
+    /// Returns every command that was called, with how often, by the server's own statistics, in alphabetical order.
+    pub fn all_calls(&mut self) -> Vec<(String, u64)> {
         let stats = self.text(&["INFO", "commandstats"]);
-        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
+        let line = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+        };
+        let mut calls: Vec<_> = stats.lines().filter_map(line).collect();
+        calls.sort();
+        calls
     }
 
     /// Returns one field of `INFO`.

@@ -31,12 +31,13 @@
 /// assert_eq!(shelf.problems().len(), 2);
 /// ```
 ///
-/// A field that ends in `=> by_hand` gets no setter: its own takes something else.
+/// A field that ends in `=> by_hand` gets no setter: its own takes something else. `new` takes the field without which the
+/// configuration is seldom of use, where `new(field: Type)` stands behind the name of the struct.
 #[macro_export]
 macro_rules! config {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
+        pub struct $name:ident $(new($first:ident: $first_type:ty))? {
             $(
                 $(#[doc = $doc:literal])*
                 $field:ident: $type:ty $(= $default:literal)? $(, example $example:literal)? $(, alias $alias:literal)*
@@ -53,10 +54,7 @@ macro_rules! config {
         }
 
         impl $name {
-            /// Makes a configuration with every field at its default.
-            pub fn new() -> $name {
-                $name::default()
-            }
+            $crate::__config_new! { $name [$($first: $first_type)?] }
 
             $($crate::__config_setter! { [$($by)?] $(#[doc = $doc])* $field: $type $(= $default)? })*
 
@@ -78,6 +76,7 @@ macro_rules! config {
                         $crate::Field::new(::core::stringify!($field))
                             .aliases(&[$($alias),*])
                             .secret(<$type as $crate::FieldValue>::SECRET)
+                            .deferred(<$type as $crate::FieldValue>::DEFERRED)
                             $(.default($crate::__literal!($default)))?
                             $(.example($crate::__literal!($example)))?
                             .describe(
@@ -120,12 +119,29 @@ macro_rules! config {
     };
     (
         $(#[$meta:meta])*
-        pub struct $name:ident { $($fields:tt)* }
+        pub struct $name:ident $(new($first:ident: $first_type:ty))? { $($fields:tt)* }
     ) => {
         $crate::config! {
             $(#[$meta])*
-            pub struct $name { $($fields)* }
+            pub struct $name $(new($first: $first_type))? { $($fields)* }
             fn problems(&self, _problems: &mut Vec<Problem>) {}
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __config_new {
+    ($name:ident []) => {
+        /// Makes a configuration with every field at its default.
+        pub fn new() -> $name {
+            $name::default()
+        }
+    };
+    ($name:ident [$first:ident: $type:ty]) => {
+        #[doc = ::core::concat!("Makes a configuration with this `", ::core::stringify!($first), "` and every other field at its default.")]
+        pub fn new($first: impl $crate::IntoField<$type>) -> $name {
+            $name::default().$first($first)
         }
     };
 }

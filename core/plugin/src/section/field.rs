@@ -42,6 +42,8 @@ pub struct Field {
     pub aliases: &'static [&'static str],
     /// Set if its value is never shown.
     pub secret: bool,
+    /// Set if the place of a secret is kept and read at each use, as a [`SecretSource`](crate::SecretSource) does.
+    pub deferred: bool,
     /// The default, where there is one.
     pub default: Option<Literal>,
     /// A value that somebody may set it to. A field without a default has one.
@@ -55,7 +57,16 @@ pub struct Field {
 impl Field {
     /// Makes a field that may be shown.
     pub const fn new(name: &'static str) -> Field {
-        Field { name, aliases: &[], secret: false, default: None, example: None, expected: "", docs: "" }
+        Field {
+            name,
+            aliases: &[],
+            secret: false,
+            deferred: false,
+            default: None,
+            example: None,
+            expected: "",
+            docs: "",
+        }
     }
 
     /// Sets other names for it.
@@ -69,6 +80,13 @@ impl Field {
     #[must_use]
     pub const fn secret(mut self, secret: bool) -> Field {
         self.secret = secret;
+        self
+    }
+
+    /// Keeps the place of a secret instead of the secret.
+    #[must_use]
+    pub const fn deferred(mut self, deferred: bool) -> Field {
+        self.deferred = deferred;
         self
     }
 

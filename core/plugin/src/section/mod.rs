@@ -2,6 +2,7 @@
 
 mod declare;
 mod field;
+mod secret;
 mod value;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub use field::{Field, Literal};
+pub use secret::SecretSource;
 pub use value::{ByteSize, Count, FieldValue, Fraction, HIDDEN, IntoField, Limit, Secret};
 
 /// A part of the configuration that belongs to one plugin. [`config!`](crate::config) writes all of it.

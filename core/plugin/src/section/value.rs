@@ -16,6 +16,9 @@ pub trait FieldValue: Clone + fmt::Debug + Send + Sync + 'static {
     /// Set if the value is never shown.
     const SECRET: bool = false;
 
+    /// Set if a secret's place is kept in its stead, and read whenever the secret is used.
+    const DEFERRED: bool = false;
+
     /// Reads what a profile wrote; `None` for everything else.
     fn read(value: &Value) -> Option<Self>;
 

@@ -47,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) weighs: bool,
     /// True if a function named a backend type and so made this store; it is no default.
     pub(crate) implicit: bool,
+    /// Smallest rights that its server has to give, for people.
+    pub(crate) policy: Option<String>,
     /// Outcomes of recent operations of calls, for `health()`.
     pub(crate) outcomes: Arc<Outcomes>,
 }
@@ -85,15 +87,22 @@ impl Store {
         clock: Arc<dyn Clock>,
         io: &Arc<Io>,
         op_timeout: Duration,
+        (namespace, is_production): (&str, bool),
         (listener, bus): (Arc<dyn Listener>, &Arc<Bus>),
     ) -> Result<Store> {
         let settings = caught(ErrorKind::Config, "reading the settings of the backend", || config.settings())?;
         let (op_timeout, limits) = (settings.op_timeout.unwrap_or(op_timeout), limits(&settings));
         let context = Context::new(Arc::clone(&name), Arc::clone(&clock), listener).op_timeout(op_timeout);
+        let context = context.namespace(namespace).production(is_production);
         let outcomes = Arc::default();
         let (named, noted, bus) = (Arc::clone(&name), Arc::clone(&outcomes), Some(Arc::clone(bus)));
         let parts = ByteStoreParts { name: named, io, op_timeout, outcomes: noted, clock, bus, limits };
-        let build = || Store::of(config.build(context)?, config, parts, outcomes);
+        let build = || {
+            Ok(Store {
+                policy: config.policy(namespace),
+                ..Store::of(config.build(context)?, config, parts, outcomes)?
+            })
+        };
         let built = caught(ErrorKind::Config, "building the backend", build).flatten();
         built.map_err(|error| error.with_context("backend", &*name))
     }
@@ -118,7 +127,7 @@ impl Store {
             }
         };
         let (type_name, options) = (config.type_name(), config.settings().into());
-        Ok(Store { name, type_name, options, kind, weighs, implicit: false, outcomes })
+        Ok(Store { name, type_name, options, kind, weighs, implicit: false, policy: None, outcomes })
     }
 
     /// Marks the store as made for a function that named its type.
@@ -143,6 +152,7 @@ impl Store {
             kind: StoreKind::Bytes(ByteStore::nowhere()),
             weighs: false,
             implicit: true,
+            policy: None,
             outcomes: Arc::default(),
         }
     }
